@@ -1,0 +1,3 @@
+//! `olean`: the command-line tool of lean-region.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Lean runtime of this process as one interface: a real one found by its symbols, or the embedded one where there is none.

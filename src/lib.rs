@@ -1,0 +1,26 @@
+//! lean-region: the loader of Lean 4's compacted regions (`.olean` files), with a C ABI that stands in
+//! for the one inside `libleanshared.so`.
+//!
+//! The layers, lower ones first; a module uses only modules above it in this list:
+//!
+//! * [`format`]: the bytes of a file: header, trailer, tags, sizes, base addresses. No `unsafe`.
+//! * [`check`]: the fully validating reader over a byte slice, graph hashes. No `unsafe`.
+//! * [`os`]: files, mappings, loaded libraries, environment variables.
+//! * [`object`]: the layout of live objects and the raw accessors.
+//! * [`relocate`]: pointers of a region rewritten for where it and its dependencies lie. No `unsafe`.
+//! * [`compactor`]: live objects to bytes.
+//! * [`host`]: the Lean runtime of this process, or the embedded one where there is none.
+//! * [`region`]: saving and reading files with the layers above; the registry of live regions.
+//! * [`redirect`]: the host's own entry points replaced by ours; report at exit.
+//! * [`capi`]: the C entry points, which only translate.
+
+pub mod capi;
+pub mod check;
+pub mod compactor;
+pub mod format;
+pub mod host;
+pub mod object;
+pub mod os;
+pub mod redirect;
+pub mod region;
+pub mod relocate;

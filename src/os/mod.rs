@@ -1,0 +1,1 @@
+//! What the operating system gives: files, mappings, the list of loaded libraries, environment variables.
