@@ -1,2 +1,96 @@
-//! What the tests of this workspace share: a real Lean fetched from a package registry and pinned by
-//! hash, trees of Lean modules to compile with it, and C programs built on the spot.
+//! What the tests of this workspace share: a real Lean fetched from the package registry and pinned by
+//! hash ([`real_lean`]), trees of Lean modules to compile with it ([`tree`], [`lean`]), C programs built
+//! on the spot ([`c`]), processes and what they hold open ([`process`]).
+//!
+//! Everything here panics with a text that says what is missing: a test fails for want of a tool, it does
+//! not skip.
+
+pub mod c;
+pub mod lean;
+pub mod process;
+mod real_lean;
+pub mod tree;
+
+use std::path::{Path, PathBuf};
+
+pub use process::valgrind;
+pub use real_lean::{RealLean, VERSION as REAL_LEAN_VERSION, real_lean};
+
+/// The target directory of the build that the running test belongs to: the nearest directory above the
+/// test program that cargo has marked with a `CACHEDIR.TAG`.
+pub fn target_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("the path of the running test program");
+    exe.ancestors()
+        .find(|dir| dir.join("CACHEDIR.TAG").is_file())
+        .unwrap_or_else(|| panic!("{} lies in no cargo target directory", exe.display()))
+        .to_owned()
+}
+
+/// The directory of the current profile in the target directory, such as `target/release`.
+pub fn profile_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("the path of the running test program");
+    let dir = exe.parent().expect("a program lies in a directory");
+    match dir.file_name().and_then(|name| name.to_str()) {
+        Some("deps" | "examples") => dir
+            .parent()
+            .expect("deps lies in a profile's directory")
+            .to_owned(),
+        _ => dir.to_owned(),
+    }
+}
+
+/// `liblean_region.so` of the current profile.
+///
+/// Cargo builds all crate types of the root package's library before any test program that links its rlib,
+/// and leaves the shared library in `deps`, without a hash in its name. The copy one directory higher is
+/// written by `cargo build` alone and may be older, so it is never taken. For the same reason a test that
+/// calls this has to stand in a package that depends on `lean-region`.
+pub fn library() -> PathBuf {
+    built_library("liblean_region.so")
+}
+
+/// `liblean_region.a` of the current profile; see [`library`].
+pub fn static_library() -> PathBuf {
+    built_library("liblean_region.a")
+}
+
+fn built_library(name: &str) -> PathBuf {
+    let path = profile_dir().join("deps").join(name);
+    assert!(
+        path.is_file(),
+        "{} has not been built: the package of this test must depend on lean-region (as the root package's \
+         own tests do), or run `cargo test --workspace`",
+        path.display()
+    );
+    path
+}
+
+/// A program of this workspace, such as `olean`, built by cargo into the current profile's directory.
+///
+/// A package's own integration tests get theirs from `CARGO_BIN_EXE_<name>` and need no help; this is for
+/// tests of other packages, which `cargo test --workspace` builds together with the programs.
+pub fn program(name: &str) -> PathBuf {
+    let path = profile_dir().join(name);
+    assert!(
+        path.is_file(),
+        "{} has not been built: run `cargo build --workspace` first",
+        path.display()
+    );
+    path
+}
+
+/// The workspace's source directory.
+pub fn workspace_dir() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("testkit lies in the workspace").to_owned()
+}
+
+/// A fresh directory below `target/tmp`, removed when dropped. `label` starts its name.
+pub fn temp_dir(label: &str) -> tempfile::TempDir {
+    let parent = target_dir().join("tmp");
+    std::fs::create_dir_all(&parent).unwrap_or_else(|e| panic!("{}: {e}", parent.display()));
+    tempfile::Builder::new()
+        .prefix(&format!("{label}-"))
+        .tempdir_in(&parent)
+        .unwrap_or_else(|e| panic!("a temporary directory in {}: {e}", parent.display()))
+}
