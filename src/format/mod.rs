@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod base;
+pub mod extension;
 pub mod header;
 pub mod layout;
 pub mod trailer;
