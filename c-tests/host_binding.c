@@ -1,0 +1,142 @@
+/* The part of a Lean runtime that binding looks at, in the shapes of several releases, for the tests of
+ * src/host. What is compiled in:
+ *
+ *   BATCH, HANDLE, STRUCTURE        the loader functions of that generation; none of them: a runtime of before
+ *   FUSED, MIMALLOC, SMALL, PLAIN   that allocation scheme; none of them: plain malloc
+ *   IO_FIELDS=n                     IO results with n fields (default 1)
+ *   NO_PROBE                        without the function whose result shows that
+ *   NO_THUNKS                       without lean_thunk_get_core, which every runtime has
+ *
+ * It counts heartbeats and living objects, except for small ones under plain malloc, whose memory does not
+ * come from here; and it keeps the size that it was last asked for. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef IO_FIELDS
+#define IO_FIELDS 1
+#endif
+
+typedef struct {
+    int32_t rc;
+    uint16_t cs_sz;
+    uint8_t other;
+    uint8_t tag;
+} object;
+
+long heartbeats, objects, asked;
+
+static object *fresh(size_t bytes, size_t prefix) {
+    char *block = malloc(prefix + bytes);
+    memset(block, 0xa5, prefix + bytes);
+    objects++;
+    asked = (long)bytes;
+    return (object *)(block + prefix);
+}
+
+void *lean_alloc_object(size_t bytes) {
+    object *o = fresh(bytes, 0);
+    o->cs_sz = 0;
+    return o;
+}
+
+void lean_inc_heartbeat(void) { heartbeats++; }
+
+#if defined(FUSED)
+void *lean_alloc_small_object_core(unsigned bytes) {
+    if (bytes == 0 || bytes % 8 != 0 || bytes > 1024) abort();
+    object *o = fresh(bytes, 0);
+    o->cs_sz = (uint16_t)bytes;
+    heartbeats++;
+    return o;
+}
+#elif defined(MIMALLOC)
+void *mi_malloc_small(size_t bytes) {
+    if (bytes == 0 || bytes % 8 != 0 || bytes > 1024) abort();
+    return fresh(bytes, 0);
+}
+#elif defined(SMALL)
+void *lean_alloc_small(unsigned bytes, unsigned slot) {
+    if (bytes == 0 || bytes % 8 != 0 || bytes > 4096 || slot != bytes / 8 - 1) abort();
+    heartbeats++;
+    return fresh(bytes, 0);
+}
+#elif !defined(PLAIN)
+#define PLAIN
+#endif
+
+static object *small(size_t bytes, uint8_t other, uint8_t tag) {
+#if defined(PLAIN)
+    object *o = fresh(bytes, 8);
+    ((size_t *)o)[-1] = bytes;
+    objects--;
+#else
+    object *o = fresh(bytes, 0);
+#endif
+    o->rc = 1;
+    o->cs_sz = 0;
+    o->other = other;
+    o->tag = tag;
+    return o;
+}
+
+/* Releases constructors and strings, which is all that the tests release. */
+void lean_dec_ref_cold(object *o) {
+    if (o->rc != 1) return;
+    object **field = (object **)(o + 1);
+    for (int i = 0; o->tag < 244 && i < o->other; i++) {
+        if ((uintptr_t)field[i] & 1) continue;
+        if (field[i]->rc == 1)
+            lean_dec_ref_cold(field[i]);
+        else if (field[i]->rc > 0)
+            field[i]->rc--;
+    }
+#if defined(PLAIN)
+    if (o->tag < 244 || o->tag > 249) {
+        if (((size_t *)o)[-1] > 4096) abort();
+        free((char *)o - 8);
+        return;
+    }
+#endif
+    objects--;
+    free(o);
+}
+
+void lean_mark_mt(object *o) { (void)o; }
+void *lean_task_get(object *o) { return o; }
+#ifndef NO_THUNKS
+void *lean_thunk_get_core(object *o) { return o; }
+#endif
+void *lean_register_external_class(void (*finalize)(void *), void (*foreach)(void *, void *)) {
+    static void *class_of_all[2];
+    memcpy(&class_of_all[0], &finalize, sizeof finalize);
+    memcpy(&class_of_all[1], &foreach, sizeof foreach);
+    return class_of_all;
+}
+
+void *lean_mk_io_user_error(object *text) {
+    object *o = small(16, 1, 18);
+    ((void **)o)[1] = text;
+    return o;
+}
+
+#ifndef NO_PROBE
+void *lean_io_metadata(object *path) {
+    (void)path;
+    object *o = small(8 + 8 * IO_FIELDS, IO_FIELDS, 1);
+    for (int i = 1; i <= IO_FIELDS; i++) ((uintptr_t *)o)[i] = 1;
+    return o;
+}
+#endif
+
+#if defined(BATCH)
+void *lean_read_module_data_parts(void *files) { return files; }
+void *lean_save_module_data_parts(void *module, void *parts) { return module ? module : parts; }
+uint8_t lean_compacted_region_is_memory_mapped(size_t region) { return region != 0; }
+#elif defined(HANDLE) || defined(STRUCTURE)
+void *lean_compacted_region_read(void *file, void *regions) { return file ? file : regions; }
+#if defined(HANDLE)
+uint8_t lean_compacted_region_is_memory_mapped(size_t region) { return region != 0; }
+size_t lean_compacted_region_size(size_t region) { return region; }
+#endif
+#endif

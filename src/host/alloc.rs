@@ -1,0 +1,187 @@
+//! Memory for objects: the allocation schemes of spec section 2.1, told apart by the symbols that a runtime
+//! exports. An object made by one scheme can be released only by the runtime that has this scheme.
+
+use super::HostError;
+use super::embedded;
+use super::entries::function;
+use crate::format::layout::align8;
+use crate::os::libraries::OpenObject;
+use std::alloc::{Layout, handle_alloc_error};
+
+/// Largest object for which mimalloc builds use the path for small ones (`MI_SMALL_SIZE_MAX`).
+const MI_SMALL_SIZE_MAX: usize = 1024;
+
+/// `lean_alloc_object`.
+type AllocObject = unsafe extern "C" fn(usize) -> *mut u8;
+/// `lean_inc_heartbeat`.
+type Heartbeat = unsafe extern "C" fn();
+
+/// Where the memory of objects comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Allocator {
+    /// mimalloc behind `lean_alloc_small_object_core`, which counts the heartbeat and sets the size field.
+    Fused {
+        core: unsafe extern "C" fn(u32) -> *mut u8,
+        object: AllocObject,
+        heartbeat: Option<Heartbeat>,
+    },
+    /// mimalloc called by compiled code itself.
+    Mimalloc {
+        small: AllocObject,
+        object: AllocObject,
+        heartbeat: Option<Heartbeat>,
+    },
+    /// `lean_alloc_small`, which counts the heartbeat; objects keep no size.
+    Small {
+        small: unsafe extern "C" fn(u32, u32) -> *mut u8,
+        object: AllocObject,
+    },
+    /// The C library's malloc, the size in front of small objects.
+    Plain {
+        object: AllocObject,
+        heartbeat: Option<Heartbeat>,
+    },
+    /// The embedded runtime's.
+    Embedded,
+}
+
+impl Allocator {
+    /// The scheme of the runtime in `library`.
+    pub(super) fn of(library: &OpenObject) -> Result<Self, HostError> {
+        // SAFETY: the types of the fields are the signatures of these functions in lean.h and mimalloc.h.
+        unsafe {
+            let object = function(library, c"lean_alloc_object").ok_or_else(|| HostError::MissingSymbol {
+                library: library.object().path.clone(),
+                symbol: "lean_alloc_object",
+            })?;
+            let heartbeat = function(library, c"lean_inc_heartbeat");
+            if let Some(core) = function(library, c"lean_alloc_small_object_core") {
+                return Ok(Self::Fused {
+                    core,
+                    object,
+                    heartbeat,
+                });
+            }
+            if let Some(small) = function(library, c"mi_malloc_small") {
+                return Ok(Self::Mimalloc {
+                    small,
+                    object,
+                    heartbeat,
+                });
+            }
+            if let Some(small) = function(library, c"lean_alloc_small") {
+                return Ok(Self::Small { small, object });
+            }
+            Ok(Self::Plain { object, heartbeat })
+        }
+    }
+
+    /// The scheme's name in reports.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Fused { .. } => "mimalloc-fused",
+            Self::Mimalloc { .. } => "mimalloc",
+            Self::Small { .. } => "small",
+            Self::Plain { .. } => "malloc",
+            Self::Embedded => "embedded",
+        }
+    }
+
+    /// Whether closures are allocated like arrays. They have been since the fused entry point exists.
+    pub(super) fn closures_are_big(&self) -> bool {
+        matches!(self, Self::Fused { .. })
+    }
+
+    /// Whether a small object's memory is a whole number of words.
+    pub(super) fn rounds_up(&self) -> bool {
+        !matches!(self, Self::Plain { .. })
+    }
+
+    /// Memory for a small object of `bytes` bytes, at most 4096. Its size field (`m_cs_sz`, bytes 4 and 5)
+    /// is set as the runtime wants it; nothing else is. Counts one heartbeat where the runtime counts them.
+    ///
+    /// # Safety
+    /// The runtime that the scheme belongs to is initialised so far that it can allocate on this thread.
+    pub(super) unsafe fn small(&self, bytes: usize) -> *mut u8 {
+        let rounded = align8(bytes);
+        // SAFETY: sizes are in the range each function accepts: a positive multiple of 8 up to 1024 for the
+        // small paths of mimalloc, up to 4096 for lean_alloc_small; the runtime can allocate.
+        unsafe {
+            match *self {
+                Self::Fused { core, .. } if rounded <= MI_SMALL_SIZE_MAX => {
+                    checked(core(rounded as u32), rounded)
+                }
+                Self::Mimalloc { small, heartbeat, .. } if rounded <= MI_SMALL_SIZE_MAX => {
+                    count(heartbeat);
+                    with_size(checked(small(rounded), rounded), rounded)
+                }
+                Self::Fused {
+                    object, heartbeat, ..
+                }
+                | Self::Mimalloc {
+                    object, heartbeat, ..
+                } => {
+                    count(heartbeat);
+                    with_size(checked(object(rounded), rounded), rounded)
+                }
+                Self::Small { small, .. } => with_size(
+                    checked(small(rounded as u32, (rounded / 8 - 1) as u32), rounded),
+                    0,
+                ),
+                Self::Plain { heartbeat, .. } => {
+                    count(heartbeat);
+                    let block = checked(libc::malloc(bytes + 8).cast::<u8>(), bytes + 8);
+                    // malloc aligns to 16, so the size fits in front of an 8-aligned object.
+                    block.cast::<usize>().write(bytes);
+                    with_size(block.add(8), 0)
+                }
+                Self::Embedded => with_size(embedded::alloc(rounded), rounded),
+            }
+        }
+    }
+
+    /// Memory for an object of any size that knows its own size: array, scalar array, string. The size
+    /// field is 0, nothing else is set, no heartbeat counted.
+    ///
+    /// # Safety
+    /// As [`Allocator::small`].
+    pub(super) unsafe fn big(&self, bytes: usize) -> *mut u8 {
+        // SAFETY: lean_alloc_object takes any size; the runtime can allocate.
+        unsafe {
+            match *self {
+                Self::Fused { object, .. }
+                | Self::Mimalloc { object, .. }
+                | Self::Small { object, .. }
+                | Self::Plain { object, .. } => with_size(checked(object(bytes), bytes), 0),
+                Self::Embedded => with_size(embedded::alloc(bytes), 0),
+            }
+        }
+    }
+}
+
+/// Sets the size field.
+///
+/// # Safety
+/// `object` is fresh memory of at least 8 bytes, 8-aligned.
+unsafe fn with_size(object: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: bytes 4 and 5 of the object, aligned to 2.
+    unsafe { object.add(4).cast::<u16>().write(size as u16) };
+    object
+}
+
+/// The runtimes end the process when there is no memory; so do we where they leave the check to the caller.
+fn checked(memory: *mut u8, bytes: usize) -> *mut u8 {
+    if memory.is_null() {
+        handle_alloc_error(Layout::from_size_align(bytes, 8).unwrap_or(Layout::new::<u64>()));
+    }
+    memory
+}
+
+/// # Safety
+/// The function, if given, is `lean_inc_heartbeat`.
+unsafe fn count(heartbeat: Option<Heartbeat>) {
+    if let Some(beat) = heartbeat {
+        // SAFETY: it takes nothing and adds to a counter of the thread.
+        unsafe { beat() };
+    }
+}

@@ -1,0 +1,128 @@
+//! Finding a Lean runtime among the loaded objects, and telling its generation by what it exports.
+//!
+//! Never by a look-up in the whole process: that finds the loader functions which this library exports
+//! itself, and every generation would seem to be present.
+
+use super::{Generation, Host, HostError};
+use super::{alloc::Allocator, entries::Entries, io};
+use crate::os::{env, libraries::OpenObject, libraries::loaded_objects};
+use once_cell::sync::OnceCell;
+use std::ffi::CStr;
+use std::sync::atomic::AtomicU8;
+
+/// What every runtime exports and nothing else does, this library included.
+const RUNTIME_MARKS: [&CStr; 2] = [c"lean_alloc_object", c"lean_dec_ref_cold"];
+
+/// The first loaded runtime whose loader is known, or `None` if no runtime is loaded at all.
+pub(super) fn find_runtime() -> Result<Option<Host>, HostError> {
+    let own = find_runtime as *const () as usize;
+    let mut refused = None;
+    for object in loaded_objects() {
+        if object.contains(own) {
+            continue;
+        }
+        let Some(open) = OpenObject::open(object) else {
+            continue;
+        };
+        if !is_runtime(&open) {
+            continue;
+        }
+        match bind_object(open) {
+            Ok(host) => return Ok(Some(host)),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    refused.map_or(Ok(None), Err)
+}
+
+fn is_runtime(library: &OpenObject) -> bool {
+    RUNTIME_MARKS.iter().all(|mark| library.symbol(mark).is_some())
+}
+
+/// The runtime in one object.
+pub(super) fn bind_object(library: OpenObject) -> Result<Host, HostError> {
+    if !is_runtime(&library) {
+        return Err(HostError::NotARuntime(library.object().path.clone()));
+    }
+    let generation = match override_of("LEAN_REGION_ABI", "batch, handle or structure", generation_named)? {
+        Some(generation) => generation,
+        None => generation_of(&library)
+            .ok_or_else(|| HostError::UnknownGeneration(library.object().path.clone()))?,
+    };
+    let io_fields = match override_of("LEAN_REGION_IO_FIELDS", "1 or 2", io_fields_named)? {
+        Some(fields) => fields,
+        None => io::known_fields(generation, &library)?,
+    };
+    Ok(Host {
+        generation,
+        allocator: Allocator::of(&library)?,
+        entries: Entries::of(&library)?,
+        io_fields: AtomicU8::new(io_fields),
+        class: OnceCell::new(),
+        gmp: library.symbol(c"__gmpz_init").is_some(),
+        version: OnceCell::new(),
+        githash: OnceCell::new(),
+        library: Some(library),
+    })
+}
+
+/// The generation by the exported loader functions (spec section 4).
+fn generation_of(library: &OpenObject) -> Option<Generation> {
+    let has = |name| library.symbol(name).is_some();
+    if has(c"lean_read_module_data_parts") {
+        Some(Generation::Batch)
+    } else if !has(c"lean_compacted_region_read") {
+        None
+    } else if has(c"lean_compacted_region_size") && has(c"lean_compacted_region_is_memory_mapped") {
+        Some(Generation::Handle)
+    } else {
+        Some(Generation::Structure)
+    }
+}
+
+/// What a variable says that stands in for something found out, for tests.
+fn override_of<T>(
+    variable: &'static str,
+    allowed: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, HostError> {
+    let Some(value) = env::var(variable) else {
+        return Ok(None);
+    };
+    let value = value.to_string_lossy();
+    match parse(&value) {
+        Some(meaning) => Ok(Some(meaning)),
+        None => Err(HostError::BadOverride {
+            variable,
+            value: value.into_owned(),
+            allowed,
+        }),
+    }
+}
+
+fn generation_named(name: &str) -> Option<Generation> {
+    [Generation::Batch, Generation::Handle, Generation::Structure]
+        .into_iter()
+        .find(|g| g.name() == name)
+}
+
+fn io_fields_named(value: &str) -> Option<u8> {
+    match value {
+        "1" => Some(1),
+        "2" => Some(2),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_have_exactly_the_documented_values() {
+        assert_eq!(generation_named("handle"), Some(Generation::Handle));
+        assert_eq!(generation_named("Handle"), None);
+        assert_eq!(io_fields_named("2"), Some(2));
+        assert_eq!(io_fields_named("3"), None);
+    }
+}

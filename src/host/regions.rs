@@ -1,0 +1,140 @@
+//! Regions as Lean values: the structure of v4.32 and later, and the boxed handle before (spec section 4).
+
+use super::Host;
+use crate::object::Obj;
+
+/// Bytes of the structure: header, two objects, three `USize` and a `Bool`, rounded up.
+const REGION_SIZE: u16 = 56;
+/// The same before rounding, which is what plain malloc builds record.
+const REGION_SIZE_EXACT: u16 = 49;
+const FILE_PATH: usize = 8;
+const ROOT: usize = 16;
+const SIZE: usize = 24;
+const BASE_ADDR: usize = 32;
+const BUFFER_OFFSET: usize = 40;
+const IS_MEMORY_MAPPED: usize = 48;
+/// Bytes after the objects.
+const REGION_SCALARS: usize = 3 * 8 + 1;
+
+/// Bytes of a boxed `USize`: header and value.
+const USIZE_SIZE: u16 = 16;
+
+/// What a region structure says of its region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RegionFacts {
+    /// The root object in the buffer or in a dependency, or a scalar.
+    pub root: Obj,
+    /// Bytes of the buffer: the file's size.
+    pub size: usize,
+    /// The address that the file asks for.
+    pub base: u64,
+    /// The address of the buffer.
+    pub buffer: usize,
+    /// Whether the buffer is a mapping of the file at its base.
+    pub mapped: bool,
+}
+
+impl Host {
+    /// A region structure; `file_path` is a string and consumed.
+    ///
+    /// # Safety
+    /// The runtime can allocate on this thread; the caller owns `file_path`.
+    #[must_use]
+    pub unsafe fn mk_region(&self, file_path: Obj, facts: &RegionFacts) -> Obj {
+        // SAFETY: a fresh constructor of 49 bytes, in which every field lies and is set.
+        unsafe {
+            let o = self.alloc_ctor(0, 2, REGION_SCALARS);
+            o.set_word(FILE_PATH, file_path.0);
+            o.set_word(ROOT, facts.root.0);
+            o.set_word(SIZE, facts.size);
+            o.set_word(BASE_ADDR, facts.base as usize);
+            o.set_word(BUFFER_OFFSET, facts.root.0.wrapping_sub(facts.buffer));
+            o.ptr().add(IS_MEMORY_MAPPED).write(u8::from(facts.mapped));
+            o
+        }
+    }
+
+    /// What `o` (borrowed) says if it is a region structure; `None` if it is a scalar or its header is that
+    /// of anything else. Whether the region exists is not known here.
+    ///
+    /// # Safety
+    /// `o` is a scalar or points to a live object.
+    #[must_use]
+    pub unsafe fn read_region_structure(&self, o: Obj) -> Option<RegionFacts> {
+        // SAFETY: a live object with the header of the structure has the structure's bytes. Where the
+        // runtime records no sizes, a constructor with two objects is taken at its word: its caller
+        // declares it to be a region.
+        unsafe {
+            if !is_ctor(o, 2, &[REGION_SIZE, REGION_SIZE_EXACT]) {
+                return None;
+            }
+            let root = Obj(o.word(ROOT));
+            Some(RegionFacts {
+                root,
+                size: o.word(SIZE),
+                base: o.word(BASE_ADDR) as u64,
+                buffer: root.0.wrapping_sub(o.word(BUFFER_OFFSET)),
+                mapped: o.ptr().add(IS_MEMORY_MAPPED).read() != 0,
+            })
+        }
+    }
+
+    /// The path (borrowed) in a region structure.
+    ///
+    /// # Safety
+    /// `o` is a live region structure.
+    #[must_use]
+    pub unsafe fn region_file_path(&self, o: Obj) -> Obj {
+        // SAFETY: the structure has this field.
+        Obj(unsafe { o.word(FILE_PATH) })
+    }
+
+    /// Overwrites the root of a region structure with a scalar, even if the structure is shared: the first
+    /// thing that freeing its region does (spec section 7.4).
+    ///
+    /// # Safety
+    /// `o` is a live region structure, in memory that can be written.
+    pub unsafe fn clear_region_root(&self, o: Obj) {
+        // SAFETY: the structure has this field.
+        unsafe { o.set_word(ROOT, Obj::UNIT.0) };
+    }
+
+    /// A boxed `USize`.
+    ///
+    /// # Safety
+    /// The runtime can allocate on this thread.
+    #[must_use]
+    pub unsafe fn box_usize(&self, value: usize) -> Obj {
+        // SAFETY: a constructor with one scalar word, which is set.
+        unsafe {
+            let o = self.alloc_ctor(0, 0, 8);
+            o.set_word(8, value);
+            o
+        }
+    }
+
+    /// The value of a boxed `USize` (borrowed); `None` if `o` is a scalar or its header is that of anything
+    /// else.
+    ///
+    /// # Safety
+    /// `o` is a scalar or points to a live object.
+    #[must_use]
+    pub unsafe fn unbox_usize(&self, o: Obj) -> Option<usize> {
+        // SAFETY: a constructor without objects has at least one scalar word, because constructors without
+        // anything are scalars.
+        unsafe { is_ctor(o, 0, &[USIZE_SIZE]).then(|| o.word(8)) }
+    }
+}
+
+/// Whether `o` is a constructor with tag 0, that many objects, and one of these sizes or none recorded.
+///
+/// # Safety
+/// `o` is a scalar or points to a live object.
+unsafe fn is_ctor(o: Obj, objects: u8, sizes: &[u16]) -> bool {
+    if o.is_scalar() {
+        return false;
+    }
+    // SAFETY: not a scalar, so a live object.
+    let kind = unsafe { o.kind() };
+    kind.tag == 0 && kind.other == objects && (kind.cs_sz == 0 || sizes.contains(&kind.cs_sz))
+}

@@ -1,0 +1,269 @@
+//! Binding to runtimes of every generation and allocation scheme, imitated in C as far as binding looks.
+
+use super::*;
+use crate::format::layout::{TAG_ARRAY, TAG_CLOSURE, TAG_STRING};
+use crate::object::Obj;
+use libloading::os::unix::Library;
+
+/// An imitated runtime, bound beside all others.
+struct Imitation {
+    host: Host,
+    _dir: testkit::TempDir,
+}
+
+fn build(defines: &[&str]) -> (testkit::TempDir, PathBuf) {
+    let dir = testkit::temp_dir("host-binding");
+    let mut compiler = testkit::c::Build::new();
+    compiler
+        .shared()
+        .file(concat!(env!("CARGO_MANIFEST_DIR"), "/c-tests/host_binding.c"));
+    for define in defines {
+        let (name, value) = define.split_once('=').unwrap_or((define, ""));
+        compiler.define(name, value);
+    }
+    let path = compiler.build(dir.path().join("libruntime.so"));
+    (dir, path)
+}
+
+fn try_imitation(defines: &[&str]) -> Result<Imitation, HostError> {
+    let (dir, path) = build(defines);
+    // SAFETY: the library has no initialisers.
+    let library = unsafe { Library::new(&path) }.expect("the imitation can be loaded");
+    let open = OpenObject::find(&path).expect("it is loaded");
+    drop(library);
+    Ok(Imitation {
+        host: bind::bind_object(open)?,
+        _dir: dir,
+    })
+}
+
+fn imitation(defines: &[&str]) -> Imitation {
+    try_imitation(defines).unwrap_or_else(|e| panic!("{defines:?}: {e}"))
+}
+
+impl Imitation {
+    fn counter(&self, name: &CStr) -> i64 {
+        let address = self.host.symbol(name).expect("the imitation has this counter");
+        // SAFETY: the counters are longs of the imitation, which the host holds open.
+        unsafe { *(address as *const i64) }
+    }
+
+    fn heartbeats(&self) -> i64 {
+        self.counter(c"heartbeats")
+    }
+
+    fn objects(&self) -> i64 {
+        self.counter(c"objects")
+    }
+}
+
+#[test]
+fn the_generation_is_told_by_the_loader_functions() {
+    for (define, generation) in [
+        ("BATCH", Generation::Batch),
+        ("HANDLE", Generation::Handle),
+        ("STRUCTURE", Generation::Structure),
+    ] {
+        let imitation = imitation(&[define]);
+        assert_eq!(imitation.host.generation(), generation);
+        assert!(!imitation.host.is_embedded());
+        assert!(imitation.host.library_path().ends_with("libruntime.so"));
+        assert_ne!(imitation.host.library_base(), 0);
+    }
+}
+
+#[test]
+fn a_runtime_of_no_known_generation_is_refused() {
+    let error = try_imitation(&[])
+        .map(|i| i.host)
+        .expect_err("nothing tells its generation");
+    assert!(
+        matches!(&error, HostError::UnknownGeneration(path) if path.ends_with("libruntime.so")),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_runtime_that_lacks_a_function_is_refused() {
+    let error = try_imitation(&["STRUCTURE", "NO_THUNKS"])
+        .map(|i| i.host)
+        .expect_err("thunks cannot be forced");
+    assert!(error.to_string().contains("lean_thunk_get_core"), "{error}");
+    let error = try_imitation(&["BATCH", "NO_PROBE"])
+        .map(|i| i.host)
+        .expect_err("nothing tells the shape of results");
+    assert!(error.to_string().contains("lean_io_metadata"), "{error}");
+    imitation(&["STRUCTURE", "NO_PROBE"]);
+}
+
+#[test]
+fn a_library_that_is_no_runtime_is_refused() {
+    let libc_path = crate::os::libraries::loaded_objects()
+        .into_iter()
+        .find(|o| o.contains(libc::getpid as *const () as usize))
+        .expect("libc is loaded")
+        .path;
+    let open = OpenObject::find(&libc_path).expect("libc can be opened");
+    assert!(matches!(bind::bind_object(open), Err(HostError::NotARuntime(path)) if path == libc_path));
+}
+
+#[test]
+fn results_of_batch_runtimes_have_the_shape_of_their_own() {
+    for (define, fields) in [("IO_FIELDS=1", 1), ("IO_FIELDS=2", 2)] {
+        let imitation = imitation(&["BATCH", "SMALL", define]);
+        // SAFETY: the imitation can allocate; the results are released once.
+        unsafe {
+            assert_eq!(imitation.objects(), 0, "nothing is called while binding");
+            let ok = imitation.host.io_ok(Obj::boxed(7));
+            assert_eq!(imitation.objects(), 1, "the probe leaves nothing behind");
+            assert_eq!((ok.kind().tag, ok.kind().other), (0, fields));
+            assert_eq!(ok.field(0), Obj::boxed(7));
+            assert_eq!(
+                ok.field(usize::from(fields) - 1),
+                if fields == 1 { Obj::boxed(7) } else { Obj::UNIT }
+            );
+            let error = imitation.host.io_error("no");
+            assert_eq!((error.kind().tag, error.kind().other), (1, fields));
+            assert_eq!(error.field(0).kind().tag, 18);
+            imitation.host.dec(ok);
+            imitation.host.dec(error);
+            assert_eq!(imitation.objects(), 0);
+        }
+    }
+}
+
+#[test]
+fn handle_and_structure_runtimes_are_not_asked_for_their_shape() {
+    for define in ["HANDLE", "STRUCTURE"] {
+        let imitation = imitation(&[define, "IO_FIELDS=2"]);
+        // SAFETY: the imitation can allocate.
+        assert_eq!(unsafe { imitation.host.io_fields() }, 1);
+    }
+}
+
+/// What is expected of a scheme: name, size recorded in a constructor with `n` bytes, memory asked for.
+struct Scheme {
+    define: &'static str,
+    name: &'static str,
+    recorded: fn(u16) -> u16,
+    asked: fn(i64) -> i64,
+}
+
+const SCHEMES: [Scheme; 4] = [
+    Scheme {
+        define: "FUSED",
+        name: "mimalloc-fused",
+        recorded: |n| n.next_multiple_of(8),
+        asked: round,
+    },
+    Scheme {
+        define: "MIMALLOC",
+        name: "mimalloc",
+        recorded: |n| n.next_multiple_of(8),
+        asked: round,
+    },
+    Scheme {
+        define: "SMALL",
+        name: "small",
+        recorded: |_| 0,
+        asked: round,
+    },
+    Scheme {
+        define: "PLAIN",
+        name: "malloc",
+        recorded: |_| 0,
+        asked: |n| n,
+    },
+];
+
+fn round(n: i64) -> i64 {
+    (n + 7) / 8 * 8
+}
+
+#[test]
+fn constructors_follow_the_allocation_scheme() {
+    for scheme in SCHEMES {
+        let imitation = imitation(&["STRUCTURE", scheme.define]);
+        let host = &imitation.host;
+        assert_eq!(host.allocator_name(), scheme.name);
+        // Fields and scalar bytes; the last one is beyond the path for small objects of mimalloc.
+        for (fields, scalars) in [(1u8, 0usize), (2, 25), (0, 8), (3, 4), (121, 80)] {
+            let bytes = 8 + 8 * usize::from(fields) + scalars;
+            let beats = imitation.heartbeats();
+            // SAFETY: the imitation can allocate; the fields are set before it reads them.
+            unsafe {
+                let o = host.mk_ctor(5, &vec![Obj::UNIT; usize::from(fields)], &vec![1; scalars]);
+                assert_eq!(imitation.heartbeats(), beats + 1, "{}", scheme.name);
+                if scheme.define != "PLAIN" {
+                    // Plain malloc is libc's own, which does not tell.
+                    assert_eq!(
+                        imitation.counter(c"asked"),
+                        (scheme.asked)(bytes as i64),
+                        "{}",
+                        scheme.name
+                    );
+                }
+                assert_eq!(o.rc(), 1);
+                let kind = o.kind();
+                assert_eq!((kind.tag, kind.other), (5, fields));
+                assert_eq!(kind.cs_sz, (scheme.recorded)(bytes as u16), "{}", scheme.name);
+                if scheme.define == "PLAIN" {
+                    assert_eq!(o.ptr().cast::<usize>().sub(1).read(), bytes);
+                } else if scalars % 8 != 0 {
+                    let used = scalars % 8;
+                    let last = o.word((8 + 8 * usize::from(fields) + scalars).next_multiple_of(8) - 8);
+                    assert_eq!(last >> (8 * used), 0, "the padding is zero");
+                }
+                host.dec(o);
+            }
+        }
+    }
+}
+
+#[test]
+fn big_objects_count_no_heartbeat_and_record_no_size() {
+    for scheme in SCHEMES {
+        let imitation = imitation(&["STRUCTURE", scheme.define]);
+        let host = &imitation.host;
+        // SAFETY: the imitation can allocate.
+        unsafe {
+            let string = host.mk_string("grün");
+            let array = host.mk_array(&[Obj::boxed(1), Obj::boxed(2)]);
+            assert_eq!(imitation.counter(c"asked"), 24 + 2 * 8);
+            assert_eq!(imitation.heartbeats(), 0);
+            for (o, tag) in [(string, TAG_STRING), (array, TAG_ARRAY)] {
+                assert_eq!(
+                    (o.rc(), o.kind().cs_sz, o.kind().other, o.kind().tag),
+                    (1, 0, 0, tag)
+                );
+            }
+            host.dec(string);
+            host.dec(array);
+            assert_eq!(imitation.objects(), 0);
+            let closure = host.mk_closure(std::ptr::null(), 3, &[Obj::UNIT]);
+            assert_eq!(closure.kind().tag, TAG_CLOSURE);
+            assert_eq!(imitation.heartbeats(), i64::from(scheme.define != "FUSED"));
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_behind_by_building_and_releasing() {
+    let imitation = imitation(&["STRUCTURE", "FUSED"]);
+    let host = &imitation.host;
+    // SAFETY: the imitation can allocate; what is made is released once.
+    unsafe {
+        let facts = RegionFacts {
+            root: Obj::boxed(3),
+            size: 96,
+            base: 0x1_0000,
+            buffer: 0x7000_0000,
+            mapped: true,
+        };
+        let region = host.mk_region(host.mk_string("a.olean"), &facts);
+        assert_eq!(region.kind().cs_sz, 56);
+        assert_eq!(host.read_region_structure(region), Some(facts));
+        host.dec(host.io_ok(host.mk_pair(region, host.box_usize(9))));
+    }
+    assert_eq!(imitation.objects(), 0);
+}
