@@ -22,7 +22,15 @@ mod tests {
 
     #[test]
     fn bases_are_aligned_and_below_the_modulus() {
-        for h in [0, 1, 1723, u64::MAX, BASE_MODULUS, BASE_MODULUS - 1, BASE_MODULUS + 0x1_0001] {
+        for h in [
+            0,
+            1,
+            1723,
+            u64::MAX,
+            BASE_MODULUS,
+            BASE_MODULUS - 1,
+            BASE_MODULUS + 0x1_0001,
+        ] {
             let b = base_address(h);
             assert!(b < BASE_MODULUS && b % BASE_ALIGN == 0, "{h:#x} -> {b:#x}");
         }

@@ -1,0 +1,383 @@
+//! One loaded ELF object as it lies in memory: its segments, and what its dynamic section leads to:
+//! symbols looked up through the GNU hash table, and relocation tables. Nothing is parsed ahead: a host
+//! has 230,000 dynamic symbols, and start-up is not the time to look at them.
+
+use std::ffi::{CStr, CString};
+use std::ops::Range;
+
+use libc::{PF_R, PF_X, PT_DYNAMIC, PT_LOAD, dl_phdr_info};
+
+// Tags of the dynamic section and symbol fields (System V gABI, "Dynamic Section" and "Symbol Table").
+const DT_PLTRELSZ: u64 = 2;
+const DT_HASH: u64 = 4;
+const DT_STRTAB: u64 = 5;
+const DT_SYMTAB: u64 = 6;
+const DT_RELA: u64 = 7;
+const DT_RELASZ: u64 = 8;
+const DT_STRSZ: u64 = 10;
+const DT_JMPREL: u64 = 23;
+const DT_GNU_HASH: u64 = 0x6fff_fef5;
+const DT_RELACOUNT: u64 = 0x6fff_fff9;
+const SYM_LEN: usize = 24;
+const RELA_LEN: usize = 24;
+const STT_FUNC: u8 = 2;
+
+/// A function of a loaded object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Function {
+    /// Address of its first instruction.
+    pub entry: usize,
+    /// Its length in bytes by the symbol table; 0 where the table does not say.
+    pub size: usize,
+}
+
+/// A relocation of a loaded object that names a symbol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Relocation {
+    /// Address of the word it fills.
+    pub slot: usize,
+    /// Its type, numbered per architecture.
+    pub kind: u32,
+    /// Index of its symbol.
+    pub symbol: u32,
+}
+
+#[derive(Debug)]
+struct Segment {
+    range: Range<usize>,
+    flags: u32,
+}
+
+/// A loaded object. Its memory is read on demand, and only inside its readable segments.
+#[derive(Debug)]
+pub struct Image {
+    name: CString,
+    bias: usize,
+    segments: Vec<Segment>,
+    dynamic: Vec<(u64, usize)>,
+}
+
+impl Image {
+    /// The objects loaded in this process, the main program first (its name is empty), that `wanted`
+    /// says yes to.
+    ///
+    /// # Safety
+    /// The objects kept must stay loaded as long as their images are used.
+    pub unsafe fn loaded(mut wanted: impl FnMut(&Image) -> bool) -> Vec<Image> {
+        struct Walk<'a> {
+            wanted: &'a mut dyn FnMut(&Image) -> bool,
+            kept: Vec<Image>,
+        }
+        unsafe extern "C" fn visit(info: *mut dl_phdr_info, _len: usize, data: *mut libc::c_void) -> i32 {
+            // SAFETY: `data` is the `Walk` below, which nothing else uses during the iteration, and the
+            // loader hands out a valid description of an object that it keeps loaded meanwhile.
+            let (walk, image) = unsafe { (&mut *data.cast::<Walk>(), Image::from_phdr_info(&*info)) };
+            if (walk.wanted)(&image) {
+                walk.kept.push(image);
+            }
+            0
+        }
+        let mut walk = Walk {
+            wanted: &mut wanted,
+            kept: Vec::new(),
+        };
+        // SAFETY: `visit` has the type asked for, and `walk` outlives the call.
+        unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut walk).cast()) };
+        walk.kept
+    }
+
+    /// # Safety
+    /// `info` describes an object that stays loaded as long as the image is used.
+    unsafe fn from_phdr_info(info: &dl_phdr_info) -> Image {
+        let bias = info.dlpi_addr as usize;
+        // SAFETY: the loader's own array of `dlpi_phnum` program headers, alive while the object is.
+        let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+        let name = match info.dlpi_name.is_null() {
+            true => CString::default(),
+            // SAFETY: not null, and then a C string of the loader.
+            false => unsafe { CStr::from_ptr(info.dlpi_name) }.to_owned(),
+        };
+        let range = |h: &libc::Elf64_Phdr| {
+            let start = bias.wrapping_add(h.p_vaddr as usize);
+            start..start.saturating_add(h.p_memsz as usize)
+        };
+        let segments = headers
+            .iter()
+            .filter(|h| h.p_type == PT_LOAD)
+            .map(|h| Segment {
+                range: range(h),
+                flags: h.p_flags,
+            })
+            .collect();
+        let mut image = Image {
+            name,
+            bias,
+            segments,
+            dynamic: Vec::new(),
+        };
+        if let Some(header) = headers.iter().find(|h| h.p_type == PT_DYNAMIC) {
+            let range = range(header);
+            image.dynamic = image.read_dynamic(range);
+        }
+        image
+    }
+
+    fn read_dynamic(&self, range: Range<usize>) -> Vec<(u64, usize)> {
+        let Some(bytes) = self.bytes(range.start, range.len()) else {
+            return Vec::new();
+        };
+        bytes
+            .as_chunks::<16>()
+            .0
+            .iter()
+            .map(|entry| (u64_at(entry, 0), u64_at(entry, 8) as usize))
+            .take_while(|&(tag, _)| tag != 0)
+            .collect()
+    }
+
+    /// The file it was loaded from as the loader names it; empty for the main program.
+    #[must_use]
+    pub fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    /// Whether `address` lies in one of its segments.
+    #[must_use]
+    pub fn contains(&self, address: usize) -> bool {
+        self.segments.iter().any(|s| s.range.contains(&address))
+    }
+
+    /// The executable segment that `address` lies in.
+    #[must_use]
+    pub fn code_around(&self, address: usize) -> Option<Range<usize>> {
+        self.segments
+            .iter()
+            .find(|s| s.flags & PF_X != 0 && s.range.contains(&address))
+            .map(|s| s.range.clone())
+    }
+
+    /// `len` bytes at `address`; `None` unless all of them lie in one readable segment. For what nothing
+    /// writes to while the slice lives: tables, and code that is not being patched.
+    #[must_use]
+    pub fn bytes(&self, address: usize, len: usize) -> Option<&[u8]> {
+        let end = address.checked_add(len)?;
+        let inside = |s: &Segment| s.flags & PF_R != 0 && s.range.start <= address && end <= s.range.end;
+        self.segments.iter().any(inside).then(|| {
+            // SAFETY: the range lies inside a readable segment of an object that stays loaded (contract
+            // of `loaded`). The last page of a segment's memory size is mapped too.
+            unsafe { std::slice::from_raw_parts(address as *const u8, len) }
+        })
+    }
+
+    fn dynamic_value(&self, tag: u64) -> Option<usize> {
+        self.dynamic
+            .iter()
+            .find(|&&(t, _)| t == tag)
+            .map(|&(_, value)| value)
+    }
+
+    /// The address under a tag: the loader of glibc has already added the load address, others have not.
+    fn dynamic_address(&self, tag: u64) -> Option<usize> {
+        let value = self.dynamic_value(tag)?;
+        Some(if self.contains(value) {
+            value
+        } else {
+            self.bias.wrapping_add(value)
+        })
+    }
+
+    fn u32s(&self, address: usize, count: usize) -> Option<&[[u8; 4]]> {
+        Some(self.bytes(address, count.checked_mul(4)?)?.as_chunks().0)
+    }
+
+    /// The symbol at an index: offset of its name, its type, whether it is defined, address and size.
+    fn symbol(&self, index: u32) -> Option<Symbol> {
+        let at = self
+            .dynamic_address(DT_SYMTAB)?
+            .checked_add(index as usize * SYM_LEN)?;
+        let bytes = self.bytes(at, SYM_LEN)?;
+        Some(Symbol {
+            name: u32_at(bytes, 0),
+            kind: bytes[4] & 15,
+            defined: bytes[6..8] != [0, 0],
+            address: self.bias.wrapping_add(u64_at(bytes, 8) as usize),
+            size: u64_at(bytes, 16) as usize,
+        })
+    }
+
+    fn name_is(&self, offset: u32, name: &CStr) -> bool {
+        let name = name.to_bytes_with_nul();
+        let (Some(table), Some(len)) = (self.dynamic_address(DT_STRTAB), self.dynamic_value(DT_STRSZ)) else {
+            return false;
+        };
+        let fits = (offset as usize)
+            .checked_add(name.len())
+            .is_some_and(|end| end <= len);
+        fits && self.bytes(table + offset as usize, name.len()) == Some(name)
+    }
+
+    /// The function that this object itself defines and exports under `name`.
+    #[must_use]
+    pub fn function(&self, name: &CStr) -> Option<Function> {
+        let found = self.symbol_by_gnu_hash(name)?;
+        let is_code = found.kind == STT_FUNC && self.code_around(found.address).is_some();
+        is_code.then_some(Function {
+            entry: found.address,
+            size: found.size,
+        })
+    }
+
+    /// Whether this object defines and exports a symbol of any kind under `name`.
+    #[must_use]
+    pub fn defines(&self, name: &CStr) -> bool {
+        self.symbol_by_gnu_hash(name).is_some()
+    }
+
+    fn symbol_by_gnu_hash(&self, name: &CStr) -> Option<Symbol> {
+        let table = self.gnu_hash()?;
+        let hash = name
+            .to_bytes()
+            .iter()
+            .fold(5381u32, |h, &b| h.wrapping_mul(33).wrapping_add(b.into()));
+        let word = u64_at(
+            self.bytes(table.bloom + (hash / 64) as usize % table.bloom_len * 8, 8)?,
+            0,
+        );
+        if word >> (hash % 64) & word >> ((hash >> table.shift) % 64) & 1 == 0 {
+            return None;
+        }
+        let bucket = table.buckets + (hash as usize % table.bucket_len) * 4;
+        let mut index = u32_at(self.bytes(bucket, 4)?, 0);
+        if index < table.first {
+            return None;
+        }
+        loop {
+            let chain = u32_at(
+                self.bytes(table.chains + (index - table.first) as usize * 4, 4)?,
+                0,
+            );
+            if (chain ^ hash) >> 1 == 0 {
+                let symbol = self.symbol(index)?;
+                if symbol.defined && self.name_is(symbol.name, name) {
+                    return Some(symbol);
+                }
+            }
+            if chain & 1 == 1 {
+                return None;
+            }
+            index = index.checked_add(1)?;
+        }
+    }
+
+    fn gnu_hash(&self) -> Option<GnuHash> {
+        let at = self.dynamic_address(DT_GNU_HASH)?;
+        let header = self.bytes(at, 16)?;
+        let (bucket_len, first) = (u32_at(header, 0) as usize, u32_at(header, 4));
+        let (bloom_len, shift) = (u32_at(header, 8) as usize, u32_at(header, 12) & 31);
+        let bloom = at + 16;
+        let buckets = bloom.checked_add(bloom_len.checked_mul(8)?)?;
+        let chains = buckets.checked_add(bucket_len * 4)?;
+        (bucket_len > 0 && bloom_len > 0).then_some(GnuHash {
+            bucket_len,
+            first,
+            bloom_len,
+            shift,
+            bloom,
+            buckets,
+            chains,
+        })
+    }
+
+    /// Number of dynamic symbols: the hash tables are what says so at run time.
+    fn symbol_count(&self) -> Option<u32> {
+        if let Some(at) = self.dynamic_address(DT_HASH) {
+            return Some(u32_at(self.bytes(at + 4, 4)?, 0));
+        }
+        let table = self.gnu_hash()?;
+        let last = self
+            .u32s(table.buckets, table.bucket_len)?
+            .iter()
+            .map(|&b| u32::from_le_bytes(b))
+            .max()?;
+        if last < table.first {
+            return Some(table.first);
+        }
+        let mut index = last;
+        while u32_at(
+            self.bytes(table.chains + (index - table.first) as usize * 4, 4)?,
+            0,
+        ) & 1
+            == 0
+        {
+            index = index.checked_add(1)?;
+        }
+        index.checked_add(1)
+    }
+
+    /// The lowest address above `address` at which an exported symbol begins, or else the end of the
+    /// segment. Goes through all dynamic symbols. `None` where they cannot be counted.
+    #[must_use]
+    pub fn next_symbol(&self, address: usize) -> Option<usize> {
+        let end = self.code_around(address)?.end;
+        let symbols = (0..self.symbol_count()?).filter_map(|i| self.symbol(i));
+        Some(
+            symbols
+                .filter(|s| s.defined && s.address > address)
+                .map(|s| s.address)
+                .fold(end, usize::min),
+        )
+    }
+
+    /// The relocations that name a symbol: those of the procedure linkage table and the others, without
+    /// the relative ones (which come first and are counted).
+    pub fn relocations(&self) -> impl Iterator<Item = Relocation> {
+        let table = |start, len, skip: usize| {
+            let skip = skip.checked_mul(RELA_LEN);
+            let range = self.dynamic_address(start).zip(self.dynamic_value(len)).zip(skip);
+            let bytes =
+                range.and_then(|((at, len), skip)| self.bytes(at.checked_add(skip)?, len.checked_sub(skip)?));
+            bytes.unwrap_or_default().as_chunks::<RELA_LEN>().0
+        };
+        let relative = self.dynamic_value(DT_RELACOUNT).unwrap_or(0);
+        let linkage = table(DT_JMPREL, DT_PLTRELSZ, 0);
+        let others = table(DT_RELA, DT_RELASZ, relative);
+        linkage.iter().chain(others).map(|entry| Relocation {
+            slot: self.bias.wrapping_add(u64_at(entry, 0) as usize),
+            kind: u64_at(entry, 8) as u32,
+            symbol: (u64_at(entry, 8) >> 32) as u32,
+        })
+    }
+
+    /// Whether the symbol at `index` is called `name`.
+    #[must_use]
+    pub fn symbol_is(&self, index: u32, name: &CStr) -> bool {
+        self.symbol(index).is_some_and(|s| self.name_is(s.name, name))
+    }
+}
+
+struct Symbol {
+    name: u32,
+    kind: u8,
+    defined: bool,
+    address: usize,
+    size: usize,
+}
+
+/// Where the parts of a GNU hash table lie, and its numbers.
+struct GnuHash {
+    bucket_len: usize,
+    first: u32,
+    bloom_len: usize,
+    shift: u32,
+    bloom: usize,
+    buckets: usize,
+    chains: usize,
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}

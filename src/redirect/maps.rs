@@ -1,0 +1,135 @@
+//! The mappings of this process by `/proc/self/maps`: what protection a page has, and where near an
+//! address there is room for another page.
+
+use std::io;
+use std::ops::Range;
+
+/// One line of `/proc/self/maps`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mapping {
+    /// The addresses it covers.
+    pub range: Range<usize>,
+    /// `PROT_*` bits.
+    pub protection: i32,
+}
+
+/// The mappings of this process, by ascending address.
+///
+/// # Errors
+/// When `/proc/self/maps` cannot be read.
+pub fn mappings() -> io::Result<Vec<Mapping>> {
+    Ok(parse(&std::fs::read("/proc/self/maps")?))
+}
+
+/// The lines of `/proc/self/maps` (proc(5)); a line of another form is passed over.
+fn parse(text: &[u8]) -> Vec<Mapping> {
+    text.split(|&b| b == b'\n').filter_map(parse_line).collect()
+}
+
+fn parse_line(line: &[u8]) -> Option<Mapping> {
+    let line = std::str::from_utf8(line.get(..line.len().min(64))?).ok()?;
+    let mut words = line.split(' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let protection = words.next()?.bytes().fold(0, |all, letter| {
+        all | match letter {
+            b'r' => libc::PROT_READ,
+            b'w' => libc::PROT_WRITE,
+            b'x' => libc::PROT_EXEC,
+            _ => 0,
+        }
+    });
+    let address = |hex| usize::from_str_radix(hex, 16).ok();
+    Some(Mapping {
+        range: address(start)?..address(end)?,
+        protection,
+    })
+}
+
+/// The protection of the page at `address`; `None` where nothing is mapped.
+#[must_use]
+pub fn protection_at(mappings: &[Mapping], address: usize) -> Option<i32> {
+    mappings
+        .iter()
+        .find(|m| m.range.contains(&address))
+        .map(|m| m.protection)
+}
+
+/// Addresses where `len` bytes are free and lie wholly within `reach` bytes of `center`, the nearest
+/// first. `len` is a multiple of the page size; so are the results.
+#[must_use]
+pub fn free_near(mappings: &[Mapping], center: usize, reach: usize, len: usize) -> Vec<usize> {
+    let ends = std::iter::once(0).chain(mappings.iter().map(|m| m.range.end));
+    let starts = mappings
+        .iter()
+        .map(|m| m.range.start)
+        .chain([usize::MAX & !(len - 1)]);
+    let fits = |at: usize| at >= len && at.abs_diff(center) + len <= reach;
+    let mut found: Vec<usize> = ends
+        .zip(starts)
+        .filter(|&(from, to)| to.checked_sub(from).is_some_and(|gap| gap >= len))
+        .flat_map(|(from, to)| [from, to - len])
+        .filter(|&at| fits(at))
+        .collect();
+    found.sort_by_key(|at| at.abs_diff(center));
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = b"\
+        00400000-00401000 r-xp 00000000 08:01 5   /bin/with space\n\
+        00600000-00602000 rw-p 00000000 00:00 0\n\
+        7f0000000000-7f0000003000 r--s 00000000 08:01 6   /lib/\xff.so\n\
+        not a mapping\n\
+        ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0   [vsyscall]\n";
+
+    #[test]
+    fn lines_are_read() {
+        let maps = parse(TEXT);
+        let read_exec = libc::PROT_READ | libc::PROT_EXEC;
+        assert_eq!(
+            maps[0],
+            Mapping {
+                range: 0x40_0000..0x40_1000,
+                protection: read_exec
+            }
+        );
+        assert_eq!(
+            maps.len(),
+            4,
+            "a path that is not UTF-8 does not hide its mapping"
+        );
+        assert_eq!(
+            protection_at(&maps, 0x60_1fff),
+            Some(libc::PROT_READ | libc::PROT_WRITE)
+        );
+        assert_eq!(protection_at(&maps, 0x60_2000), None);
+    }
+
+    #[test]
+    fn free_pages_lie_in_gaps_and_within_reach() {
+        let maps = parse(TEXT);
+        assert_eq!(
+            free_near(&maps, 0x40_0800, 0x10_0000, 0x1000),
+            [0x3f_f000, 0x40_1000]
+        );
+        let near = free_near(&maps, 0x40_0000, 0x40_0000, 0x1000);
+        assert_eq!(near, [0x3f_f000, 0x40_1000, 0x5f_f000, 0x60_2000]);
+        assert!(free_near(&maps, 0x40_0000, 0x1000, 0x1000).is_empty());
+    }
+
+    #[test]
+    fn this_process_has_code_and_data() {
+        let maps = mappings().expect("procfs");
+        let code = protection_at(&maps, this_process_has_code_and_data as fn() as usize).expect("mapped");
+        assert_eq!(code & libc::PROT_EXEC, libc::PROT_EXEC);
+        let here = &raw const maps as usize;
+        assert_eq!(
+            protection_at(&maps, here),
+            Some(libc::PROT_READ | libc::PROT_WRITE)
+        );
+    }
+}
