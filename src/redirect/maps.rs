@@ -27,7 +27,7 @@ fn parse(text: &[u8]) -> Vec<Mapping> {
 }
 
 fn parse_line(line: &[u8]) -> Option<Mapping> {
-    let line = std::str::from_utf8(line.get(..line.len().min(64))?).ok()?;
+    let line = String::from_utf8_lossy(line);
     let mut words = line.split(' ');
     let (start, end) = words.next()?.split_once('-')?;
     let protection = words.next()?.bytes().fold(0, |all, letter| {
@@ -114,7 +114,7 @@ mod tests {
         let maps = parse(TEXT);
         assert_eq!(
             free_near(&maps, 0x40_0800, 0x10_0000, 0x1000),
-            [0x3f_f000, 0x40_1000]
+            [0x40_1000, 0x3f_f000]
         );
         let near = free_near(&maps, 0x40_0000, 0x40_0000, 0x1000);
         assert_eq!(near, [0x3f_f000, 0x40_1000, 0x5f_f000, 0x60_2000]);

@@ -149,3 +149,134 @@ fn load_constant(register: u32, value: u64) -> [u32; 4] {
         opcode | (quarter as u32) << 21 | half << 5 | register
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Words by GNU as for armv8.5-a.
+    const STP: u32 = 0xa9bf_7bfd; // stp x29, x30, [sp, #-16]!
+    const MOV: u32 = 0x9100_03fd; // mov x29, sp
+    const SUB: u32 = 0xd101_03ff; // sub sp, sp, #0x40
+    const STR: u32 = 0xf900_07f3; // str x19, [sp, #8]
+    const RET: u32 = 0xd65f_03c0;
+
+    const ENTRY: usize = 0x7000_0000_0000;
+    const AT: usize = 0x7000_0010_0000;
+
+    fn moved(words: &[u32], overwritten: usize) -> Result<Vec<u32>, CannotMove> {
+        let code: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let copy = trampoline(&code, ENTRY, overwritten, AT)?;
+        Ok(copy
+            .chunks(4)
+            .map(|w| u32::from_le_bytes(w.try_into().unwrap()))
+            .collect())
+    }
+
+    /// `b` from the word at `index` of the copy to an offset in the function.
+    fn back(index: usize, offset: usize) -> u32 {
+        0x1400_0000 | word_distance(AT + index * 4, ENTRY + offset, 26).unwrap()
+    }
+
+    #[test]
+    fn plain_instructions_are_copied_and_followed_by_a_jump_back() {
+        assert_eq!(
+            moved(&[STP, MOV, SUB, STR, RET], 16),
+            Ok(vec![STP, MOV, SUB, STR, back(4, 16)])
+        );
+        assert_eq!(moved(&[STP, MOV], 4), Ok(vec![STP, back(1, 4)]));
+        // bti c; paciasp; ldp; fmov; csel; ldapr; movz; mrs
+        let plain = [
+            0xd503_245f,
+            0xd503_233f,
+            0xa940_0be1,
+            0x9e67_0020,
+            0x9a82_0020,
+            0xf8bf_c020,
+            0xd282_4683,
+            0xd53b_d041,
+        ];
+        for word in plain {
+            assert_eq!(moved(&[word, RET], 4), Ok(vec![word, back(1, 4)]), "{word:#x}");
+        }
+        assert_eq!(moved(&[STP, RET], 8), Ok(vec![STP, RET]), "the whole function");
+        assert_eq!(moved(&[RET], 4), Ok(vec![RET]));
+    }
+
+    #[test]
+    fn addresses_are_loaded_as_constants() {
+        // adrp x0, +0x3000 at the second word
+        let value = (ENTRY + 0x3000) as u64;
+        let copy = moved(&[STP, 0xf000_0000, RET], 8).unwrap();
+        assert_eq!(copy[1..5], load_constant(0, value));
+        assert_eq!(copy[5], back(5, 8));
+        // adr x1, +0x1234; adr x1, -3
+        assert_eq!(
+            moved(&[0x1000_91a1, RET], 4).unwrap()[..4],
+            load_constant(1, (ENTRY + 0x1234) as u64)
+        );
+        assert_eq!(
+            moved(&[0x30ff_ffe1, RET], 4).unwrap()[..4],
+            load_constant(1, (ENTRY - 3) as u64)
+        );
+        // adrp counts from the page of the instruction: adrp x0, -0x1000
+        assert_eq!(
+            moved(&[0xf0ff_ffe0, RET], 4).unwrap()[..4],
+            load_constant(0, (ENTRY - 0x1000) as u64)
+        );
+        let words = [0xd282_4683, 0xf2aa_cf03, 0xf2d3_5783, 0xf2fb_de03];
+        assert_eq!(load_constant(3, 0xdef0_9abc_5678_1234), words);
+    }
+
+    #[test]
+    fn branches_keep_their_targets() {
+        // b +0x100
+        assert_eq!(
+            moved(&[0x1400_0040, RET], 4),
+            Ok(vec![back(0, 0x100), back(1, 4)])
+        );
+        // b.eq +0x40, cbz x3 +0x20, cbnz w4 +0x24, tbz x5 #40 +0x30: turned round over a `b`.
+        let cases = [
+            (0x5400_0200, 0x5400_0041, 0x40), // b.ne .+8
+            (0xb400_0103, 0xb500_0043, 0x20), // cbnz x3, .+8
+            (0x3500_0124, 0x3400_0044, 0x24), // cbz w4, .+8
+            (0xb640_0185, 0xb740_0045, 0x30), // tbnz x5, #40, .+8
+        ];
+        for (word, turned, offset) in cases {
+            assert_eq!(
+                moved(&[word, RET], 4),
+                Ok(vec![turned, back(1, offset), back(2, 4)]),
+                "{word:#x}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_moved_is_refused() {
+        // bl, blr x8
+        assert_eq!(moved(&[STP, 0x9400_0400, RET], 8), Err(CannotMove::Call(4)));
+        assert_eq!(moved(&[0xd63f_0100, RET], 4), Err(CannotMove::Call(0)));
+        // ldr x10 literal, ldr q1 literal, ldrsw literal, svc, brk, udf, b.al
+        for word in [
+            0x5800_400a,
+            0x9c00_4081,
+            0x9800_0102,
+            0xd400_0001,
+            0xd420_0020,
+            0,
+            0x5400_020e,
+        ] {
+            assert_eq!(moved(&[word, RET], 4), Err(CannotMove::Unknown(0)), "{word:#x}");
+        }
+        // tbnz w6, #3, .-0x30 as the 13th word leads to the entry; b.ne .-0x40 before the function.
+        let mut words = [STR; 14];
+        words[12] = 0x371f_fe86;
+        assert_eq!(moved(&words, 4), Err(CannotMove::BranchBack { from: 48, to: 0 }));
+        words[12] = 0x54ff_fe01;
+        assert!(moved(&words, 4).is_ok());
+        assert_eq!(moved(&[STP, MOV], 8), Err(CannotMove::TooShort(8)));
+        assert_eq!(moved(&[], 4), Err(CannotMove::TooShort(0)));
+        let far = trampoline(&RET.to_le_bytes().repeat(2), ENTRY, 4, ENTRY + (1 << 30));
+        assert!(matches!(far, Err(CannotMove::Encode(_))));
+    }
+}

@@ -43,11 +43,11 @@ pub enum PatchError {
         to: usize,
     },
     /// The function and the padding behind it are shorter than a jump.
-    #[error("{name} has only {room} bytes, which is too short for a jump")]
+    #[error("{name} has only {room} bytes and no padding, which is too short for a jump")]
     NoRoom {
         /// The function's name.
         name: String,
-        /// Its bytes, padding included.
+        /// Its own bytes.
         room: usize,
     },
     /// Its first instructions cannot be copied, so it could not be called any more.
