@@ -1,6 +1,7 @@
 //! What the operating system gives: files, mappings, the list of loaded libraries, environment variables.
 
 pub mod code;
+pub mod counters;
 pub mod env;
 pub mod identity;
 pub mod libraries;
