@@ -1,0 +1,112 @@
+//! The files that a file may point into, found by address.
+
+use super::error::{BadPointer, CheckError, Violation};
+use super::file::{File, Width};
+use super::region::Region;
+use once_cell::unsync::OnceCell;
+
+type Result<T> = std::result::Result<T, CheckError>;
+
+/// The bytes of a dependency that was proved when it was loaded. Its pointers may have been rewritten
+/// since; the header holds the base address that other files know it by.
+#[derive(Debug, Clone, Copy)]
+pub struct DepBytes<'a> {
+    /// The whole file, header and trailer included.
+    pub bytes: &'a [u8],
+    /// Its name, for error texts; may be empty.
+    pub name: &'a str,
+}
+
+/// Dependencies sorted by base address.
+pub(crate) struct Deps<'r, 'a> {
+    list: Vec<Dep<'r, 'a>>,
+}
+
+enum Dep<'r, 'a> {
+    Walked(&'r Region<'a>),
+    /// Walked when the first pointer goes into it.
+    Lazy(File<'a>, OnceCell<Region<'a>>),
+}
+
+/// An object of a dependency.
+pub(crate) struct Target {
+    pub tag: u8,
+}
+
+impl<'a> Dep<'_, 'a> {
+    fn file(&self) -> &File<'a> {
+        match self {
+            Self::Walked(r) => &r.file,
+            Self::Lazy(f, _) => f,
+        }
+    }
+
+    fn region(&self) -> Result<&Region<'a>> {
+        match self {
+            Self::Walked(r) => Ok(r),
+            Self::Lazy(f, cell) => cell.get_or_try_init(|| Region::rewalk(f.clone())),
+        }
+    }
+}
+
+impl<'r, 'a> Deps<'r, 'a> {
+    pub(crate) fn walked(regions: &[&'r Region<'a>]) -> Self {
+        Self::sorted(regions.iter().map(|r| Dep::Walked(r)).collect())
+    }
+
+    pub(crate) fn lazy(deps: &[DepBytes<'a>], width: Width) -> Result<Self> {
+        let parse = |d: &DepBytes<'a>| {
+            Ok(Dep::Lazy(File::parse(d.bytes, d.name, Some(width))?, OnceCell::new()))
+        };
+        Ok(Self::sorted(deps.iter().map(parse).collect::<Result<_>>()?))
+    }
+
+    fn sorted(mut list: Vec<Dep<'r, 'a>>) -> Self {
+        list.sort_by_key(|d| d.file().base);
+        Self { list }
+    }
+
+    /// All of one width, and no two files want the same addresses.
+    pub(crate) fn fit(&self, main: &File<'a>) -> Result<()> {
+        for d in &self.list {
+            let (found, expected) = (d.file().width.bits(), main.width.bits());
+            if found != expected {
+                let e = CheckError::new(Violation::MixedWidth { found, expected });
+                return Err(e.in_file(d.file().name()));
+            }
+        }
+        let mut files: Vec<&File<'_>> = self.list.iter().map(Dep::file).collect();
+        files.insert(files.partition_point(|f| f.base < main.base), main);
+        for pair in files.windows(2) {
+            let (a, b) = (pair[0], pair[1]);
+            let size = a.bytes.len() as u64;
+            if b.base - a.base < size {
+                let what = Violation::Overlap { base: a.base, size, other: b.name.clone() };
+                return Err(CheckError::new(what).in_file(&a.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The object of a dependency at an address, or why there is none. The outer error is that of a
+    /// dependency which is itself broken.
+    pub(crate) fn resolve(&self, address: u64) -> Result<std::result::Result<Target, BadPointer>> {
+        let Some(i) = self.list.partition_point(|d| d.file().base <= address).checked_sub(1) else {
+            return Ok(Err(BadPointer::Outside));
+        };
+        let dep = &self.list[i];
+        let file = dep.file();
+        let offset = address - file.base;
+        if offset >= file.bytes.len() as u64 {
+            return Ok(Err(BadPointer::Outside));
+        }
+        let (offset, w) = (offset as usize, file.width.bytes());
+        if !offset.is_multiple_of(w) {
+            return Ok(Err(BadPointer::Unaligned));
+        }
+        if !dep.region()?.starts.get(offset / w) {
+            return Ok(Err(BadPointer::NoObject));
+        }
+        Ok(Ok(Target { tag: file.bytes[offset + 7] }))
+    }
+}
