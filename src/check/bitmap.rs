@@ -10,7 +10,10 @@ pub(crate) struct Bitmap {
 
 impl Bitmap {
     pub(crate) fn new(words: usize) -> Self {
-        Self { bits: vec![0; words / 64 + 1], rank: Vec::new() }
+        Self {
+            bits: vec![0; words / 64 + 1],
+            rank: Vec::new(),
+        }
     }
 
     #[inline]

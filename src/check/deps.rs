@@ -25,7 +25,7 @@ pub(crate) struct Deps<'r, 'a> {
 enum Dep<'r, 'a> {
     Walked(&'r Region<'a>),
     /// Walked when the first pointer goes into it.
-    Lazy(File<'a>, OnceCell<Region<'a>>),
+    Lazy(Box<(File<'a>, OnceCell<Region<'a>>)>),
 }
 
 /// An object of a dependency.
@@ -37,14 +37,14 @@ impl<'a> Dep<'_, 'a> {
     fn file(&self) -> &File<'a> {
         match self {
             Self::Walked(r) => &r.file,
-            Self::Lazy(f, _) => f,
+            Self::Lazy(lazy) => &lazy.0,
         }
     }
 
     fn region(&self) -> Result<&Region<'a>> {
         match self {
             Self::Walked(r) => Ok(r),
-            Self::Lazy(f, cell) => cell.get_or_try_init(|| Region::rewalk(f.clone())),
+            Self::Lazy(lazy) => lazy.1.get_or_try_init(|| Region::rewalk(lazy.0.clone())),
         }
     }
 }
@@ -56,7 +56,10 @@ impl<'r, 'a> Deps<'r, 'a> {
 
     pub(crate) fn lazy(deps: &[DepBytes<'a>], width: Width) -> Result<Self> {
         let parse = |d: &DepBytes<'a>| {
-            Ok(Dep::Lazy(File::parse(d.bytes, d.name, Some(width))?, OnceCell::new()))
+            Ok(Dep::Lazy(Box::new((
+                File::parse(d.bytes, d.name, Some(width))?,
+                OnceCell::new(),
+            ))))
         };
         Ok(Self::sorted(deps.iter().map(parse).collect::<Result<_>>()?))
     }
@@ -81,7 +84,11 @@ impl<'r, 'a> Deps<'r, 'a> {
             let (a, b) = (pair[0], pair[1]);
             let size = a.bytes.len() as u64;
             if b.base - a.base < size {
-                let what = Violation::Overlap { base: a.base, size, other: b.name.clone() };
+                let what = Violation::Overlap {
+                    base: a.base,
+                    size,
+                    other: b.name.clone(),
+                };
                 return Err(CheckError::new(what).in_file(&a.name));
             }
         }
@@ -91,7 +98,11 @@ impl<'r, 'a> Deps<'r, 'a> {
     /// The object of a dependency at an address, or why there is none. The outer error is that of a
     /// dependency which is itself broken.
     pub(crate) fn resolve(&self, address: u64) -> Result<std::result::Result<Target, BadPointer>> {
-        let Some(i) = self.list.partition_point(|d| d.file().base <= address).checked_sub(1) else {
+        let Some(i) = self
+            .list
+            .partition_point(|d| d.file().base <= address)
+            .checked_sub(1)
+        else {
             return Ok(Err(BadPointer::Outside));
         };
         let dep = &self.list[i];
@@ -107,6 +118,8 @@ impl<'r, 'a> Deps<'r, 'a> {
         if !dep.region()?.starts.get(offset / w) {
             return Ok(Err(BadPointer::NoObject));
         }
-        Ok(Ok(Target { tag: file.bytes[offset + 7] }))
+        Ok(Ok(Target {
+            tag: file.bytes[offset + 7],
+        }))
     }
 }

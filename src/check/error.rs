@@ -251,7 +251,13 @@ pub enum BadPointer {
 impl CheckError {
     #[cold]
     pub(crate) fn new(what: Violation) -> Self {
-        Self(Box::new(Place { what, file: None, offset: None, object: None, field: None }))
+        Self(Box::new(Place {
+            what,
+            file: None,
+            offset: None,
+            object: None,
+            field: None,
+        }))
     }
 
     pub(crate) fn at(mut self, offset: usize) -> Self {
@@ -265,7 +271,10 @@ impl CheckError {
     }
 
     pub(crate) fn nth(mut self, name: &'static str, index: u64) -> Self {
-        self.0.field = Some(Field { name, index: Some(index) });
+        self.0.field = Some(Field {
+            name,
+            index: Some(index),
+        });
         self
     }
 

@@ -2,7 +2,7 @@
 //! (spec sections 5.1, 5.3, 5.4). Objects are the matter of [`super::region`].
 
 use super::error::{CheckError, Violation};
-use crate::format::{base::BASE_ALIGN, layout};
+use crate::format::{base::BASE_ALIGN, layout, trailer::EXTENSION_MAGIC};
 use std::fmt;
 use std::ops::Range;
 
@@ -10,8 +10,6 @@ type Result<T> = std::result::Result<T, CheckError>;
 
 /// Bytes of the header before the base address.
 pub(crate) const HEADER_FIXED: usize = 80;
-/// First bytes of the extension section.
-const EXTENSION_MAGIC: &[u8; 8] = b"LREGEXT1";
 /// How much of a file decides its width where nothing else does.
 const DETECT_BYTES: usize = 1 << 16;
 
@@ -158,7 +156,11 @@ impl<'a> Library<'a> {
     /// The last component of the id's path.
     #[must_use]
     pub fn basename(&self) -> &'a [u8] {
-        let cut = self.id.iter().rposition(|&b| b == b'/' || b == b'\\').map_or(0, |i| i + 1);
+        let cut = self
+            .id
+            .iter()
+            .rposition(|&b| b == b'/' || b == b'\\')
+            .map_or(0, |i| i + 1);
         &self.id[cut..]
     }
 }
@@ -179,7 +181,9 @@ pub struct Sections<'a> {
 impl Sections<'_> {
     /// The closure offsets, relative to the data section.
     pub fn closure_offsets(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
-        self.closures.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().expect("8 bytes")))
+        self.closures
+            .chunks_exact(8)
+            .map(|c| u64::from_le_bytes(c.try_into().expect("8 bytes")))
     }
 }
 
@@ -245,14 +249,19 @@ impl<'a> File<'a> {
             return Err(CheckError::new(Violation::Magic).at(0).field("magic"));
         }
         if size < header {
-            return Err(CheckError::new(Violation::TooShort { size: size as u64, need: header as u64 }));
+            return Err(CheckError::new(Violation::TooShort {
+                size: size as u64,
+                need: header as u64,
+            }));
         }
         if size / w > u32::MAX as usize {
             return Err(CheckError::new(Violation::TooLarge(size as u64)));
         }
         let version = bytes[5];
         if version != 2 && version != 3 {
-            return Err(CheckError::new(Violation::Version(version)).at(5).field("version"));
+            return Err(CheckError::new(Violation::Version(version))
+                .at(5)
+                .field("version"));
         }
         let flags = bytes[6];
         if flags & !1 != 0 {
@@ -262,18 +271,21 @@ impl<'a> File<'a> {
         let githash = text(bytes, 40..80, "githash")?;
         let base = word(bytes, HEADER_FIXED, width);
         let base_error = |v| Err(CheckError::new(v).at(HEADER_FIXED).field("base_addr"));
-        if base % BASE_ALIGN != 0 {
+        if !base.is_multiple_of(BASE_ALIGN) {
             return base_error(Violation::BaseUnaligned(base));
         }
         if size as u64 > width.max() || base > (width.max() - size as u64).saturating_add(1) {
-            return base_error(Violation::BaseWraps { base, size: size as u64 });
+            return base_error(Violation::BaseWraps {
+                base,
+                size: size as u64,
+            });
         }
         let (data, sections) = match version {
             2 => (header..size, None),
             _ => sections(bytes, width).map(|(d, s)| (d, Some(s)))?,
         };
         let n = data.len();
-        if n % w != 0 {
+        if !n.is_multiple_of(w) {
             return Err(CheckError::new(Violation::DataNotWords(n as u64)).at(data.end - n % w));
         }
         if n < w {
@@ -281,15 +293,20 @@ impl<'a> File<'a> {
         }
         // An object starts with a zero reference count (32 zero bits), a root pointer does not.
         let (first, last) = (word(bytes, data.start, width), word(bytes, data.end - w, width));
-        let is_root =
-            |p: u64| p & 1 != 0 || p % w as u64 == 0 && inside(&data, p.wrapping_sub(base)).is_some();
+        let is_root = |p: u64| {
+            p & 1 != 0 || p.is_multiple_of(w as u64) && inside(&data, p.wrapping_sub(base)).is_some()
+        };
         let root_last = first as u32 == 0 && n > w && is_root(last);
         let (root_at, root, objects) = if root_last {
             (data.end - w, last, data.start..data.end - w)
         } else {
             (data.start, first, data.start + w..data.end)
         };
-        let bignums = if flags & 1 != 0 { Bignums::Gmp } else { Bignums::Native };
+        let bignums = if flags & 1 != 0 {
+            Bignums::Gmp
+        } else {
+            Bignums::Native
+        };
         Ok(Self {
             bytes,
             name: String::new(),
@@ -382,7 +399,12 @@ impl<'a> File<'a> {
     /// The library that holds code at `address`: the one with the greatest base not above it.
     #[must_use]
     pub fn library_of(&self, address: u64) -> Option<&Library<'a>> {
-        self.sections.as_ref()?.libraries.iter().filter(|l| l.base <= address).max_by_key(|l| l.base)
+        self.sections
+            .as_ref()?
+            .libraries
+            .iter()
+            .filter(|l| l.base <= address)
+            .max_by_key(|l| l.base)
     }
 }
 
@@ -394,7 +416,9 @@ fn text<'a>(bytes: &'a [u8], at: Range<usize>, what: &'static str) -> Result<&'a
     let b = &bytes[at.clone()];
     let end = b.iter().position(|&c| c == 0).unwrap_or(b.len());
     if b[end..].iter().any(|&c| c != 0) {
-        return Err(CheckError::new(Violation::TextAfterNul).at(at.start + end).field(what));
+        return Err(CheckError::new(Violation::TextAfterNul)
+            .at(at.start + end)
+            .field(what));
     }
     let not_ascii = || CheckError::new(Violation::TextNotAscii).at(at.start).field(what);
     if !b[..end].iter().all(|c| (32..127).contains(c)) {
@@ -414,7 +438,9 @@ fn sections(bytes: &[u8], width: Width) -> Result<(Range<usize>, Sections<'_>)> 
     let fits = |claimed: u64, unit: u64, at: usize, what| {
         let left = (bytes.len() - at) as u64;
         if claimed > left / unit {
-            return Err(CheckError::new(Violation::DoesNotFit { claimed, left }).at(at).field(what));
+            return Err(CheckError::new(Violation::DoesNotFit { claimed, left })
+                .at(at)
+                .field(what));
         }
         Ok((claimed * unit) as usize)
     };
@@ -439,12 +465,18 @@ fn sections(bytes: &[u8], width: Width) -> Result<(Range<usize>, Sections<'_>)> 
     let mut libraries = Vec::new();
     for i in 0..m {
         if w + 4 > bytes.len() - p {
-            return Err(CheckError::new(Violation::Truncated).at(p).nth("library", i.into()));
+            return Err(CheckError::new(Violation::Truncated)
+                .at(p)
+                .nth("library", i.into()));
         }
         let base = word(bytes, p, width);
         let at = p + w + 4;
         let len = fits(u64::from(int32(bytes, p + w)), 1, at, "id_len")?;
-        libraries.push(Library { base, id: &bytes[at..at + len], offset: p });
+        libraries.push(Library {
+            base,
+            id: &bytes[at..at + len],
+            offset: p,
+        });
         p = at + len;
     }
     let rest = &bytes[p..];
@@ -458,16 +490,27 @@ fn sections(bytes: &[u8], width: Width) -> Result<(Range<usize>, Sections<'_>)> 
     } else {
         return Err(CheckError::new(Violation::Garbage(rest.len() as u64)).at(p));
     };
-    Ok((data, Sections { offset, closures, libraries, extension }))
+    Ok((
+        data,
+        Sections {
+            offset,
+            closures,
+            libraries,
+            extension,
+        },
+    ))
 }
 
 /// The width under which more of the file makes sense; 64 when neither does.
 fn detect(bytes: &[u8]) -> Width {
     let score = |width| {
-        let Ok(mut file) = File::parse_as(bytes, width) else { return 0 };
+        let Ok(mut file) = File::parse_as(bytes, width) else {
+            return 0;
+        };
         let w = width.bytes();
         let root = file.root & 1 != 0
-            || file.root % w as u64 == 0 && inside(&file.data, file.root.wrapping_sub(file.base)).is_some();
+            || file.root.is_multiple_of(w as u64)
+                && inside(&file.data, file.root.wrapping_sub(file.base)).is_some();
         // The first objects decide.
         let cut = file.data.start + DETECT_BYTES / w * w;
         file.data.end = file.data.end.min(cut);
@@ -477,5 +520,9 @@ fn detect(bytes: &[u8]) -> Width {
             Err(n) => 1 + u64::from(root) + 2 * n,
         }
     };
-    if score(Width::W64) >= score(Width::W32) { Width::W64 } else { Width::W32 }
+    if score(Width::W64) >= score(Width::W32) {
+        Width::W64
+    } else {
+        Width::W32
+    }
 }

@@ -64,7 +64,11 @@ impl Bignum<'_> {
                 limbs.pop();
             }
         }
-        let mut text = if self.negative { "-".to_owned() } else { String::new() };
+        let mut text = if self.negative {
+            "-".to_owned()
+        } else {
+            String::new()
+        };
         text += &chunks.pop().unwrap_or(0).to_string();
         for c in chunks.iter().rev() {
             text += &format!("{c:09}");
@@ -114,14 +118,21 @@ impl<'r, 'a> Graph<'r, 'a> {
             Hit::Outside => Value::Outside(main.file.root),
             Hit::Inside => return Err(bad_pointer(main.file.root).at(main.file.root_at).field("root")),
         };
-        let mut graph = Self { space, reached: Vec::new(), root, outside: 0 };
+        let mut graph = Self {
+            space,
+            reached: Vec::new(),
+            root,
+            outside: 0,
+        };
         graph.reach()?;
         Ok(graph)
     }
 
     fn reach(&mut self) -> Result<()> {
         self.outside += u64::from(matches!(self.root, Value::Outside(_)));
-        let Value::Object(root) = self.root else { return Ok(()) };
+        let Value::Object(root) = self.root else {
+            return Ok(());
+        };
         let mut seen = vec![false; self.space.len()];
         seen[root.0 as usize] = true;
         self.reached.push(root);
@@ -235,7 +246,10 @@ impl<'r, 'a> Graph<'r, 'a> {
         let (r, o) = self.space.object(n);
         (i < o.count).then(|| {
             let w = r.file.width;
-            self.value(self.space.region_of(n), word(r.file.bytes, o.fields + i * w.bytes(), w))
+            self.value(
+                self.space.region_of(n),
+                word(r.file.bytes, o.fields + i * w.bytes(), w),
+            )
         })
     }
 
@@ -311,7 +325,10 @@ impl<'r, 'a> Graph<'r, 'a> {
 }
 
 fn bad_pointer(address: u64) -> CheckError {
-    CheckError::new(Violation::Pointer { address, why: BadPointer::NoObject })
+    CheckError::new(Violation::Pointer {
+        address,
+        why: BadPointer::NoObject,
+    })
 }
 
 pub(crate) fn scalar_area<'a>(r: &Region<'a>, o: &Object) -> &'a [u8] {
@@ -339,7 +356,10 @@ pub(crate) fn bignum<'a>(r: &Region<'a>, o: &Object) -> Bignum<'a> {
     let shape = mpz_shape(&r.file, o.at, r.file.objects.end - o.at).expect("the bignum was proved");
     let digits = &r.file.bytes[shape.digits..shape.digits + shape.len];
     let len = digits.iter().rposition(|&b| b != 0).map_or(0, |i| i + 1);
-    Bignum { negative: shape.negative, magnitude: &digits[..len] }
+    Bignum {
+        negative: shape.negative,
+        magnitude: &digits[..len],
+    }
 }
 
 pub(crate) fn closure<'a>(r: &Region<'a>, o: &Object) -> Closure<'a> {

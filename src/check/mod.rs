@@ -1,4 +1,54 @@
 //! The fully validating reader: proves over a byte slice that a file is what it claims to be, and
 //! answers its graph and hashes. Trusts nothing, allocates by what is there and not by what is claimed,
 //! recurses nowhere. No `unsafe` here.
+//!
+//! [`File::parse`] reads header and sections of a file of either pointer width; [`Region::check`] proves
+//! its objects, [`Region::walk`] those of a dependency. [`verify_region`] is the short way for a loader.
 #![forbid(unsafe_code)]
+
+mod bitmap;
+mod deps;
+mod error;
+mod file;
+mod graph;
+mod hash;
+mod region;
+mod space;
+mod walk;
+
+pub use deps::DepBytes;
+pub use error::{BadPointer, CheckError, Field, ObjectRef, Violation};
+pub use file::{Bignums, File, Kind, Library, Sections, Width};
+pub use graph::{Bignum, Closure, Graph, Value};
+pub use hash::{Digests, Hash128};
+pub use region::{Region, Summary};
+pub use space::NodeId;
+
+/// What a loader asks of a file besides soundness.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// The name of the file, for error texts; may be empty.
+    pub name: &'a str,
+}
+
+/// Proves a 64-bit file before a loader hands out its root: header, sections, every object and pointer.
+/// Dependencies were proved when they were loaded; of them only the object starts are looked at, and
+/// only of those that the file points into.
+///
+/// # Errors
+/// The first violation; also a root behind the objects, which today's loaders do not read.
+pub fn verify_region(
+    bytes: &[u8],
+    deps: &[DepBytes<'_>],
+    options: &Options<'_>,
+) -> Result<Summary, CheckError> {
+    let file = File::parse(bytes, options.name, Some(Width::W64))?;
+    if !file.root_first() {
+        let e = CheckError::new(Violation::RootLast)
+            .at(file.root_at)
+            .field("root");
+        return Err(e.in_file(options.name));
+    }
+    let deps = deps::Deps::lazy(deps, Width::W64)?;
+    Region::check_alone(file, &deps).map(|r| r.summary())
+}

@@ -111,8 +111,18 @@ impl<'a> Region<'a> {
                 pointers.any(&region.starts, &o)?;
             }
         }
-        let Summary { objects, unrounded, truncated, .. } = region.summary;
-        region.summary = Summary { objects, unrounded, truncated, ..pointers.counts };
+        let Summary {
+            objects,
+            unrounded,
+            truncated,
+            ..
+        } = region.summary;
+        region.summary = Summary {
+            objects,
+            unrounded,
+            truncated,
+            ..pointers.counts
+        };
         region.root_target(deps)?;
         region.check_closures()?;
         Ok(region)
@@ -124,7 +134,11 @@ impl<'a> Region<'a> {
     ) -> Result<Self> {
         let mut starts = Bitmap::new(file.bytes.len() / W);
         let mut per_kind = [(0, 0); 10];
-        let Seen { objects, unrounded, truncated } = walk::<W, STRICT>(&file, |o| {
+        let Seen {
+            objects,
+            unrounded,
+            truncated,
+        } = walk::<W, STRICT>(&file, |o| {
             starts.set(o.at / W);
             let k = &mut per_kind[o.kind as usize];
             k.0 += 1;
@@ -133,8 +147,18 @@ impl<'a> Region<'a> {
         })
         .map_err(|e| e.in_file(&file.name))?;
         starts.finish();
-        let summary = Summary { objects, unrounded, truncated, ..Summary::default() };
-        Ok(Self { file, starts, per_kind, summary })
+        let summary = Summary {
+            objects,
+            unrounded,
+            truncated,
+            ..Summary::default()
+        };
+        Ok(Self {
+            file,
+            starts,
+            per_kind,
+            summary,
+        })
     }
 
     /// The file.
@@ -158,7 +182,10 @@ impl<'a> Region<'a> {
     /// The proved objects again, in file order.
     pub(crate) fn objects(&self) -> impl Iterator<Item = Object> + '_ {
         let w = self.file.width.bytes();
-        self.starts.iter().zip(0..).map(move |(i, index)| self.object_at(i * w, index))
+        self.starts
+            .iter()
+            .zip(0..)
+            .map(move |(i, index)| self.object_at(i * w, index))
     }
 
     /// The proved object that starts at file offset `at` and has number `index`. Its end is that of its
@@ -178,7 +205,15 @@ impl<'a> Region<'a> {
             Kind::Thunk | Kind::Task | Kind::Ref | Kind::Promise => (body, 1),
             Kind::Sarray | Kind::String | Kind::Mpz => (body, 0),
         };
-        Object { index, kind, tag, at, fields, count, end: fields + count * w }
+        Object {
+            index,
+            kind,
+            tag,
+            at,
+            fields,
+            count,
+            end: fields + count * w,
+        }
     }
 
     pub(crate) fn reference(&self, at: usize) -> ObjectRef {
@@ -193,20 +228,26 @@ impl<'a> Region<'a> {
         }
         let offset = root.wrapping_sub(self.file.base);
         let found = if offset < self.file.bytes.len() as u64 {
-            own(&self.starts, offset, self.file.width.bytes()).map(|_| ()).ok_or(BadPointer::NoObject)
+            own(&self.starts, offset, self.file.width.bytes())
+                .map(|_| ())
+                .ok_or(BadPointer::NoObject)
         } else {
             deps.resolve(root)?.map(|_| ())
         };
         found.map_err(|why| {
             let why = if root == 0 { BadPointer::Null } else { why };
-            CheckError::new(Violation::Pointer { address: root, why }).at(self.file.root_at).field("root")
+            CheckError::new(Violation::Pointer { address: root, why })
+                .at(self.file.root_at)
+                .field("root")
         })
     }
 
     /// The closure offsets are exactly the code fields of the closures, and each code address belongs to
     /// a library of the table (spec section 5.4).
     fn check_closures(&self) -> Result<()> {
-        let Some(sections) = &self.file.sections else { return Ok(()) };
+        let Some(sections) = &self.file.sections else {
+            return Ok(());
+        };
         let (w, bytes) = (self.file.width.bytes(), self.file.bytes);
         let libraries = &sections.libraries;
         for (n, l) in libraries.iter().enumerate() {
@@ -228,7 +269,9 @@ impl<'a> Region<'a> {
             };
             // Offsets are relative to the data section and point at `m_fun`.
             let at = offset.checked_add((self.file.data.start - OBJECT_HEADER) as u64);
-            let at = at.filter(|&at| offset >= 8 && at < self.file.objects.end as u64).map(|at| at as usize);
+            let at = at
+                .filter(|&at| offset >= 8 && at < self.file.objects.end as u64)
+                .map(|at| at as usize);
             let Some(at) = at.filter(|&at| {
                 at.is_multiple_of(w) && self.starts.get(at / w) && bytes[at + 7] == TAG_CLOSURE
             }) else {
@@ -250,9 +293,13 @@ impl<'a> Region<'a> {
             }
         }
         if number != self.of_kind(Kind::Closure).0 {
-            let missing = self.objects().find(|o| o.kind == Kind::Closure && !listed.get(o.at / w));
+            let missing = self
+                .objects()
+                .find(|o| o.kind == Kind::Closure && !listed.get(o.at / w));
             let o = missing.expect("fewer offsets than closures");
-            return Err(CheckError::new(Violation::ClosureMissing).at(o.at).object(o.reference()));
+            return Err(CheckError::new(Violation::ClosureMissing)
+                .at(o.at)
+                .object(o.reference()));
         }
         match used.iter().position(|u| !u) {
             Some(n) => Err(CheckError::new(Violation::LibraryUnused)
@@ -321,7 +368,11 @@ impl<const W: usize> Pointers<'_, '_, '_, W> {
         }
         self.counts.scalars += scalars;
         self.counts.pointers += o.count as u64 - scalars;
-        if o.kind == Kind::Promise { self.promise(starts, o) } else { Ok(()) }
+        if o.kind == Kind::Promise {
+            self.promise(starts, o)
+        } else {
+            Ok(())
+        }
     }
 
     /// Checks the pointers of an object when all objects are known.
@@ -333,7 +384,11 @@ impl<const W: usize> Pointers<'_, '_, '_, W> {
                 return self.bad(o, n, p, BadPointer::NoObject);
             }
         }
-        if o.kind == Kind::Promise { self.promise(starts, o) } else { Ok(()) }
+        if o.kind == Kind::Promise {
+            self.promise(starts, o)
+        } else {
+            Ok(())
+        }
     }
 
     fn cross(&mut self, o: &Object, n: usize, p: u64) -> Result<()> {

@@ -46,7 +46,12 @@ impl<'r, 'a> Space<'r, 'a> {
         }
         let mut by_base: Vec<usize> = (0..regions.len()).collect();
         by_base.sort_by_key(|&i| regions[i].file.base);
-        Ok(Self { regions, first, starts, by_base })
+        Ok(Self {
+            regions,
+            first,
+            starts,
+            by_base,
+        })
     }
 
     /// The number of all objects.
@@ -61,7 +66,11 @@ impl<'r, 'a> Space<'r, 'a> {
     /// The index of the region that holds an object.
     #[inline]
     pub(crate) fn region_of(&self, n: NodeId) -> usize {
-        if self.regions.len() == 1 { 0 } else { self.first.partition_point(|&f| f <= n.0) - 1 }
+        if self.regions.len() == 1 {
+            0
+        } else {
+            self.first.partition_point(|&f| f <= n.0) - 1
+        }
     }
 
     #[inline]
@@ -91,7 +100,10 @@ impl<'r, 'a> Space<'r, 'a> {
         let mut i = from;
         let mut offset = p.wrapping_sub(self.regions[i].file.base);
         if offset >= self.regions[i].file.bytes.len() as u64 {
-            let Some(k) = self.by_base.partition_point(|&i| self.regions[i].file.base <= p).checked_sub(1)
+            let Some(k) = self
+                .by_base
+                .partition_point(|&i| self.regions[i].file.base <= p)
+                .checked_sub(1)
             else {
                 return Hit::Outside;
             };
@@ -159,7 +171,9 @@ impl<'r, 'a> Space<'r, 'a> {
                     continue;
                 }
                 top.1 += 1;
-                let Hit::Object(child) = self.field(n, i) else { continue };
+                let Hit::Object(child) = self.field(n, i) else {
+                    continue;
+                };
                 match state[child.0 as usize] {
                     State::New => {
                         state[child.0 as usize] = State::Open;

@@ -28,7 +28,12 @@ pub(crate) struct Object {
 
 impl Object {
     pub(crate) fn reference(&self) -> ObjectRef {
-        ObjectRef { index: self.index, offset: self.at as u64, kind: Some(self.kind), tag: self.tag }
+        ObjectRef {
+            index: self.index,
+            offset: self.at as u64,
+            kind: Some(self.kind),
+            tag: self.tag,
+        }
     }
 }
 
@@ -50,7 +55,11 @@ pub(crate) fn walk<const W: usize, const STRICT: bool>(
     mut sink: impl FnMut(&Object) -> Result<()>,
 ) -> Result<Seen> {
     let end = file.objects.end;
-    let mut scan = Scan::<W, STRICT> { file, data: &file.bytes[..end], seen: Seen::default() };
+    let mut scan = Scan::<W, STRICT> {
+        file,
+        data: &file.bytes[..end],
+        seen: Seen::default(),
+    };
     let mut at = file.objects.start;
     while at < end {
         let object = scan.object(at)?;
@@ -93,8 +102,12 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
     #[cold]
     #[inline(never)]
     fn bad<T>(&self, h: Head, at: usize, field: &'static str, what: Violation) -> Result<T> {
-        let object =
-            ObjectRef { index: self.seen.objects, offset: h.at as u64, kind: h.kind, tag: h.tag };
+        let object = ObjectRef {
+            index: self.seen.objects,
+            offset: h.at as u64,
+            kind: h.kind,
+            tag: h.tag,
+        };
         let e = CheckError::new(what).at(at).object(object);
         Err(if field.is_empty() { e } else { e.field(field) })
     }
@@ -124,13 +137,25 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
     fn object(&mut self, at: usize) -> Result<Object> {
         let left = self.data.len() - at;
         if left < OBJECT_HEADER {
-            let h = Head { at, kind: None, tag: 0, cs: 0, other: 0 };
+            let h = Head {
+                at,
+                kind: None,
+                tag: 0,
+                cs: 0,
+                other: 0,
+            };
             return self.bad(h, at, "", Violation::PastEnd);
         }
         let head = word(self.data, at, Width::W64);
         let (cs, other, tag) = ((head >> 32) as u16, (head >> 48) as u8, (head >> 56) as u8);
         let kind = Kind::of_tag(tag);
-        let h = Head { at, kind, tag, cs, other };
+        let h = Head {
+            at,
+            kind,
+            tag,
+            cs,
+            other,
+        };
         if head as u32 != 0 {
             return self.bad(h, at, "m_rc", Violation::RefCount(head as u32));
         }
@@ -143,7 +168,15 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
                 let fixed = OBJECT_HEADER + W * usize::from(other);
                 let size = usize::from(cs);
                 if size < fixed || size - fixed > MAX_SCALARS {
-                    return self.bad(h, at + 4, "m_cs_sz", Violation::CtorSize { found: cs, fields: other });
+                    return self.bad(
+                        h,
+                        at + 4,
+                        "m_cs_sz",
+                        Violation::CtorSize {
+                            found: cs,
+                            fields: other,
+                        },
+                    );
                 }
                 self.seen.unrounded += u32::from(!size.is_multiple_of(W));
                 (body, usize::from(other), self.pad(h, at + size)?)
@@ -162,7 +195,15 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
                 (body, 1, body + W)
             }
         };
-        Ok(Object { index: self.seen.objects, kind, tag, at, fields, count, end })
+        Ok(Object {
+            index: self.seen.objects,
+            kind,
+            tag,
+            at,
+            fields,
+            count,
+            end,
+        })
     }
 
     /// An object of a header and `words` words.
@@ -189,7 +230,10 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
         }
         let (size, capacity) = (self.word(body), self.word(body + W));
         if size != capacity {
-            let what = Violation::Expected { found: capacity, expected: size };
+            let what = Violation::Expected {
+                found: capacity,
+                expected: size,
+            };
             return self.bad(h, body + W, "m_capacity", what);
         }
         let element = match kind {
@@ -206,7 +250,10 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
         };
         let room = left - fixed;
         if size > (room / element) as u64 {
-            let what = Violation::DoesNotFit { claimed: size, left: room as u64 };
+            let what = Violation::DoesNotFit {
+                claimed: size,
+                left: room as u64,
+            };
             return self.bad(h, body, "m_size", what);
         }
         // Fits in the file, so neither this nor the product below overflows.
@@ -263,7 +310,10 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
         let size = fixed + W * usize::from(n);
         let cs = usize::from(h.cs);
         if cs < size || cs >= size + 8 {
-            let what = Violation::Expected { found: h.cs.into(), expected: size as u64 };
+            let what = Violation::Expected {
+                found: h.cs.into(),
+                expected: size as u64,
+            };
             return self.bad(h, h.at + 4, "m_cs_sz", what);
         }
         if self.word(h.at + OBJECT_HEADER) == 0 {
@@ -353,7 +403,10 @@ pub(crate) fn mpz_shape(
             let (alloc, size) = (int(body), int(body + 4));
             let n = u64::from(size.unsigned_abs());
             if i64::from(alloc) != i64::from(size).abs() {
-                let what = Violation::Expected { found: u64::from(alloc as u32), expected: n };
+                let what = Violation::Expected {
+                    found: u64::from(alloc as u32),
+                    expected: n,
+                };
                 return Err((body, "_mp_alloc", what));
             }
             (size < 0, n, body + 4)
@@ -371,8 +424,21 @@ pub(crate) fn mpz_shape(
     }
     let room = left - struct_size;
     if n > (room / digit) as u64 {
-        return Err((size_at, "size", Violation::DoesNotFit { claimed: n, left: room as u64 }));
+        return Err((
+            size_at,
+            "size",
+            Violation::DoesNotFit {
+                claimed: n,
+                left: room as u64,
+            },
+        ));
     }
     let digits = at + struct_size;
-    Ok(MpzShape { negative, pointer_at: digits - w, digits, len: n as usize * digit, digit })
+    Ok(MpzShape {
+        negative,
+        pointer_at: digits - w,
+        digits,
+        len: n as usize * digit,
+        digit,
+    })
 }

@@ -101,7 +101,10 @@ impl Spec {
     pub fn random(wide: bool, gmp: bool, version: u8, entropy: &[u64], cross: &[u64]) -> Self {
         let mut spec = Self::new(wide, gmp, version);
         if version == 3 {
-            spec.libraries = vec![(0x100_0000, b"/opt/lib/liba.so".to_vec()), (0x200_0000, b"libb.so".to_vec())];
+            spec.libraries = vec![
+                (0x100_0000, b"/opt/lib/liba.so".to_vec()),
+                (0x200_0000, b"libb.so".to_vec()),
+            ];
         }
         let limit = if wide { 1 << 63 } else { 1 << 31 };
         for &e in entropy {
@@ -120,14 +123,18 @@ impl Spec {
                 1 => {
                     let element = 1u8 << rng.below(4);
                     let n = rng.below(20) as usize * usize::from(element);
-                    Node::Sarray(element, (0..n).map(|_| rng.next() as u8).collect())
+                    Node::Sarray(element, (0..n).map(|_| rng.draw() as u8).collect())
                 }
                 2 => {
                     let alphabet = ['a', 'Z', '0', 'é', 'λ', '→', '𝒟', '\n', '\0'];
-                    Node::Str((0..rng.below(24)).map(|_| alphabet[rng.below(9) as usize]).collect())
+                    Node::Str(
+                        (0..rng.below(24))
+                            .map(|_| alphabet[rng.below(9) as usize])
+                            .collect(),
+                    )
                 }
                 3 => {
-                    let mut m: Vec<u8> = (0..5 + rng.below(20)).map(|_| rng.next() as u8).collect();
+                    let mut m: Vec<u8> = (0..5 + rng.below(20)).map(|_| rng.draw() as u8).collect();
                     m.push(1 + rng.below(255) as u8);
                     Node::Big(rng.below(2) == 1, m)
                 }
@@ -145,7 +152,7 @@ impl Spec {
                     Node::Closure(rng.below(2) as usize, rng.below(0x10000) as u32, arity, args)
                 }
                 _ => {
-                    let scalars = (0..rng.below(4) * 4).map(|_| rng.next() as u8).collect();
+                    let scalars = (0..rng.below(4) * 4).map(|_| rng.draw() as u8).collect();
                     Node::Ctor(rng.below(12) as u8, vals(&mut rng, 6), scalars)
                 }
             };
@@ -153,7 +160,11 @@ impl Spec {
         }
         // A library no closure uses is a violation.
         let used: Vec<usize> = (0..spec.libraries.len())
-            .filter(|&l| spec.nodes.iter().any(|n| matches!(n, Node::Closure(k, ..) if *k == l)))
+            .filter(|&l| {
+                spec.nodes
+                    .iter()
+                    .any(|n| matches!(n, Node::Closure(k, ..) if *k == l))
+            })
             .collect();
         for n in &mut spec.nodes {
             if let Node::Closure(k, ..) = n {
@@ -207,7 +218,9 @@ impl Spec {
         if self.version == 3 {
             out.patch(data - w, (end - data) as u64);
             out.bytes.extend((closures.len() as u32).to_le_bytes());
-            closures.iter().for_each(|&c| out.bytes.extend((c as u64).to_le_bytes()));
+            closures
+                .iter()
+                .for_each(|&c| out.bytes.extend((c as u64).to_le_bytes()));
             out.bytes.extend((self.libraries.len() as u32).to_le_bytes());
             for (base, id) in &self.libraries {
                 out.word(*base);
@@ -220,7 +233,10 @@ impl Spec {
                 out.bytes.extend(payload);
             }
         }
-        Written { bytes: out.bytes, offsets }
+        Written {
+            bytes: out.bytes,
+            offsets,
+        }
     }
 
     /// File offset of each object.
@@ -245,7 +261,11 @@ impl Spec {
     }
 
     fn mpz_struct(&self) -> usize {
-        if self.gmp { 16 + self.word() } else { 8 + 3 * self.word() }
+        if self.gmp {
+            16 + self.word()
+        } else {
+            8 + 3 * self.word()
+        }
     }
 
     fn digit(&self) -> usize {
@@ -313,10 +333,15 @@ impl Spec {
                 }
                 out.word(digits_at);
                 out.bytes.extend(m);
-                out.bytes.resize(out.bytes.len() + digits * self.digit() - m.len(), 0);
+                out.bytes
+                    .resize(out.bytes.len() + digits * self.digit() - m.len(), 0);
             }
             Node::Thunk(v) | Node::Task(v) => {
-                out.head(8 + 2 * w, 0, if matches!(node, Node::Thunk(_)) { 251 } else { 252 });
+                out.head(
+                    8 + 2 * w,
+                    0,
+                    if matches!(node, Node::Thunk(_)) { 251 } else { 252 },
+                );
                 vals(out, &[*v]);
                 out.word(0);
             }
@@ -361,7 +386,7 @@ pub struct Rng(pub u64);
 
 impl Rng {
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -371,6 +396,6 @@ impl Rng {
 
     /// A number below `n`, which is not 0.
     pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
+        self.draw() % n
     }
 }
