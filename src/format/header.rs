@@ -1,1 +1,117 @@
-//! The 88-byte header of versions 2 and 3 (spec section 5.1).
+//! The 88-byte header of versions 2 and 3 in 64-bit files (spec section 5.1).
+
+use thiserror::Error;
+
+/// The marker every file begins with.
+pub const MAGIC: &[u8; 5] = b"olean";
+/// Bytes of the header.
+pub const HEADER_SIZE: usize = 88;
+/// Bytes from the start of a version 2 file to its root slot.
+pub const ROOT_SLOT_V2: usize = HEADER_SIZE;
+/// Bytes from the start of a version 3 file to its root slot: header, then the size of the data.
+pub const ROOT_SLOT_V3: usize = HEADER_SIZE + 8;
+/// Flags bit 0: bignums are stored in GMP's layout.
+pub const FLAG_GMP: u8 = 1;
+
+/// The version a file without closures carries.
+pub const VERSION_2: u8 = 2;
+/// The version of a file that was written with closures allowed, whether or not it holds one.
+pub const VERSION_3: u8 = 3;
+
+/// What the header of a file says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// Format version, 2 or 3.
+    pub version: u8,
+    /// Flags; bit 0 is [`FLAG_GMP`], the others are 0.
+    pub flags: u8,
+    /// Lean's version string, zero padded, not necessarily terminated.
+    pub lean_version: [u8; 33],
+    /// Git hash of the Lean that wrote the file, in hex, zero padded.
+    pub githash: [u8; 40],
+    /// The address that file offset 0 wants to be mapped at.
+    pub base: u64,
+}
+
+/// Why bytes are no header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum HeaderError {
+    /// Fewer bytes than a header has, or another marker.
+    #[error("invalid header")]
+    Invalid,
+    /// A version that is neither 2 nor 3.
+    #[error("incompatible header")]
+    Version(u8),
+}
+
+impl Header {
+    /// The bytes of the header as they stand in the file.
+    #[must_use]
+    pub fn encode(&self) -> [u8; HEADER_SIZE] {
+        let mut out = [0; HEADER_SIZE];
+        out[..5].copy_from_slice(MAGIC);
+        out[5] = self.version;
+        out[6] = self.flags;
+        out[7..40].copy_from_slice(&self.lean_version);
+        out[40..80].copy_from_slice(&self.githash);
+        out[80..].copy_from_slice(&self.base.to_le_bytes());
+        out
+    }
+
+    /// Reads a header from the start of `bytes`.
+    ///
+    /// # Errors
+    /// [`HeaderError::Invalid`] when the bytes are too few or do not begin with the marker,
+    /// [`HeaderError::Version`] when the version is none that this library reads.
+    pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let b: &[u8; HEADER_SIZE] = bytes.first_chunk().ok_or(HeaderError::Invalid)?;
+        if &b[..5] != MAGIC {
+            return Err(HeaderError::Invalid);
+        }
+        if b[5] != VERSION_2 && b[5] != VERSION_3 {
+            return Err(HeaderError::Version(b[5]));
+        }
+        let mut header =
+            Header { version: b[5], flags: b[6], lean_version: [0; 33], githash: [0; 40], base: 0 };
+        header.lean_version.copy_from_slice(&b[7..40]);
+        header.githash.copy_from_slice(&b[40..80]);
+        header.base = u64::from_le_bytes(b[80..88].try_into().expect("8 bytes"));
+        Ok(header)
+    }
+
+    /// Bytes from the start of the file to its root slot.
+    #[must_use]
+    pub fn root_slot(&self) -> usize {
+        if self.version == VERSION_3 { ROOT_SLOT_V3 } else { ROOT_SLOT_V2 }
+    }
+}
+
+/// A zero-padded field of a header as text: up to the first zero byte, other bytes escaped.
+#[must_use]
+pub fn field_text(field: &[u8]) -> String {
+    let end = field.iter().position(|&b| b == 0).unwrap_or(field.len());
+    field[..end].escape_ascii().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_round_trips_and_refuses_what_is_none() {
+        let mut header =
+            Header { version: 3, flags: 1, lean_version: [0; 33], githash: [b'a'; 40], base: 0x1234_0000 };
+        header.lean_version[..6].copy_from_slice(b"4.35.0");
+        let bytes = header.encode();
+        assert_eq!(Header::decode(&bytes), Ok(header));
+        assert_eq!(header.root_slot(), 96);
+        assert_eq!(field_text(&header.lean_version), "4.35.0");
+        assert_eq!(Header::decode(&bytes[..87]), Err(HeaderError::Invalid));
+        let mut other = bytes;
+        other[0] = b'x';
+        assert_eq!(Header::decode(&other), Err(HeaderError::Invalid));
+        other = bytes;
+        other[5] = 1;
+        assert_eq!(Header::decode(&other), Err(HeaderError::Version(1)));
+    }
+}

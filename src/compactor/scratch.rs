@@ -1,0 +1,56 @@
+//! The memory of a compactor, kept for the next one: a small save spends most of its time on fresh pages
+//! otherwise. What is kept is bounded.
+
+use super::buffer::Buffer;
+use super::tables::{PointerTable, SharingTable};
+use parking_lot::Mutex;
+
+/// Sets of memory that are kept: one for each thread that saves at the same time, within reason.
+const KEEP: usize = 2;
+/// A buffer that grew beyond this is given back to the system.
+const KEEP_BUFFER: usize = 4 << 20;
+/// A stack that grew beyond this many words is given back.
+const KEEP_STACK: usize = 64 << 10;
+
+/// Buffer, tables and stack.
+#[derive(Default)]
+pub struct Scratch {
+    /// The bytes of all parts.
+    pub buffer: Buffer,
+    /// Objects by address.
+    pub pointers: PointerTable,
+    /// Objects by content.
+    pub sharing: SharingTable,
+    /// Frames of the traversal and the words of finished children.
+    pub stack: Vec<usize>,
+}
+
+static KEPT: Mutex<Vec<Scratch>> = Mutex::new(Vec::new());
+
+impl Scratch {
+    /// Empty memory, used before if there is any.
+    pub fn take() -> Self {
+        KEPT.lock().pop().unwrap_or_default()
+    }
+
+    /// Empties the memory and keeps it for later, as far as it is small.
+    pub fn give_back(mut self) {
+        if self.buffer.capacity() == 0 && self.stack.capacity() == 0 {
+            return;
+        }
+        if self.buffer.capacity() > KEEP_BUFFER {
+            self.buffer = Buffer::new();
+        }
+        if self.stack.capacity() > KEEP_STACK {
+            self.stack = Vec::new();
+        }
+        self.buffer.clear();
+        self.stack.clear();
+        self.pointers.clear();
+        self.sharing.clear();
+        let mut kept = KEPT.lock();
+        if kept.len() < KEEP {
+            kept.push(self);
+        }
+    }
+}

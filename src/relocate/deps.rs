@@ -1,0 +1,157 @@
+//! Dependency regions as seen by the compactor and by relocation: where each lies now, and where the
+//! addresses in files say it lies.
+
+use std::sync::OnceLock;
+use thiserror::Error;
+
+/// One region that others may point into.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RegionView {
+    /// Where its first byte (the header) lies in this process.
+    pub begin: usize,
+    /// Bytes, header included.
+    pub size: usize,
+    /// The base address of its file: what pointers in files mean by its first byte.
+    pub base: u64,
+}
+
+impl RegionView {
+    /// Whether the region lies where its file wants it.
+    #[must_use]
+    pub fn landed(&self) -> bool {
+        self.begin as u64 == self.base
+    }
+}
+
+/// Why dependency regions cannot be used for relocation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum OverlapError {
+    /// Two dependencies claim the same addresses.
+    #[error("region_reader: dep regions have overlapping `base_addr` ranges ({first:#x} and {second:#x})")]
+    Deps {
+        /// Base address of one.
+        first: u64,
+        /// Base address of the other.
+        second: u64,
+    },
+    /// A dependency claims addresses of the region itself.
+    #[error("region_reader: own region overlaps a dep region's `base_addr` range (own {own:#x}, dep {dep:#x})")]
+    Own {
+        /// Base address of the region that is read.
+        own: u64,
+        /// Base address of the dependency.
+        dep: u64,
+    },
+}
+
+/// The dependency regions of one call. Sorted only when somebody asks.
+#[derive(Default, Debug)]
+pub struct Dependencies {
+    views: Vec<RegionView>,
+    landed: bool,
+    by_begin: OnceLock<Vec<RegionView>>,
+    by_base: OnceLock<Result<Vec<RegionView>, OverlapError>>,
+}
+
+impl Dependencies {
+    /// The dependencies `views`, in any order.
+    #[must_use]
+    pub fn new(views: Vec<RegionView>) -> Self {
+        let landed = views.iter().all(RegionView::landed);
+        Dependencies { views, landed, by_begin: OnceLock::new(), by_base: OnceLock::new() }
+    }
+
+    /// Whether every dependency lies where its file wants it.
+    #[must_use]
+    pub fn landed(&self) -> bool {
+        self.landed
+    }
+
+    /// The dependencies in the order given.
+    #[must_use]
+    pub fn views(&self) -> &[RegionView] {
+        &self.views
+    }
+
+    /// Sorted by where they lie now.
+    #[must_use]
+    pub fn by_begin(&self) -> &[RegionView] {
+        self.by_begin.get_or_init(|| {
+            let mut sorted = self.views.clone();
+            if !sorted.is_sorted_by_key(|v| v.begin) {
+                sorted.sort_unstable_by_key(|v| v.begin);
+            }
+            sorted
+        })
+    }
+
+    /// Sorted by base address.
+    ///
+    /// # Errors
+    /// [`OverlapError::Deps`] when two of them claim the same addresses.
+    pub fn by_base(&self) -> Result<&[RegionView], OverlapError> {
+        let sorted = self.by_base.get_or_init(|| {
+            let mut sorted = self.views.clone();
+            if !sorted.is_sorted_by_key(|v| v.base) {
+                sorted.sort_unstable_by_key(|v| v.base);
+            }
+            for pair in sorted.windows(2) {
+                if pair[1].base - pair[0].base < pair[0].size as u64 {
+                    return Err(OverlapError::Deps { first: pair[0].base, second: pair[1].base });
+                }
+            }
+            Ok(sorted)
+        });
+        sorted.as_deref().map_err(|&e| e)
+    }
+
+    /// The dependency that holds the live address `address`.
+    #[must_use]
+    #[inline]
+    pub fn holding(&self, address: usize) -> Option<RegionView> {
+        let sorted = self.by_begin();
+        let after = sorted.partition_point(|v| v.begin <= address);
+        let view = sorted.get(after.checked_sub(1)?)?;
+        (address - view.begin < view.size).then_some(*view)
+    }
+}
+
+/// The dependency of `sorted` (by base address) that the file address `address` means.
+#[must_use]
+#[inline]
+pub fn meant_by(sorted: &[RegionView], address: u64) -> Option<RegionView> {
+    let after = sorted.partition_point(|v| v.base <= address);
+    let view = sorted.get(after.checked_sub(1)?)?;
+    (address - view.base < view.size as u64).then_some(*view)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(begin: usize, size: usize, base: u64) -> RegionView {
+        RegionView { begin, size, base }
+    }
+
+    #[test]
+    fn lookups_respect_both_ends() {
+        let deps = Dependencies::new(vec![view(0x5000, 0x100, 0x9000), view(0x1000, 0x100, 0x1000)]);
+        assert!(!deps.landed());
+        assert_eq!(deps.holding(0xfff), None);
+        assert_eq!(deps.holding(0x1000).unwrap().base, 0x1000);
+        assert_eq!(deps.holding(0x10ff).unwrap().base, 0x1000);
+        assert_eq!(deps.holding(0x1100), None);
+        assert_eq!(deps.holding(0x50ff).unwrap().base, 0x9000);
+        let sorted = deps.by_base().unwrap();
+        assert_eq!(meant_by(sorted, 0x9000).unwrap().begin, 0x5000);
+        assert_eq!(meant_by(sorted, 0x9100), None);
+        assert_eq!(meant_by(sorted, 0), None);
+    }
+
+    #[test]
+    fn overlapping_bases_are_refused() {
+        let deps = Dependencies::new(vec![view(0x1000, 0x101, 0x1000), view(0x5000, 0x10, 0x1100)]);
+        assert_eq!(deps.by_base(), Err(OverlapError::Deps { first: 0x1000, second: 0x1100 }));
+        assert!(Dependencies::new(vec![view(1 << 16, 8, 1 << 16)]).landed());
+    }
+}
