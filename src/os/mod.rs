@@ -3,6 +3,8 @@
 pub mod code;
 pub mod counters;
 pub mod env;
+pub mod file;
 pub mod identity;
 pub mod libraries;
+pub mod map;
 pub mod originals;

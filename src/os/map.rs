@@ -1,0 +1,167 @@
+//! Mappings: a file at the address it asks for, and memory for a region that cannot lie there.
+
+use super::file::File;
+use std::fs;
+use std::io;
+use std::ptr::NonNull;
+
+/// Memory that holds a whole region.
+pub struct Memory {
+    start: NonNull<u8>,
+    size: usize,
+    kind: MemoryKind,
+}
+
+/// How memory was had, and so how it is released.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MemoryKind {
+    /// The file, mapped privately.
+    File,
+    /// Anonymous memory, mapped.
+    Anonymous,
+    /// From `malloc`: small regions, and all when no more mappings can be had.
+    Heap,
+}
+
+// SAFETY: the memory is owned alone; nothing in it is tied to a thread.
+unsafe impl Send for Memory {}
+
+/// Why a file did not land at its base address.
+#[derive(Debug)]
+pub enum Missed {
+    /// Something else is there.
+    Taken,
+    /// The system refused for another reason.
+    Refused(io::Error),
+}
+
+const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
+
+/// From this size on, memory for a relocated region is mapped by itself: the system can then give it huge
+/// pages, and get it back.
+const OWN_MAPPING: usize = 256 << 10;
+
+impl Memory {
+    /// Maps `size` > 0 bytes of a file privately and writably at exactly `base`.
+    ///
+    /// # Errors
+    /// [`Missed`], and nothing stays mapped.
+    pub fn map_file_at(file: &File, size: usize, base: u64) -> Result<Memory, Missed> {
+        let wanted = base as usize as *mut libc::c_void;
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
+        // SAFETY: without replacing anything a new mapping touches no memory in use.
+        let got = unsafe { libc::mmap(wanted, size, READ_WRITE, flags, file.fd(), 0) };
+        if got == libc::MAP_FAILED {
+            let e = io::Error::last_os_error();
+            return Err(if e.raw_os_error() == Some(libc::EEXIST) { Missed::Taken } else { Missed::Refused(e) });
+        }
+        if got != wanted {
+            // A kernel before 4.17 takes the address as a hint.
+            // SAFETY: exactly the mapping made above, unknown to anybody else.
+            unsafe { libc::munmap(got, size) };
+            return Err(Missed::Taken);
+        }
+        let start = NonNull::new(got.cast()).ok_or(Missed::Taken)?;
+        Ok(Memory { start, size, kind: MemoryKind::File })
+    }
+
+    /// Memory for `size` > 0 bytes, anywhere, 8-aligned, and the content of the file read into it.
+    ///
+    /// # Errors
+    /// `Err(None)` when the memory cannot be had, `Ok(Err)` with what `pread` said or `UnexpectedEof` when
+    /// the file is shorter now.
+    pub fn read_file(file: &File, size: usize) -> Result<io::Result<Memory>, OutOfMemory> {
+        let mut memory = Self::allocate(size)?;
+        // SAFETY: `allocate` gave initialised or zero pages or heap memory, which `read_into` only writes.
+        Ok(match file.read_at(unsafe { memory.uninit_bytes() }, 0) {
+            Ok(n) if n == size => Ok(memory),
+            Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(e) => Err(e),
+        })
+    }
+
+    fn allocate(size: usize) -> Result<Memory, OutOfMemory> {
+        if size >= OWN_MAPPING {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+            // SAFETY: a new anonymous mapping anywhere touches no memory in use.
+            let got = unsafe { libc::mmap(std::ptr::null_mut(), size, READ_WRITE, flags, -1, 0) };
+            if got != libc::MAP_FAILED
+                && let Some(start) = NonNull::new(got.cast())
+            {
+                return Ok(Memory { start, size, kind: MemoryKind::Anonymous });
+            }
+        }
+        // SAFETY: asking for memory has no precondition.
+        let got = unsafe { libc::malloc(size) };
+        let start = NonNull::new(got.cast()).ok_or(OutOfMemory { bytes: size })?;
+        Ok(Memory { start, size, kind: MemoryKind::Heap })
+    }
+
+    /// # Safety
+    /// The bytes may be uninitialised: the caller only writes them.
+    unsafe fn uninit_bytes(&mut self) -> &mut [u8] {
+        // SAFETY: `size` bytes are owned and writable; the caller only writes.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.size) }
+    }
+
+    /// Where the first byte lies.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.start.as_ptr() as usize
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How the memory was had.
+    #[must_use]
+    pub fn kind(&self) -> MemoryKind {
+        self.kind
+    }
+
+    /// The content. Whoever truncates a mapped file meanwhile makes reading it end in SIGBUS.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: `size` initialised bytes are owned by this value, and `&self` excludes `bytes_mut`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.size) }
+    }
+
+    /// The content, to be changed; of a mapped file the pages written become private copies.
+    #[must_use]
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `bytes`, and `&mut self` excludes every other access.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.size) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let start = self.start.as_ptr().cast();
+        match self.kind {
+            // SAFETY: exactly the mapping this value owns.
+            MemoryKind::File | MemoryKind::Anonymous => unsafe {
+                libc::munmap(start, self.size);
+            },
+            // SAFETY: exactly the allocation this value owns.
+            MemoryKind::Heap => unsafe { libc::free(start) },
+        }
+    }
+}
+
+/// Memory for a region could not be had.
+#[derive(Clone, Copy, Debug)]
+pub struct OutOfMemory {
+    /// Bytes asked for.
+    pub bytes: usize,
+}
+
+/// How many mappings this process has and how many it may have (`vm.max_map_count`), if the system tells.
+#[must_use]
+pub fn mapping_counts() -> (Option<usize>, Option<usize>) {
+    let current = fs::read("/proc/self/maps").ok().map(|m| m.iter().filter(|&&b| b == b'\n').count());
+    let limit = fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|s| s.trim().parse().ok());
+    (current, limit)
+}
