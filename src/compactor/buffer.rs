@@ -24,7 +24,11 @@ impl Buffer {
     /// An empty buffer that owns no memory yet.
     #[must_use]
     pub const fn new() -> Self {
-        Buffer { start: NonNull::dangling(), len: 0, capacity: 0 }
+        Buffer {
+            start: NonNull::dangling(),
+            len: 0,
+            capacity: 0,
+        }
     }
 
     /// Bytes written.
@@ -64,7 +68,11 @@ impl Buffer {
     /// [`CompactError::Memory`] and [`CompactError::TooLarge`].
     #[inline(always)]
     pub fn reserve(&mut self, bytes: usize) -> Result<(), CompactError> {
-        if bytes <= self.capacity - self.len { Ok(()) } else { self.grow(bytes) }
+        if bytes <= self.capacity - self.len {
+            Ok(())
+        } else {
+            self.grow(bytes)
+        }
     }
 
     #[cold]
@@ -72,8 +80,13 @@ impl Buffer {
     fn grow(&mut self, bytes: usize) -> Result<(), CompactError> {
         let wanted = self.len.checked_add(bytes).filter(|&n| n <= MAX_BYTES);
         let wanted = wanted.ok_or(CompactError::TooLarge { limit: MAX_BYTES })?;
-        let size = wanted.max(self.capacity + self.capacity / 2).next_multiple_of(STEP);
-        let refused = CompactError::Memory { what: "the bytes of the region", bytes: size };
+        let size = wanted
+            .max(self.capacity + self.capacity / 2)
+            .next_multiple_of(STEP);
+        let refused = CompactError::Memory {
+            what: "the bytes of the region",
+            bytes: size,
+        };
         let got = if self.capacity == 0 {
             // SAFETY: a new anonymous mapping anywhere touches no memory in use.
             unsafe {
@@ -89,7 +102,14 @@ impl Buffer {
         } else {
             // SAFETY: `start` and `capacity` describe exactly the mapping that this buffer owns, and nothing
             // outside holds a pointer into it across a call that takes `&mut self`.
-            unsafe { libc::mremap(self.start.as_ptr().cast(), self.capacity, size, libc::MREMAP_MAYMOVE) }
+            unsafe {
+                libc::mremap(
+                    self.start.as_ptr().cast(),
+                    self.capacity,
+                    size,
+                    libc::MREMAP_MAYMOVE,
+                )
+            }
         };
         if got == libc::MAP_FAILED {
             return Err(refused);

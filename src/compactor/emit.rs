@@ -38,18 +38,33 @@ impl Compactor {
             }
             match kind.tag {
                 TAG_ARRAY => self.emit_array(children),
-                TAG_STRING => self.emit_bytes(object, STRING_HEADER, object.size(), header(BIG_CS_SZ, 0, TAG_STRING)),
+                TAG_STRING => self.emit_bytes(
+                    object,
+                    STRING_HEADER,
+                    object.size(),
+                    header(BIG_CS_SZ, 0, TAG_STRING),
+                ),
                 TAG_SARRAY => {
                     let element = kind.other & 0x7f;
                     let bytes = object.size().checked_mul(element.into());
-                    let bytes = bytes.ok_or(CompactError::TooLarge { limit: super::buffer::MAX_BYTES })?;
-                    self.emit_bytes(object, ARRAY_HEADER, bytes, header(BIG_CS_SZ, element, TAG_SARRAY))
+                    let bytes = bytes.ok_or(CompactError::TooLarge {
+                        limit: super::buffer::MAX_BYTES,
+                    })?;
+                    self.emit_bytes(
+                        object,
+                        ARRAY_HEADER,
+                        bytes,
+                        header(BIG_CS_SZ, element, TAG_SARRAY),
+                    )
                 }
                 TAG_MPZ => self.emit_mpz(object),
                 TAG_CLOSURE => self.emit_closure(object, kind, children),
                 TAG_THUNK | TAG_TASK => self.emit_cell(kind, THUNK_SIZE, children),
                 TAG_PROMISE | TAG_REF => self.emit_cell(kind, PROMISE_SIZE, children),
-                tag => Err(CompactError::Tag { address: object.0, tag }),
+                tag => Err(CompactError::Tag {
+                    address: object.0,
+                    tag,
+                }),
             }
         }
     }
@@ -72,7 +87,10 @@ impl Compactor {
         };
         let own = OBJECT_HEADER + 8 * fields;
         if size < own || size > usize::from(u16::MAX) {
-            return Err(CompactError::Tag { address: object.0, tag: kind.tag });
+            return Err(CompactError::Tag {
+                address: object.0,
+                tag: kind.tag,
+            });
         }
         let bytes = align8(size);
         self.scratch.buffer.reserve(bytes)?;
@@ -102,7 +120,8 @@ impl Compactor {
             if scalars % 8 != 0 {
                 let last = to.add(scalars / 8);
                 last.write(0);
-                last.cast::<u8>().copy_from_nonoverlapping(from.add(scalars / 8).cast(), scalars % 8);
+                last.cast::<u8>()
+                    .copy_from_nonoverlapping(from.add(scalars / 8).cast(), scalars % 8);
                 hash.word(last.read());
             }
             self.buffer_commit(bytes);
@@ -142,7 +161,9 @@ impl Compactor {
         word0: u64,
     ) -> Result<usize, CompactError> {
         let total = bytes.checked_add(fixed + 7).map(|n| n & !7);
-        let total = total.ok_or(CompactError::TooLarge { limit: super::buffer::MAX_BYTES })?;
+        let total = total.ok_or(CompactError::TooLarge {
+            limit: super::buffer::MAX_BYTES,
+        })?;
         self.scratch.buffer.reserve(total)?;
         let start = self.scratch.buffer.len();
         // SAFETY: `total` bytes were reserved; header words, the zeroed last word and then the content cover
@@ -157,7 +178,8 @@ impl Compactor {
             if fixed == STRING_HEADER {
                 out.add(24).cast::<u64>().write(object.word(24) as u64);
             }
-            out.add(fixed).copy_from_nonoverlapping(object.ptr().add(fixed), bytes);
+            out.add(fixed)
+                .copy_from_nonoverlapping(object.ptr().add(fixed), bytes);
             self.buffer_commit(total);
         }
         self.share_hashed(start)
@@ -166,7 +188,9 @@ impl Compactor {
     /// # Safety
     /// `object` is a live bignum in the layout the compactor was told.
     unsafe fn emit_mpz(&mut self, object: Obj) -> Result<usize, CompactError> {
-        let too_large = CompactError::TooLarge { limit: super::buffer::MAX_BYTES };
+        let too_large = CompactError::TooLarge {
+            limit: super::buffer::MAX_BYTES,
+        };
         // SAFETY: the fields of a live bignum in either layout: count, digits; the digit pointer is valid for
         // the count, which is not 0 in a bignum, or nothing is read through it.
         let (fixed, digits, digit_bytes, field) = unsafe {
@@ -200,7 +224,8 @@ impl Compactor {
             }
             out.add(fixed - 8).cast::<usize>().write(address + fixed);
             if digit_bytes > 0 {
-                out.add(fixed).copy_from_nonoverlapping(digits as *const u8, digit_bytes);
+                out.add(fixed)
+                    .copy_from_nonoverlapping(digits as *const u8, digit_bytes);
             }
             self.buffer_commit(total);
         }

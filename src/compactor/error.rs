@@ -23,7 +23,9 @@ pub enum CompactError {
         tag: u8,
     },
     /// A reference, promise, task or thunk that contains itself.
-    #[error("the object at {address:#x} contains itself (through an IO.Ref or a promise): a region can hold no cycle")]
+    #[error(
+        "the object at {address:#x} contains itself (through an IO.Ref or a promise): a region can hold no cycle"
+    )]
     Cycle {
         /// Where the object lies.
         address: usize,
@@ -43,7 +45,9 @@ pub enum CompactError {
         limit: usize,
     },
     /// The compactor was left by a failed save.
-    #[error("the compactor given as `prev` was left unfinished by a save that failed: start a new chain without it")]
+    #[error(
+        "the compactor given as `prev` was left unfinished by a save that failed: start a new chain without it"
+    )]
     Dirty,
     /// A closure whose code cannot be attributed to one loaded library.
     #[error("{0}")]

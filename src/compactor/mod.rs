@@ -102,7 +102,11 @@ impl Compactor {
             scratch: Scratch::take(),
             base,
             deps,
-            last_dep: RegionView { begin: 0, size: 0, base: 0 },
+            last_dep: RegionView {
+                begin: 0,
+                size: 0,
+                base: 0,
+            },
             gmp,
             closures_allowed: false,
             closures: Vec::new(),
@@ -134,7 +138,12 @@ impl Compactor {
         let pad = buffer.len().next_multiple_of(BASE_ALIGN as usize) - buffer.len();
         buffer.push_zeros(pad)?;
         let offset = buffer.len();
-        let root_slot = offset + if version == VERSION_3 { HEADER_SIZE + 8 } else { HEADER_SIZE };
+        let root_slot = offset
+            + if version == VERSION_3 {
+                HEADER_SIZE + 8
+            } else {
+                HEADER_SIZE
+            };
         buffer.push_zeros(root_slot + 8 - offset)?;
         self.closures_allowed = version == VERSION_3;
         self.closures.clear();
@@ -145,7 +154,12 @@ impl Compactor {
         buffer.bytes_mut()[root_slot..root_slot + 8].copy_from_slice(&word.to_le_bytes());
         let end = buffer.len();
         self.dirty = false;
-        Ok(Part { offset, end, base: self.base.wrapping_add(offset as u64), version })
+        Ok(Part {
+            offset,
+            end,
+            base: self.base.wrapping_add(offset as u64),
+            version,
+        })
     }
 
     /// A root is the one object that can be met in a later part although its count is 1: its reference is

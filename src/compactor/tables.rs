@@ -11,8 +11,10 @@ const KEEP_SLOTS: usize = 1 << 16;
 
 fn zeroed<T: Copy>(slots: usize, empty: T) -> Result<Vec<T>, CompactError> {
     let mut v = Vec::new();
-    v.try_reserve_exact(slots)
-        .map_err(|_| CompactError::Memory { what: "a hash table", bytes: slots * size_of::<T>() })?;
+    v.try_reserve_exact(slots).map_err(|_| CompactError::Memory {
+        what: "a hash table",
+        bytes: slots * size_of::<T>(),
+    })?;
     v.resize(slots, empty);
     Ok(v)
 }
@@ -30,7 +32,11 @@ impl PointerTable {
     /// An empty table without slots.
     #[must_use]
     pub const fn new() -> Self {
-        PointerTable { slots: Vec::new(), shift: 0, used: 0 }
+        PointerTable {
+            slots: Vec::new(),
+            shift: 0,
+            used: 0,
+        }
     }
 
     #[inline(always)]
@@ -89,7 +95,11 @@ impl PointerTable {
     #[cold]
     #[inline(never)]
     fn grow(&mut self) -> Result<(), CompactError> {
-        let slots = if self.slots.is_empty() { FIRST_SLOTS } else { self.slots.len() * 4 };
+        let slots = if self.slots.is_empty() {
+            FIRST_SLOTS
+        } else {
+            self.slots.len() * 4
+        };
         let old = std::mem::replace(&mut self.slots, zeroed(slots, (0, 0))?);
         self.shift = usize::BITS - slots.trailing_zeros();
         let mask = slots - 1;
@@ -133,7 +143,10 @@ impl SharingTable {
     /// An empty table without slots.
     #[must_use]
     pub const fn new() -> Self {
-        SharingTable { slots: Vec::new(), used: 0 }
+        SharingTable {
+            slots: Vec::new(),
+            used: 0,
+        }
     }
 
     /// Looks for an object of hash `hash`; `equal` compares the candidate at an offset.
@@ -172,7 +185,11 @@ impl SharingTable {
     #[cold]
     #[inline(never)]
     fn grow(&mut self) -> Result<(), CompactError> {
-        let slots = if self.slots.is_empty() { FIRST_SLOTS } else { self.slots.len() * 4 };
+        let slots = if self.slots.is_empty() {
+            FIRST_SLOTS
+        } else {
+            self.slots.len() * 4
+        };
         let old = std::mem::replace(&mut self.slots, zeroed(slots, 0)?);
         let mask = slots - 1;
         for slot in old.into_iter().filter(|&s| s != 0) {

@@ -210,7 +210,12 @@ impl Compactor {
                 TAG_TASK => Fields::One(values.task_get(object)),
                 TAG_PROMISE | TAG_REF => Fields::One(Obj(object.word(OBJECT_HEADER))),
                 TAG_EXTERNAL => return Err(CompactError::External),
-                tag => return Err(CompactError::Tag { address: object.0, tag }),
+                tag => {
+                    return Err(CompactError::Tag {
+                        address: object.0,
+                        tag,
+                    });
+                }
             })
         }
     }
@@ -237,5 +242,8 @@ fn remembered(tag: u8, rc: i32) -> bool {
 #[inline(never)]
 fn grow(stack: &mut Vec<usize>, room: usize) -> Result<(), CompactError> {
     let bytes = (stack.len() + room) * 8;
-    stack.try_reserve(room).map_err(|_| CompactError::Memory { what: "the stack of the traversal", bytes })
+    stack.try_reserve(room).map_err(|_| CompactError::Memory {
+        what: "the stack of the traversal",
+        bytes,
+    })
 }

@@ -71,8 +71,13 @@ impl Header {
         if b[5] != VERSION_2 && b[5] != VERSION_3 {
             return Err(HeaderError::Version(b[5]));
         }
-        let mut header =
-            Header { version: b[5], flags: b[6], lean_version: [0; 33], githash: [0; 40], base: 0 };
+        let mut header = Header {
+            version: b[5],
+            flags: b[6],
+            lean_version: [0; 33],
+            githash: [0; 40],
+            base: 0,
+        };
         header.lean_version.copy_from_slice(&b[7..40]);
         header.githash.copy_from_slice(&b[40..80]);
         header.base = u64::from_le_bytes(b[80..88].try_into().expect("8 bytes"));
@@ -82,7 +87,11 @@ impl Header {
     /// Bytes from the start of the file to its root slot.
     #[must_use]
     pub fn root_slot(&self) -> usize {
-        if self.version == VERSION_3 { ROOT_SLOT_V3 } else { ROOT_SLOT_V2 }
+        if self.version == VERSION_3 {
+            ROOT_SLOT_V3
+        } else {
+            ROOT_SLOT_V2
+        }
     }
 }
 
@@ -99,8 +108,13 @@ mod tests {
 
     #[test]
     fn header_round_trips_and_refuses_what_is_none() {
-        let mut header =
-            Header { version: 3, flags: 1, lean_version: [0; 33], githash: [b'a'; 40], base: 0x1234_0000 };
+        let mut header = Header {
+            version: 3,
+            flags: 1,
+            lean_version: [0; 33],
+            githash: [b'a'; 40],
+            base: 0x1234_0000,
+        };
         header.lean_version[..6].copy_from_slice(b"4.35.0");
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Ok(header));

@@ -71,7 +71,11 @@ impl Obj {
     pub unsafe fn kind(self) -> Kind {
         // SAFETY: a live object has 8 header bytes; the upper four are written before it is shared.
         let word = unsafe { self.ptr().add(4).cast::<u32>().read() };
-        Kind { cs_sz: word as u16, other: (word >> 16) as u8, tag: (word >> 24) as u8 }
+        Kind {
+            cs_sz: word as u16,
+            other: (word >> 16) as u8,
+            tag: (word >> 24) as u8,
+        }
     }
 
     /// The word at byte offset `at`.

@@ -22,7 +22,9 @@ fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
 /// What the system says about the last failed call, in the words of `strerror`, as the incumbent prints it.
 #[must_use]
 pub fn errno_text(e: &io::Error) -> String {
-    let Some(code) = e.raw_os_error() else { return e.to_string() };
+    let Some(code) = e.raw_os_error() else {
+        return e.to_string();
+    };
     let mut text = [0 as libc::c_char; 128];
     // SAFETY: the buffer's size is given; the function terminates what it writes.
     let known = unsafe { libc::strerror_r(code, text.as_mut_ptr(), text.len()) } == 0;
@@ -30,7 +32,9 @@ pub fn errno_text(e: &io::Error) -> String {
         return e.to_string();
     }
     // SAFETY: `strerror_r` succeeded, so the buffer holds a terminated string.
-    unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(text.as_ptr()) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// An open file, closed when dropped.
@@ -46,7 +50,9 @@ impl File {
     pub fn open(path: &CStr) -> io::Result<File> {
         // SAFETY: `path` is a terminated string.
         let fd = retry(|| unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) } as isize)?;
-        Ok(File { fd: fd as libc::c_int })
+        Ok(File {
+            fd: fd as libc::c_int,
+        })
     }
 
     /// Creates a file for writing that must not exist yet; its mode is left to the umask.
@@ -54,7 +60,9 @@ impl File {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
         // SAFETY: `path` is a terminated string; a mode is given as O_CREAT asks.
         let fd = retry(|| unsafe { libc::open(path.as_ptr(), flags, 0o666 as libc::c_uint) } as isize)?;
-        Ok(File { fd: fd as libc::c_int })
+        Ok(File {
+            fd: fd as libc::c_int,
+        })
     }
 
     /// The descriptor, for mapping; still owned by this value.
@@ -117,7 +125,11 @@ impl File {
         }
         let e = io::Error::last_os_error();
         // Linux has closed the descriptor even when it says that it was interrupted.
-        if e.raw_os_error() == Some(libc::EINTR) { Ok(()) } else { Err(e) }
+        if e.raw_os_error() == Some(libc::EINTR) {
+            Ok(())
+        } else {
+            Err(e)
+        }
     }
 }
 
@@ -173,7 +185,14 @@ impl NewFile {
             let temporary = CString::new(name).expect("a C string and digits hold no NUL");
             match File::create(&temporary) {
                 Ok(file) => {
-                    return Ok((NewFile { temporary, target: target.to_owned(), published: false }, file));
+                    return Ok((
+                        NewFile {
+                            temporary,
+                            target: target.to_owned(),
+                            published: false,
+                        },
+                        file,
+                    ));
                 }
                 // Left behind by a killed process that had this number.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}

@@ -53,7 +53,11 @@ impl Memory {
         let got = unsafe { libc::mmap(wanted, size, READ_WRITE, flags, file.fd(), 0) };
         if got == libc::MAP_FAILED {
             let e = io::Error::last_os_error();
-            return Err(if e.raw_os_error() == Some(libc::EEXIST) { Missed::Taken } else { Missed::Refused(e) });
+            return Err(if e.raw_os_error() == Some(libc::EEXIST) {
+                Missed::Taken
+            } else {
+                Missed::Refused(e)
+            });
         }
         if got != wanted {
             // A kernel before 4.17 takes the address as a hint.
@@ -62,7 +66,11 @@ impl Memory {
             return Err(Missed::Taken);
         }
         let start = NonNull::new(got.cast()).ok_or(Missed::Taken)?;
-        Ok(Memory { start, size, kind: MemoryKind::File })
+        Ok(Memory {
+            start,
+            size,
+            kind: MemoryKind::File,
+        })
     }
 
     /// Memory for `size` > 0 bytes, anywhere, 8-aligned, and the content of the file read into it.
@@ -88,13 +96,21 @@ impl Memory {
             if got != libc::MAP_FAILED
                 && let Some(start) = NonNull::new(got.cast())
             {
-                return Ok(Memory { start, size, kind: MemoryKind::Anonymous });
+                return Ok(Memory {
+                    start,
+                    size,
+                    kind: MemoryKind::Anonymous,
+                });
             }
         }
         // SAFETY: asking for memory has no precondition.
         let got = unsafe { libc::malloc(size) };
         let start = NonNull::new(got.cast()).ok_or(OutOfMemory { bytes: size })?;
-        Ok(Memory { start, size, kind: MemoryKind::Heap })
+        Ok(Memory {
+            start,
+            size,
+            kind: MemoryKind::Heap,
+        })
     }
 
     /// # Safety
@@ -161,7 +177,11 @@ pub struct OutOfMemory {
 /// How many mappings this process has and how many it may have (`vm.max_map_count`), if the system tells.
 #[must_use]
 pub fn mapping_counts() -> (Option<usize>, Option<usize>) {
-    let current = fs::read("/proc/self/maps").ok().map(|m| m.iter().filter(|&&b| b == b'\n').count());
-    let limit = fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|s| s.trim().parse().ok());
+    let current = fs::read("/proc/self/maps")
+        .ok()
+        .map(|m| m.iter().filter(|&&b| b == b'\n').count());
+    let limit = fs::read_to_string("/proc/sys/vm/max_map_count")
+        .ok()
+        .and_then(|s| s.trim().parse().ok());
     (current, limit)
 }

@@ -35,7 +35,9 @@ pub enum OverlapError {
         second: u64,
     },
     /// A dependency claims addresses of the region itself.
-    #[error("region_reader: own region overlaps a dep region's `base_addr` range (own {own:#x}, dep {dep:#x})")]
+    #[error(
+        "region_reader: own region overlaps a dep region's `base_addr` range (own {own:#x}, dep {dep:#x})"
+    )]
     Own {
         /// Base address of the region that is read.
         own: u64,
@@ -58,7 +60,12 @@ impl Dependencies {
     #[must_use]
     pub fn new(views: Vec<RegionView>) -> Self {
         let landed = views.iter().all(RegionView::landed);
-        Dependencies { views, landed, by_begin: OnceLock::new(), by_base: OnceLock::new() }
+        Dependencies {
+            views,
+            landed,
+            by_begin: OnceLock::new(),
+            by_base: OnceLock::new(),
+        }
     }
 
     /// Whether every dependency lies where its file wants it.
@@ -97,7 +104,10 @@ impl Dependencies {
             }
             for pair in sorted.windows(2) {
                 if pair[1].base - pair[0].base < pair[0].size as u64 {
-                    return Err(OverlapError::Deps { first: pair[0].base, second: pair[1].base });
+                    return Err(OverlapError::Deps {
+                        first: pair[0].base,
+                        second: pair[1].base,
+                    });
                 }
             }
             Ok(sorted)
@@ -151,7 +161,13 @@ mod tests {
     #[test]
     fn overlapping_bases_are_refused() {
         let deps = Dependencies::new(vec![view(0x1000, 0x101, 0x1000), view(0x5000, 0x10, 0x1100)]);
-        assert_eq!(deps.by_base(), Err(OverlapError::Deps { first: 0x1000, second: 0x1100 }));
+        assert_eq!(
+            deps.by_base(),
+            Err(OverlapError::Deps {
+                first: 0x1000,
+                second: 0x1100
+            })
+        );
         assert!(Dependencies::new(vec![view(1 << 16, 8, 1 << 16)]).landed());
     }
 }

@@ -4,5 +4,7 @@
 
 pub mod closures;
 mod deps;
+mod walk;
 
 pub use deps::{Dependencies, OverlapError, RegionView, meant_by};
+pub use walk::{Fault, Target, WalkError, relocate};
