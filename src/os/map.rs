@@ -151,6 +151,13 @@ impl Memory {
         // SAFETY: as in `bytes`, and `&mut self` excludes every other access.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.size) }
     }
+
+    /// The content as whole words, to be changed; up to 7 bytes at the end may be left out.
+    #[must_use]
+    pub fn words_mut(&mut self) -> &mut [u64] {
+        // SAFETY: as in `bytes_mut`; mappings begin at a page and `malloc` aligns to 16 bytes.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.size / 8) }
+    }
 }
 
 impl Drop for Memory {
