@@ -1,1 +1,84 @@
-//! The C entry points. They only translate: arguments in, results and errors out, one panic boundary for all.
+//! The C entry points. They only translate: arguments in, results and errors out, one panic boundary.
+//!
+//! * [`loader`]: the functions of Lean's loader, under the names of all releases;
+//! * [`objects`]: objects for programs without Lean;
+//! * [`control`]: this library's own affairs.
+
+pub mod control;
+pub mod loader;
+pub mod objects;
+
+use crate::host::{Host, HostError};
+use crate::object::Obj;
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Any object of the Lean runtime, or a boxed scalar.
+///
+/// cbindgen:ignore
+#[allow(non_camel_case_types)]
+pub enum lean_object {}
+
+fn obj(p: *mut lean_object) -> Obj {
+    Obj(p as usize)
+}
+
+fn raw(o: Obj) -> *mut lean_object {
+    o.ptr().cast()
+}
+
+thread_local! {
+    static LAST_ERROR: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
+}
+
+/// Remembers what went wrong on this thread.
+fn set_last_error(text: &str) {
+    // A thread that is ending has no place left for it.
+    let _ = LAST_ERROR.try_with(|last| *last.borrow_mut() = Some(text.into()));
+}
+
+/// Runs `f` so that no panic leaves it; what it says on failure is remembered.
+fn guarded<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let result = catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| Err(internal(panic.as_ref())));
+    if let Err(text) = &result {
+        set_last_error(text);
+    }
+    result
+}
+
+fn internal(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    format!(
+        "internal error of lean-region, please report it: {}",
+        text.unwrap_or("unknown panic")
+    )
+}
+
+/// The host, or a line on stderr: without a host there is no object to carry an error.
+fn host() -> Option<&'static Host> {
+    let report = |e: &HostError| {
+        let text = e.to_string();
+        set_last_error(&text);
+        eprintln!("lean-region: {text}");
+    };
+    Host::get().inspect_err(report).ok()
+}
+
+/// Runs `f` and makes an IO result of its outcome, in the host's shape. NULL only without a host.
+fn io_result(f: impl FnOnce(&Host) -> Result<Obj, String>) -> *mut lean_object {
+    let Some(host) = host() else {
+        return std::ptr::null_mut();
+    };
+    let result = guarded(|| f(host));
+    // SAFETY: the host calls its loader where it can allocate; `f` gave up the value it answered.
+    raw(unsafe {
+        match result {
+            Ok(value) => host.io_ok(value),
+            Err(text) => host.io_error(&text),
+        }
+    })
+}

@@ -2,7 +2,6 @@
 //! that the peak is the data and not twice the data.
 
 use super::error::CompactError;
-use crate::format::layout::align8;
 use std::ptr::NonNull;
 
 /// Sizes are multiples of this; growth is by half, so that few calls are needed and little is spare.
@@ -34,6 +33,7 @@ impl Buffer {
     /// Bytes written.
     #[must_use]
     #[inline(always)]
+    #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -42,12 +42,6 @@ impl Buffer {
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
-    }
-
-    /// Whether nothing was written.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// Forgets the content and keeps the memory.
@@ -152,17 +146,6 @@ impl Buffer {
             self.at(self.len).write_bytes(0, bytes);
             self.commit(bytes);
         }
-        Ok(())
-    }
-
-    /// Appends `bytes` and zeros up to the next multiple of 8.
-    ///
-    /// # Errors
-    /// As [`Buffer::reserve`].
-    pub fn push_padded(&mut self, bytes: &[u8]) -> Result<(), CompactError> {
-        let start = self.len;
-        self.push_zeros(align8(bytes.len()))?;
-        self.bytes_mut()[start..start + bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
 

@@ -48,6 +48,8 @@ pub(super) struct Entries {
     pub name_mk_numeral: Option<PairFn>,
     /// `lean_alloc_mpz`: an object with a copy of the number.
     pub alloc_mpz: Option<unsafe extern "C" fn(*const MpzStruct) -> Obj>,
+    /// `lean_object_byte_size` of a borrowed object.
+    pub object_byte_size: Option<unsafe extern "C" fn(Obj) -> usize>,
 }
 
 /// Looks up a function and gives its address the type that the context asks for. Only for the function
@@ -87,6 +89,7 @@ impl Entries {
                 name_mk_string: function(library, c"lean_name_mk_string"),
                 name_mk_numeral: function(library, c"lean_name_mk_numeral"),
                 alloc_mpz: function(library, c"lean_alloc_mpz"),
+                object_byte_size: function(library, c"lean_object_byte_size"),
             })
         }
     }

@@ -25,6 +25,7 @@ mod external;
 mod identity;
 mod io;
 mod regions;
+mod sizes;
 #[cfg(test)]
 mod tests;
 

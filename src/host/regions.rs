@@ -89,14 +89,18 @@ impl Host {
         Obj(unsafe { o.word(FILE_PATH) })
     }
 
-    /// Overwrites the root of a region structure with a scalar, even if the structure is shared: the first
-    /// thing that freeing its region does (spec section 7.4).
+    /// Makes a region structure that of no region, even if it is shared: the first thing that freeing its
+    /// region does (spec section 7.4). The root becomes a scalar, as with the incumbent, and the buffer it
+    /// leads to lies at an odd address, where no region is.
     ///
     /// # Safety
     /// `o` is a live region structure, in memory that can be written.
-    pub unsafe fn clear_region_root(&self, o: Obj) {
-        // SAFETY: the structure has this field.
-        unsafe { o.set_word(ROOT, Obj::UNIT.0) };
+    pub unsafe fn neutralise_region(&self, o: Obj) {
+        // SAFETY: the structure has these fields.
+        unsafe {
+            o.set_word(ROOT, Obj::UNIT.0);
+            o.set_word(BUFFER_OFFSET, 0);
+        }
     }
 
     /// A boxed `USize`.

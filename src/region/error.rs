@@ -51,7 +51,9 @@ pub enum ReadError {
         detail: String,
     },
     /// An olean file of another Lean.
-    #[error("failed to read file '{file}', incompatible header: {detail}; rebuild the file with the Lean that reads it")]
+    #[error(
+        "failed to read file '{file}', incompatible header: {detail}; rebuild the file with the Lean that reads it"
+    )]
     Incompatible {
         /// The file.
         file: String,
@@ -89,11 +91,17 @@ fn no_memory(bytes: usize) -> String {
 
 impl ReadError {
     pub(super) fn header(file: &CStr, detail: impl Into<String>) -> Self {
-        ReadError::Header { file: shown(file), detail: detail.into() }
+        ReadError::Header {
+            file: shown(file),
+            detail: detail.into(),
+        }
     }
 
     pub(super) fn content(file: &CStr, detail: impl Into<String>) -> Self {
-        ReadError::Content { file: shown(file), detail: detail.into() }
+        ReadError::Content {
+            file: shown(file),
+            detail: detail.into(),
+        }
     }
 
     pub(super) fn walk(file: &CStr, e: &WalkError) -> Self {
@@ -101,7 +109,10 @@ impl ReadError {
     }
 
     pub(super) fn memory(file: &CStr, e: OutOfMemory) -> Self {
-        ReadError::Memory { file: shown(file), bytes: e.bytes }
+        ReadError::Memory {
+            file: shown(file),
+            bytes: e.bytes,
+        }
     }
 
     pub(super) fn githash(file: &CStr, version: &[u8], found: &[u8], expected: &[u8]) -> Self {

@@ -4,14 +4,17 @@
 //! `pread`. Compaction is post-order, so a root that lies in its own file is the last object, and its end
 //! is the end of the data: that notices a truncated file and a wild root without a page fault.
 
+use super::closures::match_libraries;
 use super::error::{ReadError, shown};
 use crate::format::header::{FLAG_GMP, HEADER_SIZE, Header, HeaderError, VERSION_3};
 use crate::format::layout::{
-    ARRAY_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE, STRING_HEADER, TAG_ARRAY,
-    TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK, THUNK_SIZE, align8,
+    ARRAY_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE, STRING_HEADER,
+    TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
+    THUNK_SIZE, align8,
 };
+use crate::format::trailer::{Trailer, closure_count};
 use crate::os::file::File;
-use crate::os::map::{Memory, Missed};
+use crate::os::map::Memory;
 use crate::relocate::{self, Dependencies, RegionView, Target};
 use std::ffi::CStr;
 use std::ops::Range;
@@ -54,62 +57,128 @@ struct Shape {
     regular: bool,
 }
 
+/// A file that passed the cheap checks, not yet in memory.
+pub struct Opened<'a> {
+    path: &'a CStr,
+    file: File,
+    shape: Shape,
+}
+
+/// Opens the file `path` and checks header, sizes and root. Of the dependencies only base address and size matter.
+///
+/// # Errors
+/// [`ReadError`]; nothing stays open.
+pub fn open<'a>(path: &'a CStr, deps: &Dependencies, options: &ReadOptions) -> Result<Opened<'a>, ReadError> {
+    let file = File::open(path).map_err(|cause| ReadError::Open {
+        file: shown(path),
+        cause,
+    })?;
+    let shape = examine(path, &file, deps, options)?;
+    Ok(Opened { path, file, shape })
+}
+
 /// Reads the region in the file `path`, whose pointers may lead into `deps`.
 ///
 /// # Errors
 /// [`ReadError`]; nothing stays mapped or open.
 pub fn read(path: &CStr, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
-    let file = File::open(path).map_err(|cause| ReadError::Open { file: shown(path), cause })?;
-    let shape = examine(path, &file, deps, options)?;
-    let landed = match options.force_relocate {
-        true => None,
-        false => match Memory::map_file_at(&file, shape.size, shape.header.base) {
-            Ok(memory) => Some(memory),
-            // Whatever the reason, the content can still be read; if memory is short, that says so.
-            Err(Missed::Taken | Missed::Refused(_)) => None,
-        },
-    };
-    let mapped = landed.is_some();
-    let mut memory = match landed {
-        Some(memory) => memory,
-        None => Memory::read_file(&file, shape.size)
-            .map_err(|e| ReadError::memory(path, e))?
-            .map_err(|cause| ReadError::Read { file: shown(path), cause })?,
-    };
-    drop(file);
-    let base = shape.header.base;
-    let relocated = !mapped || !deps.landed();
-    if relocated || !shape.regular {
-        let root = relocate_all(path, &mut memory, &shape, deps)?;
-        return Ok(Loaded { memory, root, base, mapped, relocated });
-    }
-    Ok(Loaded { memory, root: shape.root as usize, base, mapped, relocated })
+    open(path, deps, options)?.load(deps, options)
 }
 
-fn relocate_all(path: &CStr, memory: &mut Memory, shape: &Shape, deps: &Dependencies) -> Result<usize, ReadError> {
-    let target = Target {
-        base: shape.header.base,
-        address: memory.address(),
-        data: shape.data.clone(),
-        gmp: shape.header.flags & FLAG_GMP != 0,
-        closures: shape.header.version == VERSION_3,
-    };
-    let root = relocate::relocate(memory.words_mut(), &target, deps).map_err(|e| ReadError::walk(path, &e))?;
-    Ok(root as usize)
+impl Opened<'_> {
+    /// The file's base address and size, as a region that has not been given a place yet.
+    #[must_use]
+    pub fn view(&self) -> RegionView {
+        let base = self.shape.header.base;
+        RegionView {
+            begin: base as usize,
+            size: self.shape.size,
+            base,
+        }
+    }
+
+    /// Maps the file at its base address, or reads and relocates it.
+    ///
+    /// # Errors
+    /// [`ReadError`]; nothing stays mapped.
+    pub fn load(self, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
+        let Opened { path, file, shape } = self;
+        let base = shape.header.base;
+        let landed = match options.force_relocate {
+            true => None,
+            // Whatever refuses a mapping, the content can still be read; if memory is short, that will say so.
+            false => Memory::map_file_at(&file, shape.size, base).ok(),
+        };
+        let mapped = landed.is_some();
+        let mut memory = match landed {
+            Some(memory) => memory,
+            None => Memory::read_file(&file, shape.size)
+                .map_err(|e| ReadError::memory(path, e))?
+                .map_err(|cause| ReadError::Read {
+                    file: shown(path),
+                    cause,
+                })?,
+        };
+        drop(file);
+        let relocated = !mapped || !deps.landed();
+        let mut root = shape.root as usize;
+        if relocated || !shape.regular {
+            let target = Target {
+                base,
+                address: memory.address(),
+                data: shape.data.clone(),
+                gmp: shape.header.flags & FLAG_GMP != 0,
+                closures: shape.header.version == VERSION_3,
+            };
+            root = relocate::relocate(memory.words_mut(), &target, deps)
+                .map_err(|e| ReadError::walk(path, &e))? as usize;
+        }
+        if shape.header.version == VERSION_3 {
+            relocate_closures(path, &mut memory, shape.data)?;
+        }
+        Ok(Loaded {
+            memory,
+            root,
+            base,
+            mapped,
+            relocated,
+        })
+    }
+}
+
+/// Rewrites the code addresses of a version 3 file's closures; a file without closures is not looked at.
+fn relocate_closures(path: &CStr, memory: &mut Memory, data: Range<usize>) -> Result<(), ReadError> {
+    let content = |e: &dyn std::fmt::Display| ReadError::content(path, e.to_string());
+    let (data_bytes, rest) = memory.bytes_mut().split_at_mut(data.end);
+    let data_bytes = &mut data_bytes[data.start..];
+    let at = data.end as u64;
+    if closure_count(rest, at).map_err(|e| content(&e))? == 0 {
+        return Ok(());
+    }
+    let trailer = Trailer::parse(rest, at).map_err(|e| content(&e))?;
+    let matched = match_libraries(&trailer).map_err(|e| content(&e))?;
+    relocate::closures::relocate(data_bytes, &trailer, &matched.moves).map_err(|e| content(&e))
 }
 
 /// The cheap checks: header, sizes, root.
 fn examine(path: &CStr, file: &File, deps: &Dependencies, options: &ReadOptions) -> Result<Shape, ReadError> {
-    let (size, _) = file.size().map_err(|cause| ReadError::Stat { file: shown(path), cause })?;
+    let (size, _) = file.size().map_err(|cause| ReadError::Stat {
+        file: shown(path),
+        cause,
+    })?;
     let read = |out: &mut [u8], at: usize| {
-        file.read_at(out, at as u64).map_err(|cause| ReadError::Read { file: shown(path), cause })
+        file.read_at(out, at as u64).map_err(|cause| ReadError::Read {
+            file: shown(path),
+            cause,
+        })
     };
     let mut start = [0; HEADER_SIZE + 16];
     let got = read(&mut start, 0)?;
     let header = Header::decode(&start[..got]).map_err(|e| match e {
-        HeaderError::Invalid if got < HEADER_SIZE => {
-            ReadError::header(path, format!("the file has {got} bytes and a header has {HEADER_SIZE}"))
-        }
+        HeaderError::Invalid if got < HEADER_SIZE => ReadError::header(
+            path,
+            format!("the file has {got} bytes and a header has {HEADER_SIZE}"),
+        ),
         HeaderError::Invalid => ReadError::header(path, "the file does not begin with `olean`"),
         HeaderError::Version(v) => ReadError::Incompatible {
             file: shown(path),
@@ -119,22 +188,40 @@ fn examine(path: &CStr, file: &File, deps: &Dependencies, options: &ReadOptions)
     if header.flags != options.flags {
         return Err(ReadError::Incompatible {
             file: shown(path),
-            detail: format!("it has the flags {:#x}, and files of this Lean have {:#x}", header.flags, options.flags),
+            detail: format!(
+                "it has the flags {:#x}, and files of this Lean have {:#x}",
+                header.flags, options.flags
+            ),
         });
     }
     if let Some(expected) = options.githash
         && expected != header.githash
     {
-        return Err(ReadError::githash(path, &header.lean_version, &header.githash, &expected));
+        return Err(ReadError::githash(
+            path,
+            &header.lean_version,
+            &header.githash,
+            &expected,
+        ));
     }
     let damaged = |detail: String| Err(ReadError::content(path, detail));
     let root_slot = header.root_slot();
     let Some(root_bytes) = start[..got].get(root_slot..root_slot + 8) else {
-        return damaged(format!("the file is truncated: it has {size} bytes and its root should be at {root_slot}"));
+        return damaged(format!(
+            "the file is truncated: it has {size} bytes and its root should be at {root_slot}"
+        ));
     };
     let root = u64::from_le_bytes(root_bytes.try_into().expect("8 bytes"));
-    if header.base % 8 != 0 || header.base.checked_add(size).is_none_or(|end| end > isize::MAX as u64) {
-        return damaged(format!("the base address {:#x} is none that {size} bytes can lie at", header.base));
+    if header.base % 8 != 0
+        || header
+            .base
+            .checked_add(size)
+            .is_none_or(|end| end > isize::MAX as u64)
+    {
+        return damaged(format!(
+            "the base address {:#x} is none that {size} bytes can lie at",
+            header.base
+        ));
     }
     let size = size as usize;
     let end = if header.version == VERSION_3 {
@@ -142,16 +229,26 @@ fn examine(path: &CStr, file: &File, deps: &Dependencies, options: &ReadOptions)
         // Behind the data follow at least the counts of closures and libraries.
         let most = (size - root_slot).saturating_sub(8) as u64;
         if claimed < 8 || claimed % 8 != 0 || claimed > most {
-            return damaged(format!("the data should have {claimed} bytes, but the file has {size}: it is truncated"));
+            return damaged(format!(
+                "the data should have {claimed} bytes, but the file has {size}: it is truncated"
+            ));
         }
         root_slot + claimed as usize
     } else {
         if size % 8 != 0 {
-            return damaged(format!("the size of {size} bytes is no multiple of 8: the file is truncated"));
+            return damaged(format!(
+                "the size of {size} bytes is no multiple of 8: the file is truncated"
+            ));
         }
         size
     };
-    let mut shape = Shape { header, size, data: root_slot..end, root, regular: false };
+    let mut shape = Shape {
+        header,
+        size,
+        data: root_slot..end,
+        root,
+        regular: false,
+    };
     shape.regular = root_is_last(path, &shape, deps, read)?;
     Ok(shape)
 }
@@ -163,7 +260,9 @@ fn root_is_last(
     deps: &Dependencies,
     read: impl Fn(&mut [u8], usize) -> Result<usize, ReadError>,
 ) -> Result<bool, ReadError> {
-    let Shape { header, data, root, .. } = shape;
+    let Shape {
+        header, data, root, ..
+    } = shape;
     let only_root = data.end == data.start + 8;
     if root & 1 == 1 {
         return Ok(only_root);
@@ -187,8 +286,14 @@ fn root_is_last(
     let mut object = [0; 32];
     let got = read(&mut object, at)?;
     let word = |i: usize| u64::from_le_bytes(object[8 * i..8 * i + 8].try_into().expect("8 bytes"));
-    let (cs_sz, other, tag) = ((word(0) >> 32) as u16, (word(0) >> 48) as u8, (word(0) >> 56) as u8);
-    let sized = |fixed: usize, count: u64, unit: u64| count.checked_mul(unit).and_then(|n| n.checked_add(fixed as u64));
+    let (cs_sz, other, tag) = (
+        (word(0) >> 32) as u16,
+        (word(0) >> 48) as u8,
+        (word(0) >> 56) as u8,
+    );
+    let sized = |fixed: usize, count: u64, unit: u64| {
+        count.checked_mul(unit).and_then(|n| n.checked_add(fixed as u64))
+    };
     let length = match tag {
         0..=MAX_CTOR_TAG | TAG_CLOSURE => Some(cs_sz.into()),
         TAG_ARRAY => sized(ARRAY_HEADER, word(2), 8),

@@ -60,7 +60,11 @@ pub fn remove(handle: usize) -> Option<LiveRegion> {
 pub fn view(handle: usize) -> Option<(RegionView, bool)> {
     let live = LIVE.lock();
     let region = live.as_ref()?.get(&handle)?;
-    let view = RegionView { begin: handle, size: region.memory.size(), base: region.base };
+    let view = RegionView {
+        begin: handle,
+        size: region.memory.size(),
+        base: region.base,
+    };
     Some((view, region.mapped))
 }
 

@@ -42,6 +42,7 @@ pub(super) fn entries() -> Entries {
         name_mk_string: None,
         name_mk_numeral: None,
         alloc_mpz: None,
+        object_byte_size: None,
     }
 }
 

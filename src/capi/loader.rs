@@ -1,0 +1,185 @@
+//! The functions of Lean's loader, under the names of all releases (spec section 4). A trailing world
+//! argument, which hosts before v4.26 pass, is never read.
+
+use super::{io_result, lean_object, obj};
+use crate::host::Generation;
+use crate::object::Obj;
+use crate::region::serve;
+
+/// Saves the graph below `data` into the file `fname` (`CompactedRegion.save`).
+///
+/// @param fname          borrowed String: the file; it is replaced atomically
+/// @param key            borrowed Name: the file's base address is derived from its stored hash
+/// @param data           borrowed object: the root; everything reachable from it is saved
+/// @param deps           borrowed Array of regions: pointers into them stay pointers; ignored if `prev` is given
+/// @param prev           consumed Option: none, or the compactor that an earlier save returned, to share with it
+/// @param allow_closures nonzero: closures are saved and the file has version 3. Hosts of v4.31 do not pass this
+///                       argument, and it is not read there
+/// @return an IO result, owned: the compactor, for `prev` of a later save; or an `IO.userError` whose text begins
+///         `failed to write '<fname>': `, and then the file is as it was before and `prev` good for nothing
+///
+/// May be called from several threads at once with different compactors. A compactor belongs to one thread at
+/// a time, and must be released before the dependency regions are freed.
+///
+/// # Safety
+/// All arguments are scalars or live objects of the host. Nothing reachable from `data` changes meanwhile, except
+/// references, tasks and thunks through the host's own functions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lean_compacted_region_save(
+    fname: *mut lean_object,
+    key: *mut lean_object,
+    data: *mut lean_object,
+    deps: *mut lean_object,
+    prev: *mut lean_object,
+    allow_closures: u8,
+) -> *mut lean_object {
+    io_result(|host| {
+        let allow = host.generation() == Generation::Structure && allow_closures != 0;
+        // SAFETY: passed on from the caller.
+        let done = unsafe { serve::save(host, obj(fname), obj(key), obj(data), obj(deps), obj(prev), allow) };
+        let done = done.map_err(|e| e.to_string())?;
+        Ok(done.compactor.unwrap_or(Obj::UNIT))
+    })
+}
+
+/// Reads the region in the file `fname` (`CompactedRegion.read`): maps it at its base address, or relocates it.
+///
+/// @param fname borrowed String: the file
+/// @param deps  borrowed Array of regions that the file's pointers may lead into; they must outlive the region
+/// @return an IO result, owned: the pair of root and region, the region a structure (v4.32 and later, and without
+///         Lean) or a boxed USize handle (v4.31); or an `IO.userError` that names the file, the place and the cause.
+///         The root is not counted; it lives until the region is freed
+///
+/// May be called from several threads at once.
+///
+/// # Safety
+/// Both arguments are scalars or live objects of the host. Nobody writes into the file while the region lives
+/// (replacing it by rename is fine).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lean_compacted_region_read(
+    fname: *mut lean_object,
+    deps: *mut lean_object,
+) -> *mut lean_object {
+    io_result(|host| {
+        // SAFETY: passed on from the caller.
+        let done = unsafe { serve::read(host, obj(fname), obj(deps)) };
+        Ok(done.map_err(|e| e.to_string())?.value)
+    })
+}
+
+/// Frees a region.
+///
+/// @param region consumed: the region's structure, or its handle where regions are handles
+/// @return an IO result, owned: unit; or an `IO.userError` if this is no live region of this library, as after it
+///         was freed once
+///
+/// May be called from several threads at once.
+///
+/// # Safety
+/// No object of the region is used any more, by no thread and no other region. Where the host's regions are
+/// structures, `region` is a scalar, a live object, or a handle of a live region.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lean_compacted_region_free(region: *mut lean_object) -> *mut lean_object {
+    io_result(|host| {
+        // SAFETY: passed on from the caller.
+        unsafe { serve::free(host, obj(region)) }.map_err(|e| e.to_string())?;
+        Ok(Obj::UNIT)
+    })
+}
+
+/// The size of a region in bytes, which is the size of its file.
+///
+/// @param region a handle, as in a boxed USize of `lean_compacted_region_read`
+/// @return bytes; 0 if there is no live region with this handle
+///
+/// May be called from several threads at once.
+#[unsafe(no_mangle)]
+pub extern "C" fn lean_compacted_region_size(region: usize) -> usize {
+    serve::size(region).unwrap_or_else(|| {
+        super::set_last_error("lean_compacted_region_size: the handle is that of no live region");
+        0
+    })
+}
+
+/// Whether a region lies mapped at its base address.
+///
+/// @param region a handle, as in a boxed USize of `lean_compacted_region_read`
+/// @return 1 if so; 0 if its content was read and relocated, or if there is no live region with this handle
+///
+/// May be called from several threads at once.
+#[unsafe(no_mangle)]
+pub extern "C" fn lean_compacted_region_is_memory_mapped(region: usize) -> u8 {
+    serve::is_memory_mapped(region)
+        .unwrap_or_else(|| {
+            super::set_last_error(
+                "lean_compacted_region_is_memory_mapped: the handle is that of no live region",
+            );
+            false
+        })
+        .into()
+}
+
+/// Saves all parts of a module, sharing what they have in common (`saveModuleDataParts`). Every file is complete
+/// before the first is put under its name.
+///
+/// @param mod   borrowed Name: the key of the first part's base address
+/// @param parts borrowed Array of pairs of String (the file) and object (the root)
+/// @return an IO result, owned: unit; or an `IO.userError`
+///
+/// May be called from several threads at once.
+///
+/// # Safety
+/// As `lean_compacted_region_save`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lean_save_module_data_parts(
+    r#mod: *mut lean_object,
+    parts: *mut lean_object,
+) -> *mut lean_object {
+    io_result(|host| {
+        // SAFETY: passed on from the caller.
+        unsafe { serve::save_parts(host, obj(r#mod), obj(parts)) }.map_err(|e| e.to_string())?;
+        Ok(Obj::UNIT)
+    })
+}
+
+/// Reads all parts of a module, each of which may point into the ones before it (`readModuleDataParts`).
+///
+/// @param fnames borrowed Array of String: the files, in the order they were saved; it may be empty
+/// @return an IO result, owned: an Array of pairs of root and region, as `lean_compacted_region_read` returns them;
+///         or an `IO.userError`, and then none of them is left mapped
+///
+/// May be called from several threads at once.
+///
+/// # Safety
+/// As `lean_compacted_region_read`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lean_read_module_data_parts(fnames: *mut lean_object) -> *mut lean_object {
+    io_result(|host| {
+        // SAFETY: passed on from the caller.
+        let done = unsafe { serve::read_parts(host, obj(fnames)) };
+        Ok(done.map_err(|e| e.to_string())?.value)
+    })
+}
+
+/// The same as `lean_save_module_data_parts`.
+///
+/// # Safety
+/// As `lean_save_module_data_parts`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn save_module_data_parts(
+    r#mod: *mut lean_object,
+    parts: *mut lean_object,
+) -> *mut lean_object {
+    // SAFETY: passed on from the caller.
+    unsafe { lean_save_module_data_parts(r#mod, parts) }
+}
+
+/// The same as `lean_read_module_data_parts`.
+///
+/// # Safety
+/// As `lean_read_module_data_parts`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn read_module_data_parts(fnames: *mut lean_object) -> *mut lean_object {
+    // SAFETY: passed on from the caller.
+    unsafe { lean_read_module_data_parts(fnames) }
+}

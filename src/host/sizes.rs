@@ -1,0 +1,28 @@
+//! How many bytes a small object has when its header does not say it.
+
+use super::Host;
+use super::alloc::Allocator;
+use crate::format::layout::OBJECT_HEADER;
+use crate::object::Obj;
+
+impl Host {
+    /// Bytes of a small object (borrowed) whose header holds 0 for them: what the allocator knows, or else
+    /// the object's pointer fields alone.
+    ///
+    /// # Safety
+    /// `o` points to a live constructor of this runtime.
+    #[must_use]
+    pub unsafe fn small_byte_size(&self, o: Obj) -> usize {
+        // SAFETY: the function takes any live object; plain malloc keeps the size in the word before an
+        // object (spec section 2.1).
+        unsafe {
+            match self.entries.object_byte_size {
+                Some(byte_size) => byte_size(o),
+                None if matches!(self.allocator, Allocator::Plain { .. }) && o.rc() != 0 => {
+                    o.ptr().sub(8).cast::<usize>().read()
+                }
+                None => OBJECT_HEADER + 8 * usize::from(o.kind().other),
+            }
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! What the loader's functions do, in terms of the host's objects: arguments taken apart, results put
+//! together. The C entry points call these and add the host's result shape.
+
+use super::chain::{BadChain, Chain};
+use super::error::{ReadError, SaveError};
+use super::read::{self, Loaded, ReadOptions};
+use super::registry::{self, LiveRegion};
+use super::save;
+use crate::compactor::Compactor;
+use crate::format::base::{ANONYMOUS_HASH, base_address};
+use crate::format::layout::{STRING_HEADER, TAG_ARRAY, TAG_STRING};
+use crate::host::{Generation, Host, RegionFacts};
+use crate::object::Obj;
+use crate::os::env;
+use crate::relocate::{Dependencies, RegionView};
+use once_cell::sync::OnceCell;
+use std::ffi::{CStr, OsStr};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a call failed.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// Reading.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Saving.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// The arguments make no sense.
+    #[error("{0}")]
+    Argument(String),
+}
+
+/// What a save did, for the counters.
+pub struct SaveDone {
+    /// The compactor's object, owned by the caller; `None` when parts were saved at once.
+    pub compactor: Option<Obj>,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+/// What a read did.
+pub struct ReadDone {
+    /// The result, owned by the caller.
+    pub value: Obj,
+    /// Regions that were read.
+    pub regions: Vec<ReadFacts>,
+}
+
+/// One region that was read, for the counters.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadFacts {
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// Whether it lies at its base address, mapped.
+    pub mapped: bool,
+    /// Whether it went through relocation.
+    pub relocated: bool,
+}
+
+/// What the user wants of every read, read from the environment once.
+struct Wishes {
+    force_relocate: bool,
+    verify: bool,
+}
+
+fn wishes() -> &'static Wishes {
+    static WISHES: OnceCell<Wishes> = OnceCell::new();
+    let set = |name| env::var(name).is_some_and(|v| v == OsStr::new("1"));
+    WISHES.get_or_init(|| Wishes {
+        force_relocate: set("LEAN_REGION_FORCE_RELOCATE"),
+        verify: set("LEAN_REGION_VERIFY"),
+    })
+}
+
+fn read_options(host: &Host) -> ReadOptions {
+    let wishes = wishes();
+    ReadOptions {
+        flags: host.flags(),
+        githash: host.githash(),
+        force_relocate: wishes.force_relocate,
+        verify: wishes.verify,
+    }
+}
+
+/// A string object as a file name.
+///
+/// # Safety
+/// `string` is a scalar or a live object that outlives the result.
+unsafe fn path<'a>(string: Obj) -> Result<&'a CStr, ServeError> {
+    let no_path = || ServeError::Argument("the file name is no string".to_owned());
+    // SAFETY: a live object's header may be read; a live string has `size` bytes at its end.
+    let bytes = unsafe {
+        if string.is_scalar() || string.kind().tag != TAG_STRING {
+            return Err(no_path());
+        }
+        std::slice::from_raw_parts(string.ptr().add(STRING_HEADER), string.size())
+    };
+    CStr::from_bytes_with_nul(bytes).map_err(|_| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        ServeError::Argument(format!(
+            "failed to open file {text:?}: the name contains a NUL character"
+        ))
+    })
+}
+
+/// The elements of an array object.
+///
+/// # Safety
+/// `array` is a scalar or a live object that outlives the result.
+unsafe fn elements<'a>(array: Obj, what: &str) -> Result<&'a [Obj], ServeError> {
+    // SAFETY: a live array has `size` words behind its header; `Obj` is such a word.
+    unsafe {
+        if array.is_scalar() || array.kind().tag != TAG_ARRAY {
+            return Err(ServeError::Argument(format!("the {what} are no array")));
+        }
+        Ok(std::slice::from_raw_parts(
+            array.ptr().add(24).cast::<Obj>(),
+            array.size(),
+        ))
+    }
+}
+
+/// The base address for files saved under the name `key`.
+///
+/// # Safety
+/// `key` is a scalar or a live object.
+unsafe fn key_base(key: Obj) -> Result<u64, ServeError> {
+    if key.is_scalar() {
+        return Ok(base_address(ANONYMOUS_HASH));
+    }
+    // SAFETY: a live name that is not anonymous has two fields and its hash behind them (spec section 1.3).
+    unsafe {
+        let kind = key.kind();
+        if !(1..=2).contains(&kind.tag) || kind.other != 2 {
+            return Err(ServeError::Argument("the key of a region is no name".to_owned()));
+        }
+        Ok(base_address(key.word(24) as u64))
+    }
+}
+
+/// The views of an array of regions, in whichever representation.
+///
+/// # Safety
+/// `array` is a scalar or a live object of `host`.
+unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Dependencies>, ServeError> {
+    // SAFETY: the caller vouches for the array, and an array for its elements.
+    let regions = unsafe { elements(array, "dependency regions")? };
+    let mut views = Vec::with_capacity(regions.len());
+    for (i, &region) in regions.iter().enumerate() {
+        // SAFETY: an element of a live array is a scalar or a live object.
+        let view = unsafe { region_view(host, region) };
+        views.push(view.ok_or_else(|| {
+            ServeError::Argument(format!(
+                "dependency region {i} of {} is no live region: it was freed, or it is something else",
+                regions.len()
+            ))
+        })?);
+    }
+    Ok(Arc::new(Dependencies::new(views)))
+}
+
+/// # Safety
+/// `region` is a scalar or a live object of `host`.
+unsafe fn region_view(host: &Host, region: Obj) -> Option<RegionView> {
+    // SAFETY: the caller vouches for the object.
+    unsafe {
+        if let Some(facts) = host.read_region_structure(region) {
+            // `free` leaves a structure whose buffer would lie at an odd address.
+            let alive = facts.buffer % 8 == 0 && facts.buffer != 0;
+            return alive.then_some(RegionView {
+                begin: facts.buffer,
+                size: facts.size,
+                base: facts.base,
+            });
+        }
+        let handle = host.unbox_usize(region)?;
+        registry::view(handle).map(|(view, _)| view)
+    }
+}
+
+/// Saves one file: `CompactedRegion.save`. All arguments borrowed except `prev`, which is consumed.
+///
+/// # Errors
+/// [`ServeError`]; the file is as it was.
+///
+/// # Safety
+/// All arguments are scalars or live objects of `host`; everything reachable from `data` is live and does not
+/// change meanwhile except through the host's own references, tasks and thunks.
+pub unsafe fn save(
+    host: &Host,
+    fname: Obj,
+    key: Obj,
+    data: Obj,
+    deps: Obj,
+    prev: Obj,
+    allow_closures: bool,
+) -> Result<SaveDone, ServeError> {
+    // SAFETY: an option is `none`, a scalar, or `some` with one field; that field is kept alive by a count of
+    // its own before the option is given up.
+    let chain = unsafe { take_some(host, prev) };
+    // SAFETY: passed on from the caller.
+    let saved = unsafe { save_part(host, fname, key, data, deps, chain, allow_closures) };
+    if let (Err(_), Some(chain)) = (&saved, chain) {
+        // SAFETY: the count taken above, which is not passed on.
+        unsafe { host.dec(chain) };
+    }
+    saved
+}
+
+/// The value of an option, owned; the option is consumed.
+///
+/// # Safety
+/// `option` is an `Option` of `host`, owned by the caller.
+unsafe fn take_some(host: &Host, option: Obj) -> Option<Obj> {
+    if option.is_scalar() {
+        return None;
+    }
+    // SAFETY: `some` has one field.
+    unsafe {
+        let value = option.field(0);
+        host.inc(value);
+        host.dec(option);
+        Some(value)
+    }
+}
+
+/// # Safety
+/// As [`save`]; `chain` is borrowed on errors and part of the result otherwise.
+unsafe fn save_part(
+    host: &Host,
+    fname: Obj,
+    key: Obj,
+    data: Obj,
+    deps: Obj,
+    chain: Option<Obj>,
+    allow_closures: bool,
+) -> Result<SaveDone, ServeError> {
+    // SAFETY: the caller vouches for all objects.
+    unsafe {
+        let path = path(fname)?;
+        let identity = host.file_identity();
+        let Some(object) = chain else {
+            let mut compactor = Compactor::new(key_base(key)?, dependencies(host, deps)?, host.uses_gmp());
+            let saved = save::save(&mut compactor, path, data, allow_closures, &identity, host)?;
+            publish(path, saved.file)?;
+            let compactor = Some(Chain::into_object(compactor, host));
+            return Ok(SaveDone {
+                compactor,
+                bytes: saved.size,
+            });
+        };
+        let mut compactor = Chain::lock(object, host).map_err(|e| bad_chain(path, e))?;
+        let saved = save::save(&mut compactor, path, data, allow_closures, &identity, host)?;
+        if let Err(e) = publish(path, saved.file) {
+            compactor.poison();
+            return Err(e);
+        }
+        Ok(SaveDone {
+            compactor: Some(object),
+            bytes: saved.size,
+        })
+    }
+}
+
+fn publish(path: &CStr, file: crate::os::file::NewFile) -> Result<(), ServeError> {
+    file.publish().map_err(|(step, cause)| {
+        SaveError::Write {
+            file: super::error::shown(path),
+            step,
+            cause,
+        }
+        .into()
+    })
+}
+
+fn bad_chain(path: &CStr, e: BadChain) -> ServeError {
+    let detail = match e {
+        BadChain::Foreign => {
+            "`prev` is no compactor of this loader: it must be the result of an earlier save in this process"
+        }
+        BadChain::Busy => "another thread is saving with the compactor given as `prev`",
+    };
+    SaveError::Request {
+        file: super::error::shown(path),
+        detail: detail.to_owned(),
+    }
+    .into()
+}
+
+/// Saves all parts of a module with one compactor; every temporary file is complete before the first is
+/// renamed. Both arguments borrowed.
+///
+/// # Errors
+/// [`ServeError`]; no temporary file is left. Only a failed rename can leave earlier parts in place.
+///
+/// # Safety
+/// As [`save`].
+pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<SaveDone, ServeError> {
+    // SAFETY: the caller vouches for all objects; a part is a pair.
+    unsafe {
+        let parts = elements(parts, "parts")?;
+        let identity = host.file_identity();
+        let mut compactor = Compactor::new(key_base(key)?, Arc::default(), host.uses_gmp());
+        let mut files = Vec::with_capacity(parts.len());
+        let mut bytes = 0;
+        for &part in parts {
+            if part.is_scalar() || part.kind().tag != 0 || part.kind().other != 2 {
+                return Err(ServeError::Argument(
+                    "a part is no pair of file name and data".to_owned(),
+                ));
+            }
+            let path = path(part.field(0))?;
+            let saved = save::save(&mut compactor, path, part.field(1), false, &identity, host)?;
+            bytes += saved.size;
+            files.push((path, saved.file));
+        }
+        for (path, file) in files {
+            publish(path, file)?;
+        }
+        Ok(SaveDone {
+            compactor: None,
+            bytes,
+        })
+    }
+}
+
+/// Reads one file: `CompactedRegion.read`. Arguments borrowed; answers the pair of root and region.
+///
+/// # Errors
+/// [`ServeError`]; nothing is left mapped.
+///
+/// # Safety
+/// Both arguments are scalars or live objects of `host`.
+pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<ReadDone, ServeError> {
+    // SAFETY: the caller vouches for both objects.
+    unsafe {
+        let deps = dependencies(host, deps)?;
+        let loaded = read::read(path(fname)?, &deps, &read_options(host))?;
+        let facts = facts(&loaded);
+        Ok(ReadDone {
+            value: hand_out(host, fname, loaded),
+            regions: vec![facts],
+        })
+    }
+}
+
+/// Reads all parts of a module, each with the earlier ones as dependencies; the argument is borrowed.
+///
+/// # Errors
+/// [`ServeError`]; nothing is left mapped.
+///
+/// # Safety
+/// As [`read`].
+pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<ReadDone, ServeError> {
+    // SAFETY: the caller vouches for the array and its elements.
+    unsafe {
+        let fnames = elements(fnames, "file names")?;
+        let options = read_options(host);
+        let mut opened: Vec<read::Opened<'_>> = Vec::with_capacity(fnames.len());
+        for &fname in fnames {
+            let earlier = Dependencies::new(opened.iter().map(read::Opened::view).collect());
+            let part = read::open(path(fname)?, &earlier, &options)?;
+            if let Some(previous) = opened.last().map(read::Opened::view)
+                && part.view().base < previous.base + previous.size as u64
+            {
+                return Err(ServeError::Argument(format!(
+                    "failed to read file '{}': its base address {:#x} is not behind that of the part before it \
+                     ({:#x}, {} bytes): give the parts of one module in the order they were saved",
+                    super::error::shown(path(fname)?),
+                    part.view().base,
+                    previous.base,
+                    previous.size
+                )));
+            }
+            opened.push(part);
+        }
+        let mut loaded: Vec<Loaded> = Vec::with_capacity(opened.len());
+        for part in opened {
+            let views = loaded.iter().map(|l| RegionView {
+                begin: l.memory.address(),
+                size: l.memory.size(),
+                base: l.base,
+            });
+            let deps = Dependencies::new(views.collect());
+            loaded.push(part.load(&deps, &options)?);
+        }
+        let regions = loaded.iter().map(facts).collect();
+        let pairs: Vec<Obj> = fnames
+            .iter()
+            .zip(loaded)
+            .map(|(&fname, loaded)| hand_out(host, fname, loaded))
+            .collect();
+        Ok(ReadDone {
+            value: host.mk_array(&pairs),
+            regions,
+        })
+    }
+}
+
+fn facts(loaded: &Loaded) -> ReadFacts {
+    ReadFacts {
+        bytes: loaded.memory.size() as u64,
+        mapped: loaded.mapped,
+        relocated: loaded.relocated,
+    }
+}
+
+/// Registers a region and makes the pair of root and region, in the host's representation.
+///
+/// # Safety
+/// `fname` is a live string of `host`.
+unsafe fn hand_out(host: &Host, fname: Obj, loaded: Loaded) -> Obj {
+    let Loaded {
+        memory,
+        root,
+        base,
+        mapped,
+        ..
+    } = loaded;
+    let root = Obj(root);
+    let (size, buffer) = (memory.size(), memory.address());
+    registry::insert(LiveRegion { memory, base, mapped });
+    // SAFETY: the host can allocate where its loader is called; the region's string is a count of its own.
+    unsafe {
+        let region = match host.generation() {
+            Generation::Structure => {
+                host.inc(fname);
+                host.mk_region(
+                    fname,
+                    &RegionFacts {
+                        root,
+                        size,
+                        base,
+                        buffer,
+                        mapped,
+                    },
+                )
+            }
+            Generation::Batch | Generation::Handle => host.box_usize(buffer),
+        };
+        host.mk_pair(root, region)
+    }
+}
+
+/// Frees a region given as a handle or as a structure, which is consumed.
+///
+/// # Errors
+/// It is no live region of this loader.
+///
+/// # Safety
+/// On structure hosts `region` is a handle, a scalar, or a live object; elsewhere any word. Nothing of the region
+/// is used any more.
+pub unsafe fn free(host: &Host, region: Obj) -> Result<(), ServeError> {
+    let unknown = |what: &str| {
+        ServeError::Argument(format!(
+            "failed to free a region: {what}: it was freed before, or it is something else"
+        ))
+    };
+    if let Some(live) = registry::remove(region.0) {
+        drop(live);
+        return Ok(());
+    }
+    if host.generation() != Generation::Structure || region.is_scalar() || region.0 == 0 {
+        return Err(unknown("the handle is that of no live region"));
+    }
+    // SAFETY: on a structure host, what is no handle is an object, by the caller's word.
+    unsafe {
+        let facts = host.read_region_structure(region);
+        let live = facts.and_then(|f| registry::remove(f.buffer));
+        let freed = live.ok_or_else(|| unknown("the structure is that of no live region"));
+        if freed.is_ok() {
+            // The root first: whoever still holds the structure finds a scalar.
+            host.neutralise_region(region);
+        }
+        host.dec(region);
+        drop(freed?);
+        Ok(())
+    }
+}
+
+/// Size in bytes of the region with this handle; `None` if there is none.
+#[must_use]
+pub fn size(handle: usize) -> Option<usize> {
+    registry::view(handle).map(|(view, _)| view.size)
+}
+
+/// Whether the region with this handle lies mapped at its base address; `None` if there is none.
+#[must_use]
+pub fn is_memory_mapped(handle: usize) -> Option<bool> {
+    registry::view(handle).map(|(_, mapped)| mapped)
+}
