@@ -4,17 +4,22 @@
 //! Layout, little endian: records of `u32 kind, u32 length, length bytes`. Record 1 holds for each library
 //! of the table, in its order, `u8 scheme, u32 length, length bytes`: scheme 1 is the GNU build id; scheme 2 a
 //! 32-byte digest followed by the offsets (u64 each, from the library's base) of the functions whose code went
-//! into it.
+//! into it. Record 2 is a 16-byte digest (BLAKE2b) of the closure offsets and the library table, counts
+//! included, as they stand in the file.
 
 use std::fmt;
 use thiserror::Error;
 
 /// Kind of the record that holds the identities of the libraries.
-pub const RECORD_LIBRARIES: u32 = 1;
+const RECORD_LIBRARIES: u32 = 1;
+/// Kind of the record that holds the digest of the sections before.
+const RECORD_SECTIONS: u32 = 2;
 /// At most this many functions of a library go into its digest, so that the cost stays bounded.
 pub const MAX_SAMPLES: usize = 64;
 /// Bytes of a digest (BLAKE2b).
 pub const DIGEST_LEN: usize = 32;
+/// A digest of the closure offsets and the library table.
+pub type SectionsDigest = [u8; 16];
 /// Longest build id that is accepted; linkers write 8 to 32 bytes.
 const MAX_BUILD_ID: usize = 64;
 
@@ -50,6 +55,9 @@ pub enum ExtensionError {
     /// A record or an identity reaches beyond its end.
     #[error("the extension section is cut off at byte {0} of its payload")]
     Truncated(usize),
+    /// The digest of the sections has another length.
+    #[error("the extension section holds a digest of {0} bytes, which should have 16")]
+    Digest(usize),
     /// The numbers of identities and of libraries differ.
     #[error("the extension section holds {identities} library identities for {libraries} libraries")]
     Count {
@@ -71,10 +79,19 @@ pub enum ExtensionError {
     Malformed(usize),
 }
 
-/// The payload for the identities of a library table, in its order.
+/// What the extension section of a file says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extension {
+    /// The identities of the libraries, in the order of the library table.
+    pub identities: Option<Vec<LibraryIdentity>>,
+    /// The digest of the sections before it.
+    pub sections: Option<SectionsDigest>,
+}
+
+/// The payload for the identities of a library table, in its order, and the digest of the sections before.
 #[must_use]
-pub fn encode(identities: &[LibraryIdentity]) -> Vec<u8> {
-    let mut record = Vec::new();
+pub fn encode(identities: &[LibraryIdentity], sections: &SectionsDigest) -> Vec<u8> {
+    let mut libraries = Vec::new();
     for identity in identities {
         let (scheme, bytes) = match identity {
             LibraryIdentity::BuildId(id) => (1u8, id.clone()),
@@ -83,33 +100,46 @@ pub fn encode(identities: &[LibraryIdentity]) -> Vec<u8> {
                 (2, digest.iter().copied().chain(offsets).collect())
             }
         };
-        record.push(scheme);
+        libraries.push(scheme);
         // An identity has at most 64 or 32 + 8 * 64 bytes.
-        record.extend((bytes.len() as u32).to_le_bytes());
-        record.extend(bytes);
+        libraries.extend((bytes.len() as u32).to_le_bytes());
+        libraries.extend(bytes);
     }
-    let mut out = Vec::with_capacity(record.len() + 8);
-    out.extend(RECORD_LIBRARIES.to_le_bytes());
-    out.extend((record.len() as u32).to_le_bytes());
-    out.extend(record);
+    let mut out = Vec::with_capacity(libraries.len() + sections.len() + 16);
+    for (kind, record) in [(RECORD_LIBRARIES, &libraries[..]), (RECORD_SECTIONS, sections)] {
+        out.extend(kind.to_le_bytes());
+        out.extend((record.len() as u32).to_le_bytes());
+        out.extend(record);
+    }
     out
 }
 
-/// The identities in `payload` for a table of `libraries` entries; `None` when it has no such record.
+/// What `payload` says about a table of `libraries` entries.
 ///
 /// # Errors
-/// When the payload is cut off, its identities are not one per library, or one of them is unknown or malformed.
-pub fn decode(payload: &[u8], libraries: usize) -> Result<Option<Vec<LibraryIdentity>>, ExtensionError> {
+/// When the payload is cut off, its identities are not one per library, or a record is unknown inside or
+/// malformed.
+pub fn decode(payload: &[u8], libraries: usize) -> Result<Extension, ExtensionError> {
+    let mut extension = Extension::default();
     let mut rest = payload;
     while !rest.is_empty() {
         let at = payload.len() - rest.len();
         let (kind, record) = take_sized(&mut rest, 4).ok_or(ExtensionError::Truncated(at))?;
-        if kind == RECORD_LIBRARIES {
-            let record_at = payload.len() - rest.len() - record.len();
-            return decode_libraries(record, record_at, libraries).map(Some);
+        let record_at = payload.len() - rest.len() - record.len();
+        match kind {
+            RECORD_LIBRARIES => {
+                extension.identities = Some(decode_libraries(record, record_at, libraries)?);
+            }
+            RECORD_SECTIONS => {
+                let digest = record
+                    .try_into()
+                    .map_err(|_| ExtensionError::Digest(record.len()))?;
+                extension.sections = Some(digest);
+            }
+            _ => {}
         }
     }
-    Ok(None)
+    Ok(extension)
 }
 
 /// Takes a number of `width` bytes, a u32 length, and that many bytes off the front of `rest`.
@@ -190,10 +220,21 @@ mod tests {
         ]
     }
 
+    fn encoded(identities: &[LibraryIdentity]) -> Vec<u8> {
+        encode(identities, &[0x11; 16])
+    }
+
+    fn expected() -> Result<Extension, ExtensionError> {
+        Ok(Extension {
+            identities: Some(identities()),
+            sections: Some([0x11; 16]),
+        })
+    }
+
     #[test]
-    fn identities_are_read_back() {
-        assert_eq!(decode(&encode(&identities()), 3), Ok(Some(identities())));
-        assert_eq!(decode(&[], 3), Ok(None));
+    fn what_is_written_is_read_back() {
+        assert_eq!(decode(&encoded(&identities()), 3), expected());
+        assert_eq!(decode(&[], 3), Ok(Extension::default()));
     }
 
     #[test]
@@ -202,22 +243,23 @@ mod tests {
         payload.extend(77u32.to_le_bytes());
         payload.extend(3u32.to_le_bytes());
         payload.extend(b"abc");
-        assert_eq!(decode(&payload, 1), Ok(None));
-        payload.extend(encode(&identities()));
-        assert_eq!(decode(&payload, 3), Ok(Some(identities())));
+        assert_eq!(decode(&payload, 1), Ok(Extension::default()));
+        payload.extend(encoded(&identities()));
+        assert_eq!(decode(&payload, 3), expected());
     }
 
     #[test]
-    fn every_cut_is_refused() {
-        let payload = encode(&identities());
+    fn every_cut_inside_a_record_is_refused() {
+        let payload = encoded(&identities());
+        let second = payload.len() - 24;
         for n in 1..payload.len() {
-            assert!(decode(&payload[..n], 3).is_err(), "cut to {n} bytes");
+            assert_eq!(decode(&payload[..n], 3).is_err(), n != second, "cut to {n} bytes");
         }
     }
 
     #[test]
     fn a_wrong_number_of_identities_is_refused() {
-        let payload = encode(&identities());
+        let payload = encoded(&identities());
         let count = |identities, libraries| {
             Err(ExtensionError::Count {
                 identities,
@@ -230,28 +272,34 @@ mod tests {
     }
 
     #[test]
-    fn altered_identities_are_refused() {
-        let payload = encode(&identities());
+    fn altered_records_are_refused() {
+        let payload = encoded(&identities());
         let mut scheme = payload.clone();
         scheme[8] = 9;
         assert_eq!(
             decode(&scheme, 3),
             Err(ExtensionError::Scheme { index: 0, scheme: 9 })
         );
-        let mut empty = encode(&[LibraryIdentity::BuildId(vec![])]);
+        let mut empty = encoded(&[LibraryIdentity::BuildId(vec![])]);
         assert_eq!(decode(&empty, 1), Err(ExtensionError::Malformed(0)));
         empty[9..13].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(decode(&empty, 1), Err(ExtensionError::Truncated(8)));
-        let many = LibraryIdentity::Sampled {
+        let sampled = |functions| LibraryIdentity::Sampled {
             digest: [0; 32],
-            functions: (0..65).collect(),
+            functions,
         };
-        assert_eq!(decode(&encode(&[many]), 1), Err(ExtensionError::Malformed(0)));
-        let unsorted = LibraryIdentity::Sampled {
-            digest: [0; 32],
-            functions: vec![2, 2],
-        };
-        assert_eq!(decode(&encode(&[unsorted]), 1), Err(ExtensionError::Malformed(0)));
+        let many = sampled((0..65).collect());
+        assert_eq!(decode(&encoded(&[many]), 1), Err(ExtensionError::Malformed(0)));
+        let unsorted = sampled(vec![2, 2]);
+        assert_eq!(
+            decode(&encoded(&[unsorted]), 1),
+            Err(ExtensionError::Malformed(0))
+        );
+        let mut digest = payload.clone();
+        digest.pop();
+        let length = digest.len() - 15 - 4;
+        digest[length] = 15;
+        assert_eq!(decode(&digest, 3), Err(ExtensionError::Digest(15)));
     }
 
     #[test]

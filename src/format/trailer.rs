@@ -62,6 +62,7 @@ pub struct Trailer<'a> {
     libraries: &'a [u8],
     library_count: u32,
     extension: Option<&'a [u8]>,
+    sections: &'a [u8],
     closures_at: u64,
 }
 
@@ -117,14 +118,22 @@ impl<'a> Trailer<'a> {
             rest.library()?;
         }
         let libraries = &table[..table.len() - rest.bytes.len()];
+        let sections = &bytes[..bytes.len() - rest.bytes.len()];
         let extension = rest.extension()?;
         Ok(Self {
             closures,
             libraries,
             library_count,
             extension,
+            sections,
             closures_at,
         })
+    }
+
+    /// The bytes of the incumbent's sections: closure offsets and library table with their counts.
+    #[must_use]
+    pub fn sections(&self) -> &'a [u8] {
+        self.sections
     }
 
     /// The offsets of the closures' `m_fun` fields, counted from the start of the data.
@@ -222,8 +231,6 @@ pub struct NewTrailer<'a> {
     pub closures: &'a [u64],
     /// The libraries in use, by ascending base.
     pub libraries: &'a [SavedLibrary<'a>],
-    /// Payload of the extension section; empty: no section.
-    pub extension: &'a [u8],
 }
 
 impl NewTrailer<'_> {
@@ -232,20 +239,11 @@ impl NewTrailer<'_> {
         4 + self.libraries.iter().map(|l| 12 + l.id.len()).sum::<usize>()
     }
 
-    /// Bytes of the extension section.
-    fn extension_len(&self) -> usize {
-        if self.extension.is_empty() {
-            0
-        } else {
-            EXTENSION_MAGIC.len() + 8 + self.extension.len()
-        }
-    }
-
-    /// The bytes that follow the data in the file. A count or length beyond 32 bits is none: `None`.
+    /// The incumbent's sections, which follow the data in the file. `None` when a count or length needs more
+    /// than 32 bits.
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
-        let total = 4 + 8 * self.closures.len() + self.table_len() + self.extension_len();
-        let mut out = Vec::with_capacity(total);
+        let mut out = Vec::with_capacity(4 + 8 * self.closures.len() + self.table_len());
         out.extend(u32::try_from(self.closures.len()).ok()?.to_le_bytes());
         for offset in self.closures {
             out.extend(offset.to_le_bytes());
@@ -256,27 +254,30 @@ impl NewTrailer<'_> {
             out.extend(u32::try_from(library.id.len()).ok()?.to_le_bytes());
             out.extend(library.id);
         }
-        if !self.extension.is_empty() {
-            out.extend(EXTENSION_MAGIC);
-            out.extend((self.extension.len() as u64).to_le_bytes());
-            out.extend(self.extension);
-        }
-        debug_assert_eq!(out.len(), total);
         Some(out)
     }
 
     /// Bytes to keep free in the shared buffer behind the data, so that a following part cannot overlap: the
-    /// incumbent's three reservations, each rounded up to 8 (spec section 5.5), and one more for the
-    /// extension section.
+    /// incumbent's three reservations, each rounded up to 8 (spec section 5.5), and `extension` more, the
+    /// size of the extension section.
     ///
     /// Parts begin at multiples of 64 KiB. A following part therefore lies where the incumbent would put it
     /// unless the extension section itself crosses such a boundary; then it lies one step further. Readers take
     /// the address from the part's own header either way.
     #[must_use]
-    pub fn reserved(&self) -> usize {
+    pub fn reserved(&self, extension: usize) -> usize {
         let round = |n: usize| n.next_multiple_of(8);
-        8 + 8 * self.closures.len() + round(self.table_len()) + round(self.extension_len())
+        8 + 8 * self.closures.len() + round(self.table_len()) + round(extension)
     }
+}
+
+/// The extension section with this payload.
+#[must_use]
+pub fn extension_section(payload: &[u8]) -> Vec<u8> {
+    let mut out = EXTENSION_MAGIC.to_vec();
+    out.extend((payload.len() as u64).to_le_bytes());
+    out.extend(payload);
+    out
 }
 
 #[cfg(test)]
@@ -295,13 +296,13 @@ mod tests {
                 id: b"/lib/a.so",
             },
         ];
-        NewTrailer {
+        let new = NewTrailer {
             closures: &[16, 40, 64],
             libraries: &libraries,
-            extension: b"payload",
-        }
-        .encode()
-        .unwrap()
+        };
+        let mut bytes = new.encode().unwrap();
+        bytes.extend(extension_section(b"payload"));
+        bytes
     }
 
     #[test]
@@ -315,6 +316,7 @@ mod tests {
         let ids: Vec<_> = trailer.libraries().map(|l| (l.base, l.id)).collect();
         assert_eq!(ids, [(0x5555_0000, &b""[..]), (0x7f00_0000_0000, b"/lib/a.so")]);
         assert_eq!(trailer.extension(), Some(&b"payload"[..]));
+        assert_eq!(trailer.sections(), &bytes[..bytes.len() - 16 - 7]);
     }
 
     #[test]
@@ -322,10 +324,9 @@ mod tests {
         let empty = NewTrailer {
             closures: &[],
             libraries: &[],
-            extension: b"",
         };
         assert_eq!(empty.encode().unwrap(), [0; 8]);
-        assert_eq!(empty.reserved(), 16);
+        assert_eq!(empty.reserved(0), 16);
         let trailer = Trailer::parse(&[0; 8], 0).unwrap();
         assert_eq!(
             (

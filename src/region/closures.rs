@@ -3,10 +3,12 @@
 
 use std::ffi::OsStr;
 
+use blake2::digest::consts::U16;
+use blake2::{Blake2b, Digest};
 use thiserror::Error;
 
-use crate::format::extension::{self, ExtensionError, LibraryIdentity};
-use crate::format::trailer::{NewTrailer, SavedLibrary, Trailer};
+use crate::format::extension::{self, Extension, ExtensionError, LibraryIdentity, SectionsDigest};
+use crate::format::trailer::{NewTrailer, SavedLibrary, Trailer, extension_section};
 use crate::os::code::{self, Library, display_id};
 use crate::os::{env, identity};
 use crate::relocate::closures::CodeMove;
@@ -105,20 +107,25 @@ pub fn trailer(data: &[u8], fields: &[u64]) -> Result<SavedTrailer, SaveError> {
             id: &library.id,
         })
         .collect();
-    let extension = if identities.is_empty() {
-        Vec::new()
-    } else {
-        extension::encode(&identities)
-    };
     let new = NewTrailer {
         closures: fields,
         libraries: &libraries,
-        extension: &extension,
     };
+    let mut bytes = new.encode().ok_or(SaveError::TooMany)?;
+    let mut section = Vec::new();
+    if !identities.is_empty() {
+        section = extension_section(&extension::encode(&identities, &digest(&bytes)));
+    }
+    bytes.extend(&section);
     Ok(SavedTrailer {
-        bytes: new.encode().ok_or(SaveError::TooMany)?,
-        reserved: new.reserved(),
+        bytes,
+        reserved: new.reserved(section.len()),
     })
+}
+
+/// What the extension section remembers of the sections before it.
+fn digest(sections: &[u8]) -> SectionsDigest {
+    Blake2b::<U16>::digest(sections).into()
 }
 
 /// Readers assign a function to the library with the greatest base at or below it. `used` is ordered by base, each
@@ -179,6 +186,9 @@ pub enum LibraryError {
         /// How many have it.
         count: usize,
     },
+    /// The closure offsets or the library table are not what was written.
+    #[error("the closure offsets or the library table have been altered: they do not match their digest")]
+    Altered,
     /// The extension section cannot be used.
     #[error(transparent)]
     Extension(#[from] ExtensionError),
@@ -201,16 +211,22 @@ pub struct Matched {
 pub fn match_libraries(trailer: &Trailer<'_>) -> Result<Matched, LibraryError> {
     let loaded = code::loaded();
     let allow_moved = env::var(ALLOW_MOVED).is_some_and(|v| v == OsStr::new("1"));
-    let identities = match trailer.extension() {
+    let extension = match trailer.extension() {
         Some(payload) => extension::decode(payload, trailer.library_count())?,
-        None => None,
+        None => Extension::default(),
     };
+    if extension
+        .sections
+        .is_some_and(|saved| saved != digest(trailer.sections()))
+    {
+        return Err(LibraryError::Altered);
+    }
     let mut matched = Matched {
         moves: Vec::with_capacity(trailer.library_count()),
         notes: Vec::new(),
     };
     for (index, saved) in trailer.libraries().enumerate() {
-        let identity = identities.as_ref().map(|all| &all[index]);
+        let identity = extension.identities.as_ref().map(|all| &all[index]);
         let (library, note) = match_one(&loaded.list, &saved, identity, allow_moved)?;
         matched.notes.extend(note);
         let code = library.segments.iter().filter(|s| s.executable);

@@ -8,6 +8,9 @@ use thiserror::Error;
 use crate::format::layout::{CLOSURE_HEADER, TAG_CLOSURE};
 use crate::format::trailer::{DATA_OFFSET, Trailer};
 
+/// The smallest page of the machines that Lean runs on; libraries are loaded at whole pages.
+const MIN_PAGE: u64 = 4096;
+
 /// Where the functions of one saved library are now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeMove {
@@ -59,6 +62,9 @@ pub enum ClosureError {
         /// The same in this process.
         now: u64,
     },
+    /// A base address that no library can have had.
+    #[error("a library of the file has the base address {0:#x}, which is not the start of a page")]
+    Base(u64),
     /// Two libraries of the table have one base address, so that no function can be assigned.
     #[error("two libraries of the file have the base address {0:#x}")]
     SameBase(u64),
@@ -77,6 +83,9 @@ pub fn relocate(data: &mut [u8], trailer: &Trailer<'_>, moves: &[CodeMove]) -> R
     moves.sort_unstable_by_key(|m| m.saved_base);
     if let Some(pair) = moves.windows(2).find(|w| w[0].saved_base == w[1].saved_base) {
         return Err(ClosureError::SameBase(pair[0].saved_base));
+    }
+    if let Some(odd) = moves.iter().find(|m| !m.saved_base.is_multiple_of(MIN_PAGE)) {
+        return Err(ClosureError::Base(odd.saved_base));
     }
     refuse_repeats(trailer)?;
 
@@ -194,7 +203,6 @@ mod tests {
         let new = NewTrailer {
             closures: offsets,
             libraries: &[library],
-            extension: b"",
         };
         let bytes = new.encode().unwrap();
         relocate(data, &Trailer::parse(&bytes, 5000).unwrap(), moves)
@@ -315,9 +323,11 @@ mod tests {
     }
 
     #[test]
-    fn two_libraries_at_one_base_are_refused() {
+    fn two_libraries_at_one_base_or_one_inside_a_page_are_refused() {
         let (mut data, offsets) = data();
         let mut moves = moves();
+        moves[0].saved_base = 0x50100;
+        assert_eq!(run(&mut data, &offsets, &moves), Err(ClosureError::Base(0x50100)));
         moves[0].saved_base = 0x10000;
         assert_eq!(
             run(&mut data, &offsets, &moves),
