@@ -1,8 +1,9 @@
 //! The objects (program and shared libraries) that are loaded into this process, and symbols looked up in
 //! one of them alone.
 
+use super::code;
 use libloading::os::unix::{Library, RTLD_LAZY};
-use std::ffi::{CStr, OsStr, c_int, c_void};
+use std::ffi::{CStr, OsStr, c_void};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -29,43 +30,13 @@ impl LoadedObject {
 /// Everything that is loaded now, in the order of loading: the main program first.
 #[must_use]
 pub fn loaded_objects() -> Vec<LoadedObject> {
-    let mut objects: Vec<LoadedObject> = Vec::new();
-    // SAFETY: `collect` has the required signature, and `data` is the vector that it expects, alive and
-    // not otherwise used during the call.
-    unsafe { libc::dl_iterate_phdr(Some(collect), (&raw mut objects).cast()) };
-    objects
-}
-
-/// # Safety
-/// Called by `dl_iterate_phdr`, with the vector of [`loaded_objects`] as `data`.
-unsafe extern "C" fn collect(info: *mut libc::dl_phdr_info, _size: libc::size_t, data: *mut c_void) -> c_int {
-    // SAFETY: the linker passes a valid record, and `data` is the vector that the caller gave it.
-    let (info, objects) = unsafe { (&*info, &mut *data.cast::<Vec<LoadedObject>>()) };
-    let path = if info.dlpi_name.is_null() {
-        PathBuf::new()
-    } else {
-        // SAFETY: a name that is not NULL is a terminated string, valid while the callback runs.
-        PathBuf::from(OsStr::from_bytes(
-            unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes(),
-        ))
+    let loaded = code::loaded();
+    let object = |l: &code::Library| LoadedObject {
+        path: PathBuf::from(OsStr::from_bytes(&l.id)),
+        base: l.base,
+        segments: l.segments.iter().map(|s| s.range.start..s.range.end).collect(),
     };
-    let headers = if info.dlpi_phdr.is_null() {
-        &[]
-    } else {
-        // SAFETY: the linker keeps `dlpi_phnum` program headers at `dlpi_phdr` while the object is loaded.
-        unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) }
-    };
-    let base = info.dlpi_addr as usize;
-    let segments = headers
-        .iter()
-        .filter(|h| h.p_type == libc::PT_LOAD)
-        .map(|h| {
-            let start = base.wrapping_add(h.p_vaddr as usize);
-            start..start.wrapping_add(h.p_memsz as usize)
-        })
-        .collect();
-    objects.push(LoadedObject { path, base, segments });
-    0
+    loaded.list.iter().map(object).collect()
 }
 
 /// A loaded object held open, so that it stays, and its symbols can be asked for.

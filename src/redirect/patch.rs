@@ -17,6 +17,7 @@ use super::code_page::CodePage;
 use super::image::{Function, Image};
 use super::maps::{self, Mapping};
 use super::trampoline::{self, CannotMove};
+use crate::os::originals;
 
 /// A function of the host to redirect.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +132,10 @@ impl Redirected {
         // SAFETY: the entries are still in place and hold what was put there, which was just looked
         // at; the rest is the caller's contract.
         match unsafe { write_all(&mappings, &changes) } {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.sites.iter().for_each(|s| originals::forget(s.entry));
+                Ok(())
+            }
             Err(error) => Err((self, error)),
         }
     }
@@ -185,9 +189,14 @@ pub unsafe fn redirect(
         page.seal().map_err(PatchError::NotExecutable)?;
     }
     let changes: Vec<_> = sites.iter().map(|s| s.change(&s.old, &s.new)).collect();
+    // The identity of the host must not change with what is done to it here.
+    sites.iter().for_each(|s| originals::record(s.entry, &s.old));
     // SAFETY: each entry lies in the host's code with room for its jump, as `plan` found; the rest is the
     // caller's contract.
-    unsafe { write_all(&mappings, &changes) }?;
+    if let Err(error) = unsafe { write_all(&mappings, &changes) } {
+        sites.iter().for_each(|s| originals::forget(s.entry));
+        return Err(error);
+    }
     Ok(Redirected { sites })
 }
 
