@@ -11,8 +11,9 @@ const SEED: u64 = 11;
 /// What stands in for a number that does not fit 64 bits.
 const TOO_BIG: u64 = 17;
 
-/// The hash of a string's bytes.
-pub(in crate::host) fn bytes(text: &[u8]) -> u64 {
+/// The hash of a string's bytes (`lean_string_hash`).
+#[must_use]
+pub fn bytes(text: &[u8]) -> u64 {
     let mut h = SEED ^ (text.len() as u64).wrapping_mul(M);
     let mut words = text.chunks_exact(8);
     for word in &mut words {
@@ -35,13 +36,15 @@ pub(in crate::host) fn bytes(text: &[u8]) -> u64 {
 }
 
 /// The hash of a number in a name; `None` is one that does not fit.
-pub(in crate::host) fn number(value: Option<u64>) -> u64 {
+#[must_use]
+pub fn number(value: Option<u64>) -> u64 {
     value.unwrap_or(TOO_BIG)
 }
 
 /// The hash of a name by the hashes of its prefix and its last component. The second exclusive-or with the
 /// multiplier, where MurmurHash multiplies, is Lean's.
-pub(in crate::host) fn combine(prefix: u64, component: u64) -> u64 {
+#[must_use]
+pub fn combine(prefix: u64, component: u64) -> u64 {
     let k = component.wrapping_mul(M);
     let k = k ^ k >> R ^ M;
     (prefix ^ k).wrapping_mul(M)

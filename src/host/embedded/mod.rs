@@ -12,7 +12,7 @@ use std::alloc::{Layout, handle_alloc_error};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub(super) mod hash;
+pub mod hash;
 mod release;
 
 /// Tag of the constructor `IO.Error.userError` (spec section 3).
