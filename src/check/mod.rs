@@ -14,6 +14,7 @@ mod graph;
 mod hash;
 mod region;
 mod space;
+pub mod transform;
 mod walk;
 
 pub use deps::DepBytes;

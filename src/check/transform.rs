@@ -1,0 +1,542 @@
+//! A file rewritten: for the other pointer width, another bignum layout or another base address. Objects
+//! keep their order and everything the graph hashes see.
+//!
+//! A file says nothing about types, so three things stay as they are although Lean would store them
+//! otherwise on a machine of the other width: negative `Int`s and `UInt32`s in boxed scalars, `USize` fields
+//! in scalar areas that hold more than that one field, and bignums in [2^31, 2^63), which a 64-bit Lean
+//! would box if they are `Nat`s. The scalar area of a constructor keeps its length to the byte, so
+//! `m_cs_sz` need not be a multiple of the word size after widening; narrowing is the exact inverse.
+
+use super::error::ObjectRef;
+use super::file::{Bignums, HEADER_FIXED, Kind, Width};
+use super::graph::{bignum, closure, sarray_bytes, scalar_area, string_bytes};
+use super::region::Region;
+use super::space::{Hit, Space};
+use super::walk::Object;
+use super::{CheckError, deps::Deps};
+use crate::format::base::BASE_ALIGN;
+use crate::format::layout::{BIG_CS_SZ, OBJECT_HEADER};
+use crate::format::trailer::EXTENSION_MAGIC;
+
+/// What to make of a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Target<'t> {
+    /// Pointer width; that of the file without it.
+    pub width: Option<Width>,
+    /// Bignum layout; that of the file without it.
+    pub bignums: Option<Bignums>,
+    /// Base address; without it that of the file, of which narrowing keeps the low 32 bits.
+    pub base: Option<u64>,
+    /// Base addresses of the dependencies in the order they are given, as for `base`; may be shorter.
+    pub dep_bases: &'t [Option<u64>],
+}
+
+/// Why a file cannot be rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransformError {
+    /// The files do not fit together.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// The base address is no multiple of 64 KiB.
+    #[error("base address {0:#x} is not a multiple of 0x10000")]
+    Unaligned(u64),
+    /// The file would reach beyond the address space.
+    #[error(
+        "a file of {size} bytes at {base:#x} does not fit in a {bits}-bit address space; choose another base"
+    )]
+    AddressSpace {
+        /// The base address.
+        base: u64,
+        /// Bytes of the rewritten file.
+        size: u64,
+        /// Bits of a pointer.
+        bits: u8,
+    },
+    /// A boxed scalar is too large for the narrower word.
+    #[error("{object}: the boxed scalar {value} does not fit in 31 bits")]
+    Scalar {
+        /// The object that holds it; `None` for the root.
+        object: Where,
+        /// The scalar.
+        value: u64,
+    },
+    /// A code or library address is too large for the narrower word.
+    #[error("the code address {0:#x} does not fit in 32 bits")]
+    Code(u64),
+    /// A closure has more arguments than `m_cs_sz` can tell at the wider word.
+    #[error("{0}: too many arguments for a wider word")]
+    Closure(ObjectRef),
+    /// A pointer leaves all files, and the width changes.
+    #[error("{object}: pointer {address:#x} leaves the file; give the dependency it goes to")]
+    Outside {
+        /// The object that holds it.
+        object: Where,
+        /// The pointer.
+        address: u64,
+    },
+}
+
+/// An object, or the root word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Where(pub Option<ObjectRef>);
+
+impl std::fmt::Display for Where {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(o) => o.fmt(f),
+            None => f.write_str("root"),
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, TransformError>;
+
+/// A 32-bit file as a 64-bit one. See [`rewrite`].
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn widen(region: &Region<'_>, deps: &[&Region<'_>]) -> Result<Vec<u8>> {
+    rewrite(
+        region,
+        deps,
+        &Target {
+            width: Some(Width::W64),
+            ..Target::default()
+        },
+    )
+}
+
+/// A 64-bit file as a 32-bit one. See [`rewrite`].
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn narrow(region: &Region<'_>, deps: &[&Region<'_>]) -> Result<Vec<u8>> {
+    rewrite(
+        region,
+        deps,
+        &Target {
+            width: Some(Width::W32),
+            ..Target::default()
+        },
+    )
+}
+
+/// The file for another base address; nothing but pointers and header changes.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn relocate(region: &Region<'_>, base: u64) -> Result<Vec<u8>> {
+    rewrite(
+        region,
+        &[],
+        &Target {
+            base: Some(base),
+            ..Target::default()
+        },
+    )
+}
+
+/// The file as `target` wants it. `region` was proved with these `deps`. Dependencies are only needed to
+/// know where their objects will lie: when the width or the bignum layout changes, or `dep_bases` moves them.
+/// Each then has to be rewritten with the same target and the base address named here.
+///
+/// # Errors
+/// A value does not fit, or the result would not fit the address space.
+pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Target<'_>) -> Result<Vec<u8>> {
+    Deps::walked(deps).fit(&region.file)?;
+    let mut all = vec![region];
+    all.extend(deps);
+    let from = &region.file;
+    let shape = Shape {
+        width: target.width.unwrap_or(from.width),
+        bignums: target.bignums.unwrap_or(from.bignums),
+    };
+    let same = shape
+        == Shape {
+            width: from.width,
+            bignums: from.bignums,
+        };
+    let space = Space::new(all)?;
+    let mut plans = Vec::with_capacity(space.regions.len());
+    for (i, r) in space.regions.iter().enumerate() {
+        let base = if i == 0 {
+            target.base
+        } else {
+            target.dep_bases.get(i - 1).copied().flatten()
+        };
+        let base = base.unwrap_or(r.file.base & shape.width.max());
+        if base % BASE_ALIGN != 0 {
+            return Err(TransformError::Unaligned(base));
+        }
+        plans.push(if same {
+            Plan {
+                base,
+                offsets: None,
+                end: r.file.objects.end,
+            }
+        } else {
+            shape.plan(&space, i, base)?
+        });
+    }
+    let mut out = Writer {
+        space: &space,
+        plans: &plans,
+        shape,
+        bytes: Vec::with_capacity(from.bytes.len()),
+    };
+    if same {
+        out.patch()?
+    } else {
+        out.build()?
+    }
+    let (bytes, base) = (out.bytes, plans[0].base);
+    if u128::from(base) + bytes.len() as u128 > u128::from(shape.width.max()) + 1 {
+        return Err(TransformError::AddressSpace {
+            base,
+            size: bytes.len() as u64,
+            bits: shape.width.bits(),
+        });
+    }
+    Ok(bytes)
+}
+
+/// What decides where objects lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    width: Width,
+    bignums: Bignums,
+}
+
+/// Where the objects of a region go.
+struct Plan {
+    base: u64,
+    /// New file offset by object number, [`BOXED`] for bignums that become scalars; `None` when all stay.
+    offsets: Option<Vec<usize>>,
+    /// New file offset behind the objects.
+    end: usize,
+}
+
+/// Stands for the offset of an object that is not written.
+const BOXED: usize = usize::MAX;
+
+impl Shape {
+    fn plan(self, space: &Space<'_, '_>, region: usize, base: u64) -> Result<Plan> {
+        let r = space.regions[region];
+        let mut at = self.data_start(r)
+            + if r.file.root_first() {
+                self.width.bytes()
+            } else {
+                0
+            };
+        let mut offsets = Vec::with_capacity(r.summary.objects as usize);
+        for o in r.objects() {
+            if self.boxed(r, &o).is_some() {
+                offsets.push(BOXED);
+                continue;
+            }
+            offsets.push(at);
+            at += self.size(r, &o).next_multiple_of(self.width.bytes());
+        }
+        Ok(Plan {
+            base,
+            offsets: Some(offsets),
+            end: at,
+        })
+    }
+
+    fn data_start(self, r: &Region<'_>) -> usize {
+        HEADER_FIXED + self.width.bytes() * if r.file.version == 3 { 2 } else { 1 }
+    }
+
+    /// The scalar in place of a bignum that fits in one on a 64-bit machine.
+    fn boxed(self, r: &Region<'_>, o: &Object) -> Option<u64> {
+        if o.kind != Kind::Mpz || self.width == Width::W32 {
+            return None;
+        }
+        let v = bignum(r, o);
+        if v.magnitude.len() > 4 {
+            return None;
+        }
+        let m = v.magnitude.iter().rev().fold(0u64, |m, &b| m << 8 | u64::from(b));
+        // Lean keeps 32 bits of an `Int` in a scalar.
+        match v.negative {
+            false => (m < 1 << 31).then_some(m),
+            true => (m <= 1 << 31).then(|| (1 << 32) - m),
+        }
+    }
+
+    fn digit(self) -> usize {
+        if self.bignums == Bignums::Gmp {
+            self.width.bytes()
+        } else {
+            4
+        }
+    }
+
+    /// Bytes of an object, without padding.
+    fn size(self, r: &Region<'_>, o: &Object) -> usize {
+        let w = self.width.bytes();
+        OBJECT_HEADER
+            + match o.kind {
+                Kind::Ctor => w * o.count + scalar_area(r, o).len(),
+                Kind::Closure => (OBJECT_HEADER + w + 4).next_multiple_of(w) - OBJECT_HEADER + w * o.count,
+                Kind::Array => 2 * w + w * o.count,
+                Kind::Sarray => 2 * w + sarray_bytes(r, o).1.len(),
+                Kind::String => 3 * w + string_bytes(r, o).len() + 1,
+                Kind::Mpz => {
+                    let fixed = if self.bignums == Bignums::Gmp {
+                        8 + w
+                    } else {
+                        3 * w
+                    };
+                    fixed + bignum(r, o).magnitude.len().next_multiple_of(self.digit())
+                }
+                Kind::Thunk | Kind::Task => 2 * w,
+                Kind::Ref | Kind::Promise => w,
+            }
+    }
+}
+
+struct Writer<'s, 'r, 'a> {
+    space: &'s Space<'r, 'a>,
+    plans: &'s [Plan],
+    shape: Shape,
+    bytes: Vec<u8>,
+}
+
+impl Writer<'_, '_, '_> {
+    fn main(&self) -> &Region<'_> {
+        self.space.regions[0]
+    }
+
+    fn word(&mut self, v: u64) {
+        self.bytes
+            .extend_from_slice(&v.to_le_bytes()[..self.shape.width.bytes()]);
+    }
+
+    fn put(&mut self, at: usize, v: u64) {
+        let w = self.shape.width.bytes();
+        self.bytes[at..at + w].copy_from_slice(&v.to_le_bytes()[..w]);
+    }
+
+    /// What becomes of a pointer or boxed scalar `p` of the main file.
+    fn value(&self, p: u64, holder: Option<&Object>) -> Result<u64> {
+        let object = || Where(holder.map(Object::reference));
+        let boxed = |value: u64| match value >> (self.shape.width.bits() - 1) {
+            0 => Ok(value << 1 | 1),
+            _ => Err(TransformError::Scalar {
+                object: object(),
+                value,
+            }),
+        };
+        let n = match self.space.hit(0, p) {
+            Hit::Scalar(v) => return boxed(v),
+            Hit::Object(n) => n,
+            // Pointers of a proved region hit an object or leave all files that are given here.
+            Hit::Outside | Hit::Inside if self.plans[0].offsets.is_none() => return Ok(p),
+            Hit::Outside | Hit::Inside => {
+                return Err(TransformError::Outside {
+                    object: object(),
+                    address: p,
+                });
+            }
+        };
+        let i = self.space.region_of(n);
+        let plan = &self.plans[i];
+        let (r, o) = self.space.object(n);
+        let offset = plan
+            .offsets
+            .as_ref()
+            .map_or(o.at, |offsets| offsets[o.index as usize]);
+        if offset == BOXED {
+            return boxed(self.shape.boxed(r, &o).expect("planned as a scalar"));
+        }
+        let size = plan.end as u64;
+        match plan
+            .base
+            .checked_add(offset as u64)
+            .filter(|&a| a <= self.shape.width.max())
+        {
+            Some(address) => Ok(address),
+            None => {
+                let bits = self.shape.width.bits();
+                Err(TransformError::AddressSpace {
+                    base: plan.base,
+                    size,
+                    bits,
+                })
+            }
+        }
+    }
+
+    fn field(&self, o: &Object, i: usize) -> Result<u64> {
+        let f = &self.main().file;
+        let p = super::file::word(f.bytes, o.fields + i * f.width.bytes(), f.width);
+        self.value(p, Some(o))
+    }
+
+    /// Same width and layout: the bytes as they are, with new pointers.
+    fn patch(&mut self) -> Result<()> {
+        let space = self.space;
+        let r = space.regions[0];
+        let base = self.plans[0].base;
+        self.bytes.extend_from_slice(r.file.bytes);
+        self.put(HEADER_FIXED, base);
+        let root = self.value(r.file.root, None)?;
+        self.put(r.file.root_at, root);
+        let w = self.shape.width.bytes();
+        for o in r.objects() {
+            if o.kind == Kind::Mpz {
+                let shape = super::walk::mpz_shape(&r.file, o.at, r.file.objects.end - o.at);
+                let shape = shape.expect("the bignum was proved");
+                self.put(shape.pointer_at, base.wrapping_add(shape.digits as u64));
+            }
+            for i in 0..o.count {
+                let v = self.field(&o, i)?;
+                self.put(o.fields + i * w, v);
+            }
+        }
+        Ok(())
+    }
+
+    fn build(&mut self) -> Result<()> {
+        let space = self.space;
+        let r = space.regions[0];
+        let plan = &self.plans[0];
+        self.bytes.extend_from_slice(&r.file.bytes[..HEADER_FIXED]);
+        self.bytes[6] = u8::from(self.shape.bignums == Bignums::Gmp);
+        self.word(plan.base);
+        let w = self.shape.width.bytes();
+        let root = self.value(r.file.root, None)?;
+        if r.file.version == 3 {
+            self.word((plan.end - self.shape.data_start(r) + if r.file.root_first() { 0 } else { w }) as u64);
+        }
+        if r.file.root_first() {
+            self.word(root);
+        }
+        for o in r.objects() {
+            if self.shape.boxed(r, &o).is_none() {
+                self.object(r, &o)?;
+                self.bytes.resize(self.bytes.len().next_multiple_of(w), 0);
+            }
+        }
+        debug_assert_eq!(self.bytes.len(), plan.end);
+        if !r.file.root_first() {
+            self.word(root);
+        }
+        self.sections()
+    }
+
+    fn object(&mut self, r: &Region<'_>, o: &Object) -> Result<()> {
+        let (w, at) = (self.shape.width.bytes(), self.bytes.len());
+        let size = self.shape.size(r, o);
+        let other = match o.kind {
+            Kind::Ctor => o.count as u8,
+            Kind::Sarray => sarray_bytes(r, o).0,
+            _ => 0,
+        };
+        let cs = match o.kind {
+            Kind::Array | Kind::Sarray | Kind::String => BIG_CS_SZ,
+            Kind::Closure if size > usize::from(u16::MAX) => {
+                return Err(TransformError::Closure(o.reference()));
+            }
+            // Bignums may be larger: the field is truncated then (spec section 1.4).
+            _ => size as u16,
+        };
+        self.bytes.extend_from_slice(&[0; 4]);
+        self.bytes.extend_from_slice(&cs.to_le_bytes());
+        self.bytes.extend_from_slice(&[other, o.tag]);
+        match o.kind {
+            Kind::Array => (0..2).for_each(|_| self.word(o.count as u64)),
+            Kind::Closure => {
+                let c = closure(r, o);
+                self.code(c.function)?;
+                self.bytes.extend_from_slice(&c.arity.to_le_bytes());
+                self.bytes.extend_from_slice(&c.fixed.to_le_bytes());
+                self.bytes.resize(self.bytes.len().next_multiple_of(w), 0);
+            }
+            Kind::Sarray => {
+                let (element, bytes) = sarray_bytes(r, o);
+                (0..2).for_each(|_| self.word((bytes.len() / usize::from(element)) as u64));
+                self.bytes.extend_from_slice(bytes);
+            }
+            Kind::String => {
+                let text = string_bytes(r, o);
+                (0..2).for_each(|_| self.word(text.len() as u64 + 1));
+                let length = std::str::from_utf8(text)
+                    .expect("the string was proved")
+                    .chars()
+                    .count();
+                self.word(length as u64);
+                self.bytes.extend_from_slice(text);
+                self.bytes.push(0);
+            }
+            Kind::Mpz => {
+                let v = bignum(r, o);
+                let digits = v.magnitude.len().div_ceil(self.shape.digit());
+                if self.shape.bignums == Bignums::Gmp {
+                    let n = digits as i32;
+                    self.bytes.extend_from_slice(&n.to_le_bytes());
+                    self.bytes
+                        .extend_from_slice(&if v.negative { -n } else { n }.to_le_bytes());
+                } else {
+                    self.word(v.negative.into());
+                    self.word(digits as u64);
+                }
+                let behind = (self.bytes.len() + w) as u64;
+                self.word(self.plans[0].base.wrapping_add(behind));
+                self.bytes.extend_from_slice(v.magnitude);
+                self.bytes.resize(at + size, 0);
+            }
+            Kind::Ctor | Kind::Thunk | Kind::Task | Kind::Ref | Kind::Promise => {}
+        }
+        for i in 0..o.count {
+            let v = self.field(o, i)?;
+            self.word(v);
+        }
+        match o.kind {
+            Kind::Ctor => self.bytes.extend_from_slice(scalar_area(r, o)),
+            Kind::Thunk | Kind::Task => self.word(0),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn code(&mut self, address: u64) -> Result<()> {
+        if address > self.shape.width.max() {
+            return Err(TransformError::Code(address));
+        }
+        self.word(address);
+        Ok(())
+    }
+
+    fn sections(&mut self) -> Result<()> {
+        let space = self.space;
+        let r = space.regions[0];
+        let Some(s) = &r.file.sections else { return Ok(()) };
+        let data = self.shape.data_start(r) as u64;
+        self.bytes
+            .extend_from_slice(&(s.closure_offsets().len() as u32).to_le_bytes());
+        let offsets = self.plans[0].offsets.as_ref().expect("the shape changes");
+        for offset in s.closure_offsets() {
+            let at = offset as usize + r.file.data.start - OBJECT_HEADER;
+            let n = r.starts.rank_of(at / r.file.width.bytes());
+            let new = (offsets[n as usize] + OBJECT_HEADER) as u64 - data;
+            self.bytes.extend_from_slice(&new.to_le_bytes());
+        }
+        self.bytes
+            .extend_from_slice(&(s.libraries.len() as u32).to_le_bytes());
+        for l in &s.libraries {
+            self.code(l.base)?;
+            self.bytes.extend_from_slice(&(l.id.len() as u32).to_le_bytes());
+            self.bytes.extend_from_slice(l.id);
+        }
+        if let Some(payload) = s.extension {
+            self.bytes.extend_from_slice(EXTENSION_MAGIC);
+            self.bytes
+                .extend_from_slice(&(payload.len() as u64).to_le_bytes());
+            self.bytes.extend_from_slice(payload);
+        }
+        Ok(())
+    }
+}
