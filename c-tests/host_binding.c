@@ -5,6 +5,8 @@
  *   FUSED, MIMALLOC, SMALL, PLAIN   that allocation scheme; none of them: plain malloc
  *   IO_FIELDS=n                     IO results with n fields (default 1)
  *   NO_PROBE                        without the function whose result shows that
+ *   VERSION_FUNCTIONS               version and githash as functions, as older releases have them
+ *   VERSION_DATA                    version as data that initialise() fills in
  *   NO_THUNKS                       without lean_thunk_get_core, which every runtime has
  *
  * It counts heartbeats and living objects, except for small ones under plain malloc, whose memory does not
@@ -139,4 +141,41 @@ void *lean_compacted_region_read(void *file, void *regions) { return file ? file
 uint8_t lean_compacted_region_is_memory_mapped(size_t region) { return region != 0; }
 size_t lean_compacted_region_size(size_t region) { return region; }
 #endif
+#endif
+
+#if defined(VERSION_FUNCTIONS) || defined(VERSION_DATA)
+static void *string(const char *text) {
+    size_t bytes = strlen(text) + 1;
+    object *o = fresh(32 + bytes, 0);
+    o->rc = 1;
+    o->cs_sz = 0;
+    o->other = 0;
+    o->tag = 249;
+    size_t *word = (size_t *)o;
+    word[1] = word[2] = bytes;
+    word[3] = bytes - 1;
+    memcpy(word + 4, text, bytes);
+    return o;
+}
+
+#define BOX(n) ((void *)((uintptr_t)(n) << 1 | 1))
+#endif
+
+#if defined(VERSION_FUNCTIONS)
+void *lean_version_get_major(void *unit) { return unit == BOX(0) ? BOX(4) : 0; }
+void *lean_version_get_minor(void *unit) { return unit == BOX(0) ? BOX(20) : 0; }
+void *lean_version_get_patch(void *unit) { return unit == BOX(0) ? BOX(1) : 0; }
+uint8_t lean_version_get_is_release(void *unit) { return unit != BOX(0); }
+void *lean_version_get_special_desc(void *unit) { return unit == BOX(0) ? string("") : 0; }
+void *lean_get_githash(void *unit) { return unit == BOX(0) ? string("") : 0; }
+#elif defined(VERSION_DATA)
+void *l_Lean_version_major, *l_Lean_version_minor, *l_Lean_version_patch, *l_Lean_githash;
+void *l_Lean_version_getIsRelease___boxed(void *unit) { return unit == BOX(0) ? BOX(1) : 0; }
+void *l_Lean_version_getSpecialDesc___boxed(void *unit) { return unit == BOX(0) ? string("rc2") : 0; }
+void initialise(void) {
+    l_Lean_version_major = BOX(4);
+    l_Lean_version_minor = BOX(33);
+    l_Lean_version_patch = BOX(0);
+    l_Lean_githash = string("0123456789abcdef0123456789abcdef01234567");
+}
 #endif

@@ -387,7 +387,7 @@ fn regions_are_structures_or_boxed_handles() {
             let other = host.mk_region(host.mk_string("B"), &elsewhere);
             assert_eq!(host.read_region_structure(other), Some(elsewhere));
             // Releasing a structure looks at its root, and there is nothing at this address.
-            host.clear_region_root(other);
+            host.neutralise_region(other);
             host.dec(other);
         }
 
@@ -404,7 +404,7 @@ fn regions_are_structures_or_boxed_handles() {
             assert_eq!(host.read_region_structure(no_region), None);
         }
 
-        host.clear_region_root(region);
+        host.neutralise_region(region);
         assert_eq!(region.field(1), Obj::UNIT);
         for o in [region, handle, pair] {
             host.dec(o);

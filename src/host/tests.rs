@@ -267,3 +267,49 @@ fn nothing_is_left_behind_by_building_and_releasing() {
     }
     assert_eq!(imitation.objects(), 0);
 }
+
+fn field<const N: usize>(text: &str) -> [u8; N] {
+    let mut field = [0; N];
+    field[..text.len()].copy_from_slice(text.as_bytes());
+    field
+}
+
+#[test]
+fn older_runtimes_are_asked_for_their_version() {
+    let imitation = imitation(&["BATCH", "MIMALLOC", "VERSION_FUNCTIONS"]);
+    let expected = FileIdentity {
+        version: field("4.20.1-pre"),
+        githash: [0; 40],
+        flags: 0,
+    };
+    assert_eq!(imitation.host.file_identity(), expected);
+    assert_eq!(imitation.host.githash(), None, "it was built without one");
+    assert_eq!(imitation.objects(), 0);
+}
+
+#[test]
+fn version_and_githash_are_not_kept_before_they_are_there() {
+    let imitation = imitation(&["STRUCTURE", "MIMALLOC", "VERSION_DATA"]);
+    let host = &imitation.host;
+    assert_eq!(
+        host.file_identity(),
+        FileIdentity {
+            version: [0; 33],
+            githash: [0; 40],
+            flags: 0
+        }
+    );
+    let initialise = host.symbol(c"initialise").expect("the imitation has it");
+    // SAFETY: the function takes and gives nothing.
+    unsafe { std::mem::transmute::<usize, unsafe extern "C" fn()>(initialise)() };
+    let githash = field("0123456789abcdef0123456789abcdef01234567");
+    assert_eq!(
+        host.file_identity(),
+        FileIdentity {
+            version: field("4.33.0-rc2"),
+            githash,
+            flags: 0
+        }
+    );
+    assert_eq!(host.githash(), Some(githash));
+}
