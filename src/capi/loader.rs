@@ -4,7 +4,43 @@
 use super::{io_result, lean_object, obj};
 use crate::host::Generation;
 use crate::object::Obj;
-use crate::region::serve;
+use crate::os::counters::{Counter, FREE, READ, SAVE};
+use crate::region::serve::{self, ReadFacts, ServeError};
+use std::time::{Duration, Instant};
+
+/// Runs a call, and counts it by `count` when it succeeds and as an error when it does not.
+fn counted<T>(
+    counter: &Counter,
+    call: impl FnOnce() -> Result<T, ServeError>,
+    count: impl FnOnce(&T, Duration),
+) -> Result<T, String> {
+    let start = Instant::now();
+    let result = call();
+    let time = start.elapsed();
+    match &result {
+        Ok(value) => count(value, time),
+        Err(_) => counter.error(time),
+    }
+    result.map_err(|e| e.to_string())
+}
+
+fn count_read(facts: ReadFacts, time: Duration) {
+    READ.record(facts.bytes, time);
+    if facts.mapped {
+        READ.add_mapped();
+    }
+    if facts.relocated {
+        READ.add_relocated();
+    }
+}
+
+/// The share of one part in the time for all of them.
+fn per_part(time: Duration, parts: usize) -> Duration {
+    u32::try_from(parts)
+        .ok()
+        .and_then(|n| time.checked_div(n))
+        .unwrap_or_default()
+}
 
 /// Saves the graph below `data` into the file `fname` (`CompactedRegion.save`).
 ///
@@ -36,9 +72,10 @@ pub unsafe extern "C" fn lean_compacted_region_save(
     io_result(|host| {
         let allow = host.generation() == Generation::Structure && allow_closures != 0;
         // SAFETY: passed on from the caller.
-        let done = unsafe { serve::save(host, obj(fname), obj(key), obj(data), obj(deps), obj(prev), allow) };
-        let done = done.map_err(|e| e.to_string())?;
-        Ok(done.compactor.unwrap_or(Obj::UNIT))
+        let save =
+            || unsafe { serve::save(host, obj(fname), obj(key), obj(data), obj(deps), obj(prev), allow) };
+        let (compactor, _) = counted(&SAVE, save, |(_, bytes), time| SAVE.record(*bytes, time))?;
+        Ok(compactor)
     })
 }
 
@@ -62,8 +99,9 @@ pub unsafe extern "C" fn lean_compacted_region_read(
 ) -> *mut lean_object {
     io_result(|host| {
         // SAFETY: passed on from the caller.
-        let done = unsafe { serve::read(host, obj(fname), obj(deps)) };
-        Ok(done.map_err(|e| e.to_string())?.value)
+        let read = || unsafe { serve::read(host, obj(fname), obj(deps)) };
+        let (pair, _) = counted(&READ, read, |(_, facts), time| count_read(*facts, time))?;
+        Ok(pair)
     })
 }
 
@@ -82,7 +120,8 @@ pub unsafe extern "C" fn lean_compacted_region_read(
 pub unsafe extern "C" fn lean_compacted_region_free(region: *mut lean_object) -> *mut lean_object {
     io_result(|host| {
         // SAFETY: passed on from the caller.
-        unsafe { serve::free(host, obj(region)) }.map_err(|e| e.to_string())?;
+        let free = || unsafe { serve::free(host, obj(region)) };
+        counted(&FREE, free, |(), time| FREE.record(0, time))?;
         Ok(Obj::UNIT)
     })
 }
@@ -137,7 +176,11 @@ pub unsafe extern "C" fn lean_save_module_data_parts(
 ) -> *mut lean_object {
     io_result(|host| {
         // SAFETY: passed on from the caller.
-        unsafe { serve::save_parts(host, obj(r#mod), obj(parts)) }.map_err(|e| e.to_string())?;
+        let save = || unsafe { serve::save_parts(host, obj(r#mod), obj(parts)) };
+        counted(&SAVE, save, |sizes, time| {
+            let each = per_part(time, sizes.len());
+            sizes.iter().for_each(|&bytes| SAVE.record(bytes, each));
+        })?;
         Ok(Obj::UNIT)
     })
 }
@@ -156,8 +199,12 @@ pub unsafe extern "C" fn lean_save_module_data_parts(
 pub unsafe extern "C" fn lean_read_module_data_parts(fnames: *mut lean_object) -> *mut lean_object {
     io_result(|host| {
         // SAFETY: passed on from the caller.
-        let done = unsafe { serve::read_parts(host, obj(fnames)) };
-        Ok(done.map_err(|e| e.to_string())?.value)
+        let read = || unsafe { serve::read_parts(host, obj(fnames)) };
+        let (pairs, _) = counted(&READ, read, |(_, regions), time| {
+            let each = per_part(time, regions.len());
+            regions.iter().for_each(|&facts| count_read(facts, each));
+        })?;
+        Ok(pairs)
     })
 }
 

@@ -8,6 +8,7 @@
 
 pub mod chain;
 pub mod closures;
+mod deps;
 pub mod error;
 pub mod read;
 pub mod registry;

@@ -6,6 +6,7 @@
 
 use super::closures::match_libraries;
 use super::error::{ReadError, shown};
+use crate::check::{self, DepBytes};
 use crate::format::header::{FLAG_GMP, HEADER_SIZE, Header, HeaderError, VERSION_3};
 use crate::format::layout::{
     ARRAY_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE, STRING_HEADER,
@@ -13,11 +14,15 @@ use crate::format::layout::{
     THUNK_SIZE, align8,
 };
 use crate::format::trailer::{Trailer, closure_count};
-use crate::os::file::File;
-use crate::os::map::Memory;
+use crate::os::counters;
+use crate::os::file::{File, errno_text};
+use crate::os::map::{Memory, Missed, mapping_counts};
 use crate::relocate::{self, Dependencies, RegionView, Target};
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Once;
 
 /// What the host expects of a file, and what the user wants done with it.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +86,12 @@ pub fn open<'a>(path: &'a CStr, deps: &Dependencies, options: &ReadOptions) -> R
 ///
 /// # Errors
 /// [`ReadError`]; nothing stays mapped or open.
-pub fn read(path: &CStr, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
-    open(path, deps, options)?.load(deps, options)
+///
+/// # Safety
+/// As [`Opened::load`].
+pub unsafe fn read(path: &CStr, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
+    // SAFETY: passed on from the caller.
+    unsafe { open(path, deps, options)?.load(deps, options) }
 }
 
 impl Opened<'_> {
@@ -101,13 +110,18 @@ impl Opened<'_> {
     ///
     /// # Errors
     /// [`ReadError`]; nothing stays mapped.
-    pub fn load(self, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
+    ///
+    /// # Safety
+    /// `deps` describes live regions, whose bytes nobody changes meanwhile.
+    pub unsafe fn load(self, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
         let Opened { path, file, shape } = self;
         let base = shape.header.base;
         let landed = match options.force_relocate {
             true => None,
             // Whatever refuses a mapping, the content can still be read; if memory is short, that will say so.
-            false => Memory::map_file_at(&file, shape.size, base).ok(),
+            false => Memory::map_file_at(&file, shape.size, base)
+                .map_err(|e| note_missed(path, base, &e))
+                .ok(),
         };
         let mapped = landed.is_some();
         let mut memory = match landed {
@@ -120,9 +134,13 @@ impl Opened<'_> {
                 })?,
         };
         drop(file);
+        if options.verify || !shape.regular {
+            // SAFETY: passed on from the caller.
+            unsafe { verify(path, memory.bytes(), deps)? };
+        }
         let relocated = !mapped || !deps.landed();
         let mut root = shape.root as usize;
-        if relocated || !shape.regular {
+        if relocated {
             let target = Target {
                 base,
                 address: memory.address(),
@@ -146,6 +164,48 @@ impl Opened<'_> {
     }
 }
 
+/// Proves the whole file, of the dependencies that pointers lead to exact objects.
+///
+/// # Safety
+/// As [`Opened::load`].
+unsafe fn verify(path: &CStr, bytes: &[u8], deps: &Dependencies) -> Result<(), ReadError> {
+    let dep_bytes = |v: &RegionView| DepBytes {
+        // SAFETY: by the caller's word a live region of that size, which nobody changes.
+        bytes: unsafe { std::slice::from_raw_parts(v.begin as *const u8, v.size) },
+        name: "",
+    };
+    let deps: Vec<DepBytes<'_>> = deps.views().iter().map(dep_bytes).collect();
+    check::verify_region(bytes, &deps, &check::Options::default())
+        .map(|_| ())
+        .map_err(|e| ReadError::content(path, e.to_string()))
+}
+
+/// Says in the report why a file does not lie at its base address.
+fn note_missed(path: &CStr, base: u64, missed: &Missed) {
+    static COUNTED: Once = Once::new();
+    let why = match missed {
+        Missed::Taken => "is taken by something else".to_owned(),
+        Missed::Refused(e) => {
+            let mut why = format!("was refused: {}", errno_text(e));
+            // Counting mappings takes long where there are many.
+            if e.raw_os_error() == Some(libc::ENOMEM) {
+                COUNTED.call_once(|| {
+                    if let (Some(current), Some(limit)) = mapping_counts() {
+                        why +=
+                            &format!(" (this process has {current} mappings, vm.max_map_count is {limit})");
+                    }
+                });
+            }
+            why
+        }
+    };
+    let file = Path::new(OsStr::from_bytes(path.to_bytes()));
+    counters::note(
+        file,
+        format!("the base address {base:#x} {why}; read and relocated"),
+    );
+}
+
 /// Rewrites the code addresses of a version 3 file's closures; a file without closures is not looked at.
 fn relocate_closures(path: &CStr, memory: &mut Memory, data: Range<usize>) -> Result<(), ReadError> {
     let content = |e: &dyn std::fmt::Display| ReadError::content(path, e.to_string());
@@ -157,6 +217,9 @@ fn relocate_closures(path: &CStr, memory: &mut Memory, data: Range<usize>) -> Re
     }
     let trailer = Trailer::parse(rest, at).map_err(|e| content(&e))?;
     let matched = match_libraries(&trailer).map_err(|e| content(&e))?;
+    for note in &matched.notes {
+        counters::note(Path::new(OsStr::from_bytes(path.to_bytes())), note.as_str());
+    }
     relocate::closures::relocate(data_bytes, &trailer, &matched.moves).map_err(|e| content(&e))
 }
 

@@ -2,6 +2,7 @@
 //! together. The C entry points call these and add the host's result shape.
 
 use super::chain::{BadChain, Chain};
+use super::deps::dependencies;
 use super::error::{ReadError, SaveError};
 use super::read::{self, Loaded, ReadOptions};
 use super::registry::{self, LiveRegion};
@@ -30,22 +31,6 @@ pub enum ServeError {
     /// The arguments make no sense.
     #[error("{0}")]
     Argument(String),
-}
-
-/// What a save did, for the counters.
-pub struct SaveDone {
-    /// The compactor's object, owned by the caller; `None` when parts were saved at once.
-    pub compactor: Option<Obj>,
-    /// Bytes of the files.
-    pub bytes: u64,
-}
-
-/// What a read did.
-pub struct ReadDone {
-    /// The result, owned by the caller.
-    pub value: Obj,
-    /// Regions that were read.
-    pub regions: Vec<ReadFacts>,
 }
 
 /// One region that was read, for the counters.
@@ -109,7 +94,7 @@ unsafe fn path<'a>(string: Obj) -> Result<&'a CStr, ServeError> {
 ///
 /// # Safety
 /// `array` is a scalar or a live object that outlives the result.
-unsafe fn elements<'a>(array: Obj, what: &str) -> Result<&'a [Obj], ServeError> {
+pub(super) unsafe fn elements<'a>(array: Obj, what: &str) -> Result<&'a [Obj], ServeError> {
     // SAFETY: a live array has `size` words behind its header; `Obj` is such a word.
     unsafe {
         if array.is_scalar() || array.kind().tag != TAG_ARRAY {
@@ -140,47 +125,8 @@ unsafe fn key_base(key: Obj) -> Result<u64, ServeError> {
     }
 }
 
-/// The views of an array of regions, in whichever representation.
-///
-/// # Safety
-/// `array` is a scalar or a live object of `host`.
-unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Dependencies>, ServeError> {
-    // SAFETY: the caller vouches for the array, and an array for its elements.
-    let regions = unsafe { elements(array, "dependency regions")? };
-    let mut views = Vec::with_capacity(regions.len());
-    for (i, &region) in regions.iter().enumerate() {
-        // SAFETY: an element of a live array is a scalar or a live object.
-        let view = unsafe { region_view(host, region) };
-        views.push(view.ok_or_else(|| {
-            ServeError::Argument(format!(
-                "dependency region {i} of {} is no live region: it was freed, or it is something else",
-                regions.len()
-            ))
-        })?);
-    }
-    Ok(Arc::new(Dependencies::new(views)))
-}
-
-/// # Safety
-/// `region` is a scalar or a live object of `host`.
-unsafe fn region_view(host: &Host, region: Obj) -> Option<RegionView> {
-    // SAFETY: the caller vouches for the object.
-    unsafe {
-        if let Some(facts) = host.read_region_structure(region) {
-            // `free` leaves a structure whose buffer would lie at an odd address.
-            let alive = facts.buffer % 8 == 0 && facts.buffer != 0;
-            return alive.then_some(RegionView {
-                begin: facts.buffer,
-                size: facts.size,
-                base: facts.base,
-            });
-        }
-        let handle = host.unbox_usize(region)?;
-        registry::view(handle).map(|(view, _)| view)
-    }
-}
-
-/// Saves one file: `CompactedRegion.save`. All arguments borrowed except `prev`, which is consumed.
+/// Saves one file: `CompactedRegion.save`. All arguments borrowed except `prev`, which is consumed; answers the
+/// compactor's object, owned, and the bytes of the file.
 ///
 /// # Errors
 /// [`ServeError`]; the file is as it was.
@@ -196,7 +142,7 @@ pub unsafe fn save(
     deps: Obj,
     prev: Obj,
     allow_closures: bool,
-) -> Result<SaveDone, ServeError> {
+) -> Result<(Obj, u64), ServeError> {
     // SAFETY: an option is `none`, a scalar, or `some` with one field; that field is kept alive by a count of
     // its own before the option is given up.
     let chain = unsafe { take_some(host, prev) };
@@ -236,7 +182,7 @@ unsafe fn save_part(
     deps: Obj,
     chain: Option<Obj>,
     allow_closures: bool,
-) -> Result<SaveDone, ServeError> {
+) -> Result<(Obj, u64), ServeError> {
     // SAFETY: the caller vouches for all objects.
     unsafe {
         let path = path(fname)?;
@@ -245,11 +191,7 @@ unsafe fn save_part(
             let mut compactor = Compactor::new(key_base(key)?, dependencies(host, deps)?, host.uses_gmp());
             let saved = save::save(&mut compactor, path, data, allow_closures, &identity, host)?;
             publish(path, saved.file)?;
-            let compactor = Some(Chain::into_object(compactor, host));
-            return Ok(SaveDone {
-                compactor,
-                bytes: saved.size,
-            });
+            return Ok((Chain::into_object(compactor, host), saved.size));
         };
         let mut compactor = Chain::lock(object, host).map_err(|e| bad_chain(path, e))?;
         let saved = save::save(&mut compactor, path, data, allow_closures, &identity, host)?;
@@ -257,10 +199,7 @@ unsafe fn save_part(
             compactor.poison();
             return Err(e);
         }
-        Ok(SaveDone {
-            compactor: Some(object),
-            bytes: saved.size,
-        })
+        Ok((object, saved.size))
     }
 }
 
@@ -290,21 +229,21 @@ fn bad_chain(path: &CStr, e: BadChain) -> ServeError {
 }
 
 /// Saves all parts of a module with one compactor; every temporary file is complete before the first is
-/// renamed. Both arguments borrowed.
+/// renamed. Both arguments borrowed; answers the bytes of each file.
 ///
 /// # Errors
 /// [`ServeError`]; no temporary file is left. Only a failed rename can leave earlier parts in place.
 ///
 /// # Safety
 /// As [`save`].
-pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<SaveDone, ServeError> {
+pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, ServeError> {
     // SAFETY: the caller vouches for all objects; a part is a pair.
     unsafe {
         let parts = elements(parts, "parts")?;
         let identity = host.file_identity();
         let mut compactor = Compactor::new(key_base(key)?, Arc::default(), host.uses_gmp());
         let mut files = Vec::with_capacity(parts.len());
-        let mut bytes = 0;
+        let mut bytes = Vec::with_capacity(parts.len());
         for &part in parts {
             if part.is_scalar() || part.kind().tag != 0 || part.kind().other != 2 {
                 return Err(ServeError::Argument(
@@ -313,47 +252,42 @@ pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<SaveDone, 
             }
             let path = path(part.field(0))?;
             let saved = save::save(&mut compactor, path, part.field(1), false, &identity, host)?;
-            bytes += saved.size;
+            bytes.push(saved.size);
             files.push((path, saved.file));
         }
         for (path, file) in files {
             publish(path, file)?;
         }
-        Ok(SaveDone {
-            compactor: None,
-            bytes,
-        })
+        Ok(bytes)
     }
 }
 
-/// Reads one file: `CompactedRegion.read`. Arguments borrowed; answers the pair of root and region.
+/// Reads one file: `CompactedRegion.read`. Arguments borrowed; answers the pair of root and region, owned.
 ///
 /// # Errors
 /// [`ServeError`]; nothing is left mapped.
 ///
 /// # Safety
 /// Both arguments are scalars or live objects of `host`.
-pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<ReadDone, ServeError> {
+pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts), ServeError> {
     // SAFETY: the caller vouches for both objects.
     unsafe {
         let deps = dependencies(host, deps)?;
         let loaded = read::read(path(fname)?, &deps, &read_options(host))?;
         let facts = facts(&loaded);
-        Ok(ReadDone {
-            value: hand_out(host, fname, loaded),
-            regions: vec![facts],
-        })
+        Ok((hand_out(host, fname, loaded), facts))
     }
 }
 
-/// Reads all parts of a module, each with the earlier ones as dependencies; the argument is borrowed.
+/// Reads all parts of a module, each with the earlier ones as dependencies; the argument is borrowed, the
+/// array of pairs owned.
 ///
 /// # Errors
 /// [`ServeError`]; nothing is left mapped.
 ///
 /// # Safety
 /// As [`read`].
-pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<ReadDone, ServeError> {
+pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<(Obj, Vec<ReadFacts>), ServeError> {
     // SAFETY: the caller vouches for the array and its elements.
     unsafe {
         let fnames = elements(fnames, "file names")?;
@@ -392,10 +326,7 @@ pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<ReadDone, ServeErro
             .zip(loaded)
             .map(|(&fname, loaded)| hand_out(host, fname, loaded))
             .collect();
-        Ok(ReadDone {
-            value: host.mk_array(&pairs),
-            regions,
-        })
+        Ok((host.mk_array(&pairs), regions))
     }
 }
 

@@ -1,0 +1,82 @@
+//! The dependency regions of a call, taken from the host's array, in whichever representation.
+//!
+//! A process at Mathlib's scale passes tens of thousands of regions in every call, so the views of the last
+//! large array are kept: a later call only compares, and what was sorted stays sorted.
+
+use super::registry;
+use super::serve::{ServeError, elements};
+use crate::host::Host;
+use crate::object::Obj;
+use crate::relocate::{Dependencies, RegionView};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Smaller arrays are not worth keeping.
+const WORTH_KEEPING: usize = 64;
+
+/// The views of the last large array.
+static KEPT: Mutex<Option<Arc<Dependencies>>> = Mutex::new(None);
+
+/// The views of an array of regions.
+///
+/// # Errors
+/// The array is none, or an element is no live region.
+///
+/// # Safety
+/// `array` is a scalar or a live object of `host`.
+pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Dependencies>, ServeError> {
+    // SAFETY: the caller vouches for the array, and an array for its elements.
+    let regions = unsafe { elements(array, "dependency regions")? };
+    if regions.len() < WORTH_KEEPING {
+        // SAFETY: passed on from the caller.
+        return Ok(Arc::new(Dependencies::new(unsafe { views(host, regions)? })));
+    }
+    let kept = KEPT.lock().clone();
+    if let Some(kept) = kept
+        && kept.views().len() == regions.len()
+        // SAFETY: an element of a live array is a scalar or a live object.
+        && kept.views().iter().zip(regions).all(|(v, &r)| unsafe { view(host, r) } == Some(*v))
+    {
+        return Ok(kept);
+    }
+    // SAFETY: passed on from the caller.
+    let fresh = Arc::new(Dependencies::new(unsafe { views(host, regions)? }));
+    *KEPT.lock() = Some(Arc::clone(&fresh));
+    Ok(fresh)
+}
+
+/// # Safety
+/// The elements are scalars or live objects of `host`.
+unsafe fn views(host: &Host, regions: &[Obj]) -> Result<Vec<RegionView>, ServeError> {
+    let mut views = Vec::with_capacity(regions.len());
+    for (i, &region) in regions.iter().enumerate() {
+        // SAFETY: passed on from the caller.
+        let view = unsafe { view(host, region) };
+        views.push(view.ok_or_else(|| {
+            ServeError::Argument(format!(
+                "dependency region {i} of {} is no live region: it was freed, or it is something else",
+                regions.len()
+            ))
+        })?);
+    }
+    Ok(views)
+}
+
+/// # Safety
+/// `region` is a scalar or a live object of `host`.
+unsafe fn view(host: &Host, region: Obj) -> Option<RegionView> {
+    // SAFETY: the caller vouches for the object.
+    unsafe {
+        if let Some(facts) = host.read_region_structure(region) {
+            // `free` leaves a structure whose buffer would lie at an odd address.
+            let alive = facts.buffer % 8 == 0 && facts.buffer != 0;
+            return alive.then_some(RegionView {
+                begin: facts.buffer,
+                size: facts.size,
+                base: facts.base,
+            });
+        }
+        let handle = host.unbox_usize(region)?;
+        registry::view(handle).map(|(view, _)| view)
+    }
+}
