@@ -1,0 +1,465 @@
+#ifndef LEAN_REGION_H
+#define LEAN_REGION_H
+
+/* Generated from src/capi by cbindgen; do not edit. See build.rs. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef LEAN_MAX_CTOR_FIELDS
+/** Any Lean object. `lean/lean.h`, when it is included first, brings its own definition. */
+typedef struct lean_object lean_object;
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The version of this library.
+ *
+ * @return a string that lives as long as the process
+ */
+const char *lean_region_version(void);
+
+/**
+ * Learns which Lean runtime the process has, without changing it: the one that is loaded, or else the embedded
+ * runtime. Every other function does the same at its first call; this one tells whether it worked. The choice is
+ * made once.
+ *
+ * @return 0 on success, -1 if a runtime is loaded that cannot be used (see lean_region_last_error)
+ */
+int32_t lean_region_bind(void);
+
+/**
+ * What went wrong in the last call on this thread that failed.
+ *
+ * @param out      where the text goes, terminated; may be NULL if capacity is 0
+ * @param capacity bytes at `out`; a longer text is cut
+ * @return bytes of the whole text without its terminator; 0 if nothing has failed
+ *
+ * # Safety
+ * `out` points to `capacity` writable bytes.
+ */
+size_t lean_region_last_error(char *out, size_t capacity);
+
+/**
+ * Forgets the last error of this thread.
+ */
+void lean_region_clear_error(void);
+
+/**
+ * Saves the graph below `data` into the file `fname` (`CompactedRegion.save`).
+ *
+ * @param fname          borrowed String: the file; it is replaced atomically
+ * @param key            borrowed Name: the file's base address is derived from its stored hash
+ * @param data           borrowed object: the root; everything reachable from it is saved
+ * @param deps           borrowed Array of regions: pointers into them stay pointers; ignored if `prev` is given
+ * @param prev           consumed Option: none, or the compactor that an earlier save returned, to share with it
+ * @param allow_closures nonzero: closures are saved and the file has version 3. Hosts of v4.31 do not pass this
+ *                       argument, and it is not read there
+ * @return an IO result, owned: the compactor, for `prev` of a later save; or an `IO.userError` whose text begins
+ *         `failed to write '<fname>': `, and then the file is as it was before and `prev` good for nothing
+ *
+ * May be called from several threads at once with different compactors. A compactor belongs to one thread at
+ * a time, and must be released before the dependency regions are freed.
+ *
+ * # Safety
+ * All arguments are scalars or live objects of the host. Nothing reachable from `data` changes meanwhile, except
+ * references, tasks and thunks through the host's own functions.
+ */
+lean_object *lean_compacted_region_save(lean_object *fname,
+                                        lean_object *key,
+                                        lean_object *data,
+                                        lean_object *deps,
+                                        lean_object *prev,
+                                        uint8_t allow_closures);
+
+/**
+ * Reads the region in the file `fname` (`CompactedRegion.read`): maps it at its base address, or relocates it.
+ *
+ * @param fname borrowed String: the file
+ * @param deps  borrowed Array of regions that the file's pointers may lead into; they must outlive the region
+ * @return an IO result, owned: the pair of root and region, the region a structure (v4.32 and later, and without
+ *         Lean) or a boxed USize handle (v4.31); or an `IO.userError` that names the file, the place and the cause.
+ *         The root is not counted; it lives until the region is freed
+ *
+ * May be called from several threads at once.
+ *
+ * # Safety
+ * Both arguments are scalars or live objects of the host. Nobody writes into the file while the region lives
+ * (replacing it by rename is fine).
+ */
+lean_object *lean_compacted_region_read(lean_object *fname,
+                                        lean_object *deps);
+
+/**
+ * Frees a region.
+ *
+ * @param region consumed: the region's structure, or its handle where regions are handles
+ * @return an IO result, owned: unit; or an `IO.userError` if this is no live region of this library, as after it
+ *         was freed once
+ *
+ * May be called from several threads at once.
+ *
+ * # Safety
+ * No object of the region is used any more, by no thread and no other region. Where the host's regions are
+ * structures, `region` is a scalar, a live object, or a handle of a live region.
+ */
+lean_object *lean_compacted_region_free(lean_object *region);
+
+/**
+ * The size of a region in bytes, which is the size of its file.
+ *
+ * @param region a handle, as in a boxed USize of `lean_compacted_region_read`
+ * @return bytes; 0 if there is no live region with this handle
+ *
+ * May be called from several threads at once.
+ */
+size_t lean_compacted_region_size(size_t region);
+
+/**
+ * Whether a region lies mapped at its base address.
+ *
+ * @param region a handle, as in a boxed USize of `lean_compacted_region_read`
+ * @return 1 if so; 0 if its content was read and relocated, or if there is no live region with this handle
+ *
+ * May be called from several threads at once.
+ */
+uint8_t lean_compacted_region_is_memory_mapped(size_t region);
+
+/**
+ * Saves all parts of a module, sharing what they have in common (`saveModuleDataParts`). Every file is complete
+ * before the first is put under its name.
+ *
+ * @param mod   borrowed Name: the key of the first part's base address
+ * @param parts borrowed Array of pairs of String (the file) and object (the root)
+ * @return an IO result, owned: unit; or an `IO.userError`
+ *
+ * May be called from several threads at once.
+ *
+ * # Safety
+ * As `lean_compacted_region_save`.
+ */
+lean_object *lean_save_module_data_parts(lean_object *mod,
+                                         lean_object *parts);
+
+/**
+ * Reads all parts of a module, each of which may point into the ones before it (`readModuleDataParts`).
+ *
+ * @param fnames borrowed Array of String: the files, in the order they were saved; it may be empty
+ * @return an IO result, owned: an Array of pairs of root and region, as `lean_compacted_region_read` returns them;
+ *         or an `IO.userError`, and then none of them is left mapped
+ *
+ * May be called from several threads at once.
+ *
+ * # Safety
+ * As `lean_compacted_region_read`.
+ */
+lean_object *lean_read_module_data_parts(lean_object *fnames);
+
+/**
+ * The same as `lean_save_module_data_parts`.
+ *
+ * # Safety
+ * As `lean_save_module_data_parts`.
+ */
+lean_object *save_module_data_parts(lean_object *mod, lean_object *parts);
+
+/**
+ * The same as `lean_read_module_data_parts`.
+ *
+ * # Safety
+ * As `lean_read_module_data_parts`.
+ */
+lean_object *read_module_data_parts(lean_object *fnames);
+
+/**
+ * The boxed scalar `value`; its top bit is lost.
+ */
+lean_object *lean_region_box(size_t value);
+
+/**
+ * The value of a boxed scalar.
+ */
+size_t lean_region_unbox(lean_object *scalar);
+
+/**
+ * Whether an object is a boxed scalar.
+ */
+bool lean_region_is_scalar(lean_object *object);
+
+/**
+ * Takes a reference more.
+ *
+ * # Safety
+ * `object` is a scalar or a live object.
+ */
+void lean_region_inc(lean_object *object);
+
+/**
+ * Gives up a reference; the last one releases the object and what it owns.
+ *
+ * # Safety
+ * `object` is a scalar or a live object of which the caller owns a reference.
+ */
+void lean_region_dec(lean_object *object);
+
+/**
+ * Objects of the embedded runtime that are alive.
+ */
+size_t lean_region_live_objects(void);
+
+/**
+ * Regions of this library that are alive.
+ */
+size_t lean_region_live_regions(void);
+
+/**
+ * Tag of an object (spec section 1.2); 255 for a boxed scalar.
+ *
+ * # Safety
+ * `object` is a scalar or a live object.
+ */
+uint8_t lean_region_tag(lean_object *object);
+
+/**
+ * Children of an object: fields of a constructor, elements of an array, captured arguments of a closure, the value
+ * of a thunk, task, reference or promise; none of anything else.
+ *
+ * # Safety
+ * `object` is a scalar or a live object.
+ */
+size_t lean_region_child_count(lean_object *object);
+
+/**
+ * A child of an object, borrowed from it: see `lean_region_child_count`. NULL behind the last one.
+ *
+ * # Safety
+ * `object` is a scalar or a live object; of a task or thunk the value must be there.
+ */
+lean_object *lean_region_child(lean_object *object, size_t index);
+
+/**
+ * A constructor.
+ *
+ * @param tag          0 to 243
+ * @param fields       consumed objects
+ * @param field_count  at most 255
+ * @param scalars      bytes behind the fields, in the order of spec section 1.3
+ * @param scalar_bytes fewer than 1024
+ * @return owned; NULL if an argument is out of range
+ *
+ * # Safety
+ * The pointers lead to as many values as the counts say.
+ */
+lean_object *lean_region_mk_ctor(uint8_t tag,
+                                 lean_object *const *fields,
+                                 size_t field_count,
+                                 const uint8_t *scalars,
+                                 size_t scalar_bytes);
+
+/**
+ * Bytes behind the fields of a constructor, borrowed; NULL if `object` is none. Their number is not recorded by every
+ * runtime.
+ *
+ * # Safety
+ * `object` is a scalar or a live object.
+ */
+uint8_t *lean_region_ctor_scalars(lean_object *object);
+
+/**
+ * A string.
+ *
+ * @param text  UTF-8
+ * @param bytes its length without any terminator
+ * @return owned; NULL if `text` is no UTF-8
+ *
+ * # Safety
+ * `text` points to `bytes` readable bytes.
+ */
+lean_object *lean_region_mk_string(const char *text, size_t bytes);
+
+/**
+ * The text of a string, terminated, borrowed; NULL if `object` is none.
+ *
+ * # Safety
+ * `object` is a scalar or a live object.
+ */
+const char *lean_region_string_text(lean_object *object);
+
+/**
+ * Bytes of a string without its terminator; 0 if `object` is none.
+ *
+ * # Safety
+ * `object` is a scalar or a live object.
+ */
+size_t lean_region_string_bytes(lean_object *object);
+
+/**
+ * An array.
+ *
+ * @param elements consumed objects
+ * @return owned
+ *
+ * # Safety
+ * `elements` points to `count` objects.
+ */
+lean_object *lean_region_mk_array(lean_object *const *elements, size_t count);
+
+/**
+ * An array of scalars.
+ *
+ * @param element_size 1, 2, 4 or 8
+ * @param data         the elements
+ * @param bytes        their bytes, a multiple of `element_size`
+ * @return owned; NULL if an argument is out of range
+ *
+ * # Safety
+ * `data` points to `bytes` readable bytes.
+ */
+lean_object *lean_region_mk_sarray(uint8_t element_size, const uint8_t *data, size_t bytes);
+
+/**
+ * The elements of an array of scalars, borrowed; NULL if `object` is none. Their number is `lean_region_sarray_size`.
+ *
+ * # Safety
+ * `object` is a scalar or a live object.
+ */
+uint8_t *lean_region_sarray_data(lean_object *object);
+
+/**
+ * Elements of an array of scalars; 0 if `object` is none.
+ *
+ * # Safety
+ * `object` is a scalar or a live object.
+ */
+size_t lean_region_sarray_size(lean_object *object);
+
+/**
+ * The name `prefix.string` (both consumed), with its hash.
+ *
+ * @return owned
+ *
+ * # Safety
+ * `prefix` is a name (`lean_region_box(0)` is the anonymous one), `string` a string; the caller owns both.
+ */
+lean_object *lean_region_mk_name_str(lean_object *prefix, lean_object *string);
+
+/**
+ * The name `prefix.number` (both consumed), with its hash.
+ *
+ * @return owned
+ *
+ * # Safety
+ * `prefix` is a name, `number` a natural number; the caller owns both.
+ */
+lean_object *lean_region_mk_name_num(lean_object *prefix, lean_object *number);
+
+/**
+ * An integer or natural number of any size.
+ *
+ * @param negative whether its sign is minus; a natural number has none
+ * @param integer  whether it is an `Int`, whose small values end at 2^31 and not at 2^63
+ * @param limbs    its magnitude, lowest limb first
+ * @param count    limbs
+ * @return owned; NULL if it needs a bignum and the runtime offers no way to make one
+ *
+ * # Safety
+ * `limbs` points to `count` readable limbs.
+ */
+lean_object *lean_region_mk_number(bool negative, bool integer, const uint64_t *limbs, size_t count);
+
+/**
+ * An evaluated thunk with `value` (consumed).
+ *
+ * @return owned
+ *
+ * # Safety
+ * The caller owns `value`.
+ */
+lean_object *lean_region_mk_thunk(lean_object *value);
+
+/**
+ * A finished task with `value` (consumed).
+ *
+ * @return owned
+ *
+ * # Safety
+ * The caller owns `value`.
+ */
+lean_object *lean_region_mk_task(lean_object *value);
+
+/**
+ * A promise that `task` (consumed) resolves.
+ *
+ * @return owned
+ *
+ * # Safety
+ * The caller owns `task`, which is a task.
+ */
+lean_object *lean_region_mk_promise(lean_object *task);
+
+/**
+ * A mutable reference to `value` (consumed).
+ *
+ * @return owned
+ *
+ * # Safety
+ * The caller owns `value`.
+ */
+lean_object *lean_region_mk_ref(lean_object *value);
+
+/**
+ * A closure.
+ *
+ * @param code  what it calls; it must be code of a loaded library for the closure to be saved
+ * @param arity parameters of `code`
+ * @param args  consumed objects: the first arguments
+ * @param count fewer than `arity`
+ * @return owned; NULL if there are too many arguments
+ *
+ * # Safety
+ * `code` is a function of `arity` objects that returns one; `args` points to `count` objects.
+ */
+lean_object *lean_region_mk_closure(const void *code, uint16_t arity, lean_object *const *args, size_t count);
+
+/**
+ * The code of a closure; NULL if `object` is none.
+ *
+ * # Safety
+ * `object` is a scalar or a live object.
+ */
+const void *lean_region_closure_code(lean_object *object);
+
+/**
+ * The arity of a closure; 0 if `object` is none.
+ *
+ * # Safety
+ * `object` is a scalar or a live object.
+ */
+uint16_t lean_region_closure_arity(lean_object *object);
+
+/**
+ * Whether an IO result is a success. Its value, or its error, is `lean_region_child(result, 0)`.
+ *
+ * # Safety
+ * `result` is a live IO result.
+ */
+bool lean_region_io_is_ok(lean_object *result);
+
+/**
+ * The text of the `IO.userError` in a failed IO result, terminated, borrowed; NULL if it is a success or another
+ * error.
+ *
+ * # Safety
+ * `result` is a live IO result.
+ */
+const char *lean_region_io_error_text(lean_object *result);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* LEAN_REGION_H */
