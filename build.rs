@@ -11,6 +11,9 @@ const SOURCE: &str = "src/capi/mod.rs";
 const CONFIG: &str = "cbindgen.toml";
 
 fn main() {
+    // Functions that redirected entries lead to must never be unloaded; and references to our own entry
+    // points must not be bound to the host's functions of the same name.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete,-Bsymbolic");
     println!("cargo::rerun-if-changed=src/capi");
     println!("cargo::rerun-if-changed={CONFIG}");
     let header = Path::new(&env::var_os("OUT_DIR").expect("cargo names OUT_DIR")).join("lean_region.h");

@@ -5,6 +5,7 @@
 //! * [`control`]: this library's own affairs.
 
 pub mod control;
+mod ctor;
 pub mod loader;
 pub mod objects;
 

@@ -2,8 +2,10 @@
 //! symbols looked up through the GNU hash table, and relocation tables. Nothing is parsed ahead: a host
 //! has 230,000 dynamic symbols, and start-up is not the time to look at them.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use libc::{PF_R, PF_X, PT_DYNAMIC, PT_LOAD, dl_phdr_info};
 
@@ -139,6 +141,18 @@ impl Image {
     #[must_use]
     pub fn name(&self) -> &CStr {
         &self.name
+    }
+
+    /// The same as a path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(self.name.to_bytes()))
+    }
+
+    /// What the loader added to the addresses in the file (`dlpi_addr`).
+    #[must_use]
+    pub fn base(&self) -> usize {
+        self.bias
     }
 
     /// Whether `address` lies in one of its segments.

@@ -1,0 +1,63 @@
+//! What runs when this library is loaded and when the process ends: the swap into a process that it is
+//! preloaded into, and the report. Neither does anything in a program that merely links this library.
+
+use std::panic::catch_unwind;
+
+use super::loader;
+use crate::redirect::{self, Entry, Mode, attach, observe, report};
+
+/// What stands in for the host's functions.
+fn table(mode: Mode) -> Vec<Entry> {
+    match mode {
+        Mode::Replace => vec![
+            (
+                attach::SAVE,
+                loader::lean_compacted_region_save as *const () as usize,
+            ),
+            (
+                attach::READ,
+                loader::lean_compacted_region_read as *const () as usize,
+            ),
+            (
+                attach::FREE,
+                loader::lean_compacted_region_free as *const () as usize,
+            ),
+            (
+                attach::SIZE,
+                loader::lean_compacted_region_size as *const () as usize,
+            ),
+            (
+                attach::IS_MEMORY_MAPPED,
+                loader::lean_compacted_region_is_memory_mapped as *const () as usize,
+            ),
+            (
+                attach::SAVE_PARTS,
+                loader::lean_save_module_data_parts as *const () as usize,
+            ),
+            (
+                attach::READ_PARTS,
+                loader::lean_read_module_data_parts as *const () as usize,
+            ),
+        ],
+        Mode::Observe => observe::table(),
+        Mode::Off | Mode::Compare => Vec::new(),
+    }
+}
+
+extern "C" fn on_load() {
+    // SAFETY: the entry points are made to be called as the host calls its own, and stay: the library is
+    // linked `nodelete`. The dynamic linker runs this before the program has started threads.
+    let _ = catch_unwind(|| unsafe { redirect::attach_if_preloaded(table) });
+}
+
+extern "C" fn on_exit() {
+    report::write_at_exit();
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static ON_LOAD: extern "C" fn() = on_load;
+
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static ON_EXIT: extern "C" fn() = on_exit;

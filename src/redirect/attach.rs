@@ -1,0 +1,344 @@
+//! Attaching to the Lean runtime of this process and letting go of it again: which functions are
+//! redirected in which generation, and where calls of this library's own exported names go meanwhile.
+
+use std::ffi::CStr;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::image::Image;
+use super::mode::{Mode, UnknownMode};
+use super::patch::{self, PatchError, Redirected, Redirection};
+use super::{got, preload, report};
+use crate::host::{Generation, Host, HostError};
+
+/// A loader function by its exported name, and the address of what stands in for it.
+pub type Entry = (&'static CStr, usize);
+
+/// `lean_compacted_region_save`.
+pub const SAVE: &CStr = c"lean_compacted_region_save";
+/// `lean_compacted_region_read`.
+pub const READ: &CStr = c"lean_compacted_region_read";
+/// `lean_compacted_region_free`.
+pub const FREE: &CStr = c"lean_compacted_region_free";
+/// `lean_compacted_region_size`.
+pub const SIZE: &CStr = c"lean_compacted_region_size";
+/// `lean_compacted_region_is_memory_mapped`.
+pub const IS_MEMORY_MAPPED: &CStr = c"lean_compacted_region_is_memory_mapped";
+/// `lean_save_module_data_parts`.
+pub const SAVE_PARTS: &CStr = c"lean_save_module_data_parts";
+/// `lean_read_module_data_parts`.
+pub const READ_PARTS: &CStr = c"lean_read_module_data_parts";
+
+/// Every function of every generation.
+const ALL: [&CStr; 7] = [SAVE, READ, FREE, SIZE, IS_MEMORY_MAPPED, SAVE_PARTS, READ_PARTS];
+
+/// What a runtime older than those served exports (spec section 4).
+const TOO_OLD: &CStr = c"lean_read_module_data";
+
+/// Marks another copy of this library, which exports the loader's names too and is no host.
+const OURSELVES: &CStr = c"lean_region_version";
+
+/// The functions of a generation, each with whether it is always there (spec section 4).
+fn functions(generation: Generation) -> &'static [(&'static CStr, bool)] {
+    match generation {
+        Generation::Batch => &[
+            (SAVE_PARTS, true),
+            (READ_PARTS, true),
+            (FREE, true),
+            (IS_MEMORY_MAPPED, true),
+            (SIZE, false),
+        ],
+        Generation::Handle => &[
+            (SAVE, true),
+            (READ, true),
+            (FREE, true),
+            (IS_MEMORY_MAPPED, false),
+            (SIZE, false),
+        ],
+        Generation::Structure => &[(SAVE, true), (READ, true), (FREE, true)],
+    }
+}
+
+/// Why the loader was not attached. The host is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// Nothing to attach to.
+    #[error("no Lean runtime is loaded into this process; load it first")]
+    NoHost,
+    /// There is a runtime, but it cannot be used.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The mode has no meaning.
+    #[error(transparent)]
+    Mode(#[from] UnknownMode),
+    /// A function that the generation needs has no stand-in in this mode.
+    #[error(
+        "mode {} has no {} for the {} generation of the Lean runtime; use mode replace",
+        .mode.name(), .function.to_string_lossy(), .generation.name()
+    )]
+    NotServed {
+        /// The mode asked for.
+        mode: Mode,
+        /// The host's generation.
+        generation: Generation,
+        /// The function.
+        function: &'static CStr,
+    },
+    /// A function cannot be redirected.
+    #[error("the Lean runtime in '{}' cannot be redirected: {source}", .library.display())]
+    Patch {
+        /// The runtime's library, empty for the main program.
+        library: PathBuf,
+        /// Which and why.
+        source: PatchError,
+    },
+    /// Attached already, in another mode.
+    #[error("already attached in mode {}; detach first", .0.name())]
+    AlreadyAttached(Mode),
+}
+
+/// Why the loader stays attached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DetachError {
+    /// There is nothing to undo.
+    #[error("not attached")]
+    NotAttached,
+    /// The host could not free them.
+    #[error("{0} regions of this library are still in use; free them first")]
+    RegionsLive(usize),
+    /// An entry cannot be put back.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+}
+
+/// What is redirected while attached.
+#[derive(Debug)]
+struct Attached {
+    mode: Mode,
+    redirected: Redirected,
+    exits: Vec<got::Slot>,
+}
+
+static ATTACHED: Mutex<Option<Attached>> = Mutex::new(None);
+
+/// Where calls of this library's own exported names go, by the order of [`ALL`]; 0 where they are served
+/// here.
+static FORWARDS: [AtomicUsize; ALL.len()] = [const { AtomicUsize::new(0) }; ALL.len()];
+static FORWARDING: AtomicBool = AtomicBool::new(false);
+
+/// Where to call the host's functions as they were, by the order of [`ALL`], once a mode that does so was
+/// attached. The copied entries work whether or not the functions are still redirected.
+static ORIGINALS: [AtomicUsize; ALL.len()] = [const { AtomicUsize::new(0) }; ALL.len()];
+
+fn index(name: &CStr) -> Option<usize> {
+    ALL.iter().position(|&known| known == name)
+}
+
+/// Where a call of this library's own export `name` has to go in place of being served here: to the host's
+/// function where this library is off or could not be attached, to its observer in mode observe.
+#[must_use]
+pub fn forward_target(name: &CStr) -> Option<usize> {
+    if !FORWARDING.load(Ordering::Acquire) {
+        return None;
+    }
+    Some(FORWARDS[index(name)?].load(Ordering::Relaxed)).filter(|&address| address != 0)
+}
+
+/// The host's function `name` as it was, callable while it is redirected; `None` unless a mode that calls
+/// the originals was attached.
+#[must_use]
+pub fn original(name: &CStr) -> Option<usize> {
+    Some(ORIGINALS[index(name)?].load(Ordering::Acquire)).filter(|&address| address != 0)
+}
+
+fn set_forwards(target: impl Fn(&CStr) -> Option<usize>) {
+    for (name, forward) in ALL.iter().zip(&FORWARDS) {
+        forward.store(target(name).unwrap_or(0), Ordering::Relaxed);
+    }
+    let any = FORWARDS
+        .iter()
+        .any(|forward| forward.load(Ordering::Relaxed) != 0);
+    FORWARDING.store(any, Ordering::Release);
+}
+
+/// Redirects the loader functions of this process's Lean runtime to the stand-ins in `table`, all of its
+/// generation or none. Attaching again in the same mode changes nothing. [`Mode::Off`] only lets calls of
+/// our exported names go to the host.
+///
+/// # Errors
+/// [`AttachError`]; then the host is untouched, and calls of our exported names go to it as well.
+///
+/// # Safety
+/// Every stand-in can be called like the function it is named after, in the generation of this process's
+/// runtime, for the rest of the process. No other thread is entering the loader meanwhile.
+pub unsafe fn attach(mode: Mode, table: &[Entry]) -> Result<(), AttachError> {
+    let mut attached = ATTACHED.lock();
+    match &*attached {
+        Some(now) if now.mode == mode => return Ok(()),
+        Some(now) => return Err(AttachError::AlreadyAttached(now.mode)),
+        None => {}
+    }
+    let host = Host::get_runtime()?.ok_or(AttachError::NoHost)?;
+    // SAFETY: the host's library is held open for the rest of the process.
+    let image = unsafe { Image::loaded(|image| image.base() == host.library_base()) }.pop();
+    let image = image.ok_or(AttachError::NoHost)?;
+    let entry = |name: &CStr| image.function(name).map(|function| function.entry);
+    if mode == Mode::Off {
+        set_forwards(entry);
+        return Ok(());
+    }
+    // SAFETY: passed on from the caller; the image is the host's, which stays.
+    match unsafe { redirect(mode, table, host, &image) } {
+        Ok(done) => {
+            set_forwards(|name| {
+                table
+                    .iter()
+                    .find(|e| mode == Mode::Observe && e.0 == name)
+                    .map(|e| e.1)
+            });
+            *attached = Some(done);
+            Ok(())
+        }
+        Err(error) => {
+            set_forwards(entry);
+            Err(error)
+        }
+    }
+}
+
+/// # Safety
+/// As for [`attach`]; `image` is the host's.
+unsafe fn redirect(mode: Mode, table: &[Entry], host: &Host, image: &Image) -> Result<Attached, AttachError> {
+    let generation = host.generation();
+    let mut wanted = Vec::new();
+    for &(function, always) in functions(generation) {
+        if !always && image.function(function).is_none() {
+            continue;
+        }
+        match table.iter().find(|&&(name, _)| name == function) {
+            Some(&(name, replacement)) => wanted.push(Redirection { name, replacement }),
+            None => {
+                return Err(AttachError::NotServed {
+                    mode,
+                    generation,
+                    function,
+                });
+            }
+        }
+    }
+    // SAFETY: passed on from the caller.
+    let redirected =
+        unsafe { patch::redirect(image, &wanted, mode.calls_originals()) }.map_err(|source| {
+            AttachError::Patch {
+                library: host.library_path().into(),
+                source,
+            }
+        })?;
+    for (name, original) in ALL.iter().zip(&ORIGINALS) {
+        if let Some(address) = redirected.original(name) {
+            original.store(address, Ordering::Release);
+        }
+    }
+    let names = wanted.iter().map(|w| w.name).collect();
+    let mut exits = Vec::new();
+    if report::begin(mode, names) {
+        let leave = report::leave as extern "C" fn(i32) -> ! as usize;
+        // SAFETY: the host stays loaded, and `leave` takes and does what both functions do.
+        match unsafe { got::redirect(image, &[c"_exit", c"_Exit"], leave) } {
+            Ok(slots) => exits = slots,
+            Err(error) => complain(&format!(
+                "a process that ends by _exit will leave no report: {error}"
+            )),
+        }
+    }
+    Ok(Attached {
+        mode,
+        redirected,
+        exits,
+    })
+}
+
+/// Puts the host's functions back. Our exported names are served here again.
+///
+/// # Errors
+/// [`DetachError`]; then everything stays attached. `live_regions` says how many regions were handed out
+/// by this library and not freed, which the host could not free.
+///
+/// # Safety
+/// No other thread is in the loader or entering it meanwhile.
+pub unsafe fn detach(live_regions: impl FnOnce() -> usize) -> Result<(), DetachError> {
+    let mut attached = ATTACHED.lock();
+    let Some(now) = attached.take() else {
+        return Err(DetachError::NotAttached);
+    };
+    let live = live_regions();
+    if live > 0 {
+        *attached = Some(now);
+        return Err(DetachError::RegionsLive(live));
+    }
+    let Attached {
+        mode,
+        redirected,
+        exits,
+    } = now;
+    // SAFETY: the host stays loaded, and the caller vouches for the other threads.
+    if let Err((redirected, error)) = unsafe { redirected.undo() } {
+        *attached = Some(Attached {
+            mode,
+            redirected,
+            exits,
+        });
+        return Err(error.into());
+    }
+    // SAFETY: the host stays loaded.
+    unsafe { got::restore(&exits) };
+    report::end();
+    set_forwards(|_| None);
+    Ok(())
+}
+
+/// What the constructor does: attaches if `LD_PRELOAD` names this library and the process has a Lean
+/// runtime with a loader; otherwise nothing. `table` says what stands in for the host's functions in a mode.
+///
+/// # Safety
+/// As for [`attach`], and called before other threads are started.
+pub unsafe fn attach_if_preloaded(table: impl Fn(Mode) -> Vec<Entry>) {
+    if std::env::var_os("LD_PRELOAD").is_none() {
+        return;
+    }
+    let here = functions as *const () as usize;
+    let loader = |image: &Image| {
+        ALL.iter().chain([&TOO_OLD]).any(|name| image.defines(name)) && !image.defines(OURSELVES)
+    };
+    // SAFETY: the images are used during this call only, at the start of the process.
+    let images = unsafe { Image::loaded(|image| image.contains(here) || loader(image)) };
+    let (own, hosts): (Vec<_>, Vec<_>) = images.iter().partition(|image| image.contains(here));
+    let named = own.first().is_some_and(|own| preload::names(own.path()));
+    let Some(host) = hosts.first().filter(|_| named) else {
+        return;
+    };
+    let attached = Mode::from_environment()
+        .map_err(AttachError::Mode)
+        .and_then(|mode| {
+            // SAFETY: passed on from the caller.
+            unsafe { attach(mode, &table(mode)) }
+        });
+    match attached {
+        Ok(()) | Err(AttachError::NoHost) => {}
+        Err(error) => {
+            set_forwards(|name| host.function(name).map(|function| function.entry));
+            complain(&format!("not attached, Lean's own loader serves: {error}"));
+        }
+    }
+}
+
+/// One line on stderr.
+pub(super) fn complain(text: &str) {
+    // Nobody is left to tell that stderr is closed.
+    let _ = writeln!(std::io::stderr(), "lean-region: {text}");
+}
