@@ -438,7 +438,7 @@ fn only_pages_with_closures_become_private() {
     };
     assert_eq!(number("result"), 2);
     assert!(number("size") > 1000, "{output}");
-    assert_eq!(number("dirty"), 4, "the closure's page alone: {output}");
+    assert_eq!(number("private"), 4, "the closure's page alone: {output}");
 }
 
 /// A version 3 file taken apart, with code of its own.
@@ -494,6 +494,7 @@ fn try_altered(file: &Path, bytes: &[u8], what: &str) -> bool {
             false
         }
         _ => {
+            assert_eq!(output.status.code(), Some(REFUSED), "{what}: {output}");
             let text = refusal(&output);
             assert!(text.starts_with("failed to read"), "{what}: {output}");
             true

@@ -184,7 +184,7 @@ int main(int argc, char **argv) {
         dl_iterate_phdr(show_base, NULL);
         obj root = load(file, no_deps(), NULL);
         printf("size %ld\n", smaps((uintptr_t)root, "Size:"));
-        printf("dirty %ld\n", smaps((uintptr_t)root, "Private_Dirty:"));
+        printf("private %ld\n", smaps((uintptr_t)root, "Anonymous:"));
         printf("result %" PRIu64 "\n", unbox(apply(element(root, 10000), box(1))));
     } else {
         return 2;

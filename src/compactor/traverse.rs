@@ -163,7 +163,16 @@ impl Compactor {
         let (rc, kind) = unsafe { (object.rc(), object.kind()) };
         let shared = remembered(kind.tag, rc);
         if kind.tag == TAG_CLOSURE && !self.closures_allowed {
-            return Err(CompactError::Closure);
+            // Only pointers to closures of a dependency are no closures of this part.
+            let dependency = if rc == 0 {
+                self.deps.holding(object.0)
+            } else {
+                None
+            };
+            return match dependency {
+                Some(dep) => Ok(Met::Known((dep.base as usize).wrapping_add(object.0 - dep.begin))),
+                None => Err(CompactError::Closure),
+            };
         }
         if !shared && !self.root_filter.may_hold(object.0) {
             return Ok(Met::New { kind, shared });

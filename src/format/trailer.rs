@@ -34,6 +34,12 @@ pub enum TrailerError {
         /// Bytes between the count and the end of the file.
         left: u64,
     },
+    /// The file has an extension section, but not where the library table ends.
+    #[error("at file offset {at:#x}: the library table does not end where the extension section begins")]
+    Misplaced {
+        /// Where the library table ends.
+        at: u64,
+    },
     /// The extension section does not end where the file ends.
     #[error("at file offset {at:#x}: the extension section claims {length} bytes, {left} follow")]
     Extension {
@@ -74,6 +80,18 @@ pub struct Trailer<'a> {
 pub fn closure_count(bytes: &[u8], at: u64) -> Result<u32, TrailerError> {
     let mut rest = Cursor { bytes, at };
     rest.u32("the number of closures")
+}
+
+/// Whether `bytes`, which end with the file, end with an extension section. That section is written only
+/// behind closures: a trailer that has it and counts none has been altered.
+#[must_use]
+pub fn ends_with_extension(bytes: &[u8]) -> bool {
+    let fixed = EXTENSION_MAGIC.len() + 8;
+    let is_section = |(at, head): (usize, &[u8])| {
+        let (magic, length) = head.split_at(EXTENSION_MAGIC.len());
+        magic == EXTENSION_MAGIC && length == ((bytes.len() - at - fixed) as u64).to_le_bytes()
+    };
+    bytes.windows(fixed).enumerate().any(is_section)
 }
 
 impl<'a> Trailer<'a> {
@@ -211,7 +229,10 @@ impl<'a> Cursor<'a> {
     fn extension(&mut self) -> Result<Option<&'a [u8]>, TrailerError> {
         let common = self.bytes.len().min(EXTENSION_MAGIC.len());
         if common == 0 || self.bytes[..common] != EXTENSION_MAGIC[..common] {
-            return Ok(None);
+            return match ends_with_extension(self.bytes) {
+                true => Err(TrailerError::Misplaced { at: self.at }),
+                false => Ok(None),
+            };
         }
         self.take(EXTENSION_MAGIC.len(), "the extension section's magic")?;
         let at = self.at;
@@ -381,6 +402,27 @@ mod tests {
             Trailer::parse(&extension, 0),
             Err(TrailerError::Extension { length: 6, .. })
         ));
+    }
+
+    #[test]
+    fn an_extension_section_is_found_from_the_end() {
+        let bytes = sample();
+        assert!(ends_with_extension(&bytes));
+        assert!(!ends_with_extension(&bytes[..bytes.len() - 1]));
+        assert!(!ends_with_extension(&bytes[..bytes.len() - 16 - 7]));
+        assert!(!ends_with_extension(&[]));
+    }
+
+    #[test]
+    fn a_table_that_ends_elsewhere_than_written_is_noticed() {
+        let mut bytes = sample();
+        let length = bytes.len() - 16 - 7 - 9 - 4;
+        bytes[length] = 3;
+        let at = length as u64 + 7;
+        assert_eq!(
+            Trailer::parse(&bytes, 0).unwrap_err(),
+            TrailerError::Misplaced { at }
+        );
     }
 
     #[test]

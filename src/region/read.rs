@@ -4,7 +4,7 @@
 //! `pread`. Compaction is post-order, so a root that lies in its own file is the last object, and its end
 //! is the end of the data: that notices a truncated file and a wild root without a page fault.
 
-use super::closures::match_libraries;
+use super::closures::{LibraryError, match_libraries};
 use super::error::{ReadError, shown};
 use crate::check::{self, DepBytes};
 use crate::format::header::{FLAG_GMP, HEADER_SIZE, Header, HeaderError, VERSION_3};
@@ -13,7 +13,7 @@ use crate::format::layout::{
     TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
     THUNK_SIZE, align8,
 };
-use crate::format::trailer::{Trailer, closure_count};
+use crate::format::trailer::{Trailer, closure_count, ends_with_extension};
 use crate::os::counters;
 use crate::os::file::{File, errno_text};
 use crate::os::map::{Memory, Missed, mapping_counts};
@@ -138,6 +138,9 @@ impl Opened<'_> {
             // SAFETY: passed on from the caller.
             unsafe { verify(path, memory.bytes(), deps)? };
         }
+        if shape.header.version == VERSION_3 {
+            relocate_closures(path, &mut memory, shape.data.clone())?;
+        }
         let relocated = !mapped || !deps.landed();
         let mut root = shape.root as usize;
         if relocated {
@@ -150,9 +153,6 @@ impl Opened<'_> {
             };
             root = relocate::relocate(memory.words_mut(), &target, deps)
                 .map_err(|e| ReadError::walk(path, &e))? as usize;
-        }
-        if shape.header.version == VERSION_3 {
-            relocate_closures(path, &mut memory, shape.data)?;
         }
         Ok(Loaded {
             memory,
@@ -206,21 +206,27 @@ fn note_missed(path: &CStr, base: u64, missed: &Missed) {
     );
 }
 
-/// Rewrites the code addresses of a version 3 file's closures; a file without closures is not looked at.
+/// Rewrites the code addresses of a version 3 file's closures; of a file without closures neither the library
+/// table nor the loaded libraries are looked at.
 fn relocate_closures(path: &CStr, memory: &mut Memory, data: Range<usize>) -> Result<(), ReadError> {
     let content = |e: &dyn std::fmt::Display| ReadError::content(path, e.to_string());
     let (data_bytes, rest) = memory.bytes_mut().split_at_mut(data.end);
-    let data_bytes = &mut data_bytes[data.start..];
     let at = data.end as u64;
     if closure_count(rest, at).map_err(|e| content(&e))? == 0 {
-        return Ok(());
+        return match ends_with_extension(rest) {
+            true => Err(content(&LibraryError::Altered)),
+            false => Ok(()),
+        };
     }
     let trailer = Trailer::parse(rest, at).map_err(|e| content(&e))?;
     let matched = match_libraries(&trailer).map_err(|e| content(&e))?;
-    for note in &matched.notes {
-        counters::note(Path::new(OsStr::from_bytes(path.to_bytes())), note.as_str());
+    relocate::closures::relocate(&mut data_bytes[data.start..], &trailer, &matched.moves)
+        .map_err(|e| content(&e))?;
+    let file = Path::new(OsStr::from_bytes(path.to_bytes()));
+    for reason in matched.notes {
+        counters::note(file, reason);
     }
-    relocate::closures::relocate(data_bytes, &trailer, &matched.moves).map_err(|e| content(&e))
+    Ok(())
 }
 
 /// The cheap checks: header, sizes, root.
