@@ -8,12 +8,16 @@
 
 mod bitmap;
 mod deps;
+pub mod diff;
 mod error;
 mod file;
 mod graph;
 mod hash;
+pub mod path;
 mod region;
+pub mod shapes;
 mod space;
+pub mod stats;
 pub mod transform;
 mod walk;
 
