@@ -28,16 +28,18 @@ typedef struct {
 
 long heartbeats, objects, asked;
 
-static object *fresh(size_t bytes, size_t prefix) {
-    char *block = malloc(prefix + bytes);
-    memset(block, 0xa5, prefix + bytes);
+/* Memory with its size 16 bytes in front. */
+static object *fresh(size_t bytes) {
+    char *block = malloc(16 + bytes);
+    memset(block, 0xa5, 16 + bytes);
+    *(size_t *)block = bytes;
     objects++;
     asked = (long)bytes;
-    return (object *)(block + prefix);
+    return (object *)(block + 16);
 }
 
 void *lean_alloc_object(size_t bytes) {
-    object *o = fresh(bytes, 0);
+    object *o = fresh(bytes);
     o->cs_sz = 0;
     return o;
 }
@@ -47,7 +49,7 @@ void lean_inc_heartbeat(void) { heartbeats++; }
 #if defined(FUSED)
 void *lean_alloc_small_object_core(unsigned bytes) {
     if (bytes == 0 || bytes % 8 != 0 || bytes > 1024) abort();
-    object *o = fresh(bytes, 0);
+    object *o = fresh(bytes);
     o->cs_sz = (uint16_t)bytes;
     heartbeats++;
     return o;
@@ -55,13 +57,13 @@ void *lean_alloc_small_object_core(unsigned bytes) {
 #elif defined(MIMALLOC)
 void *mi_malloc_small(size_t bytes) {
     if (bytes == 0 || bytes % 8 != 0 || bytes > 1024) abort();
-    return fresh(bytes, 0);
+    return fresh(bytes);
 }
 #elif defined(SMALL)
 void *lean_alloc_small(unsigned bytes, unsigned slot) {
     if (bytes == 0 || bytes % 8 != 0 || bytes > 4096 || slot != bytes / 8 - 1) abort();
     heartbeats++;
-    return fresh(bytes, 0);
+    return fresh(bytes);
 }
 #elif !defined(PLAIN)
 #define PLAIN
@@ -69,11 +71,11 @@ void *lean_alloc_small(unsigned bytes, unsigned slot) {
 
 static object *small(size_t bytes, uint8_t other, uint8_t tag) {
 #if defined(PLAIN)
-    object *o = fresh(bytes, 8);
-    ((size_t *)o)[-1] = bytes;
-    objects--;
+    size_t *block = malloc(8 + bytes);
+    *block = bytes;
+    object *o = (object *)(block + 1);
 #else
-    object *o = fresh(bytes, 0);
+    object *o = fresh(bytes);
 #endif
     o->rc = 1;
     o->cs_sz = 0;
@@ -101,7 +103,17 @@ void lean_dec_ref_cold(object *o) {
     }
 #endif
     objects--;
-    free(o);
+    free((char *)o - 16);
+}
+
+/* Of constructors. */
+size_t lean_object_byte_size(object *o) {
+    if (o->cs_sz != 0) return o->cs_sz;
+#if defined(PLAIN)
+    return ((size_t *)o)[-1];
+#else
+    return ((size_t *)o)[-2];
+#endif
 }
 
 void lean_mark_mt(object *o) { (void)o; }
@@ -146,7 +158,7 @@ size_t lean_compacted_region_size(size_t region) { return region; }
 #if defined(VERSION_FUNCTIONS) || defined(VERSION_DATA)
 static void *string(const char *text) {
     size_t bytes = strlen(text) + 1;
-    object *o = fresh(32 + bytes, 0);
+    object *o = fresh(32 + bytes);
     o->rc = 1;
     o->cs_sz = 0;
     o->other = 0;

@@ -61,11 +61,9 @@ impl Host {
     /// `o` is a scalar or points to a live object.
     #[must_use]
     pub unsafe fn read_region_structure(&self, o: Obj) -> Option<RegionFacts> {
-        // SAFETY: a live object with the header of the structure has the structure's bytes. Where the
-        // runtime records no sizes, a constructor with two objects is taken at its word: its caller
-        // declares it to be a region.
+        // SAFETY: an object with the header and size of the structure has the structure's bytes.
         unsafe {
-            if !is_ctor(o, 2, &[REGION_SIZE, REGION_SIZE_EXACT]) {
+            if !self.is_ctor(o, 2, &[REGION_SIZE, REGION_SIZE_EXACT]) {
                 return None;
             }
             let root = Obj(o.word(ROOT));
@@ -124,21 +122,27 @@ impl Host {
     /// `o` is a scalar or points to a live object.
     #[must_use]
     pub unsafe fn unbox_usize(&self, o: Obj) -> Option<usize> {
-        // SAFETY: a constructor without objects has at least one scalar word, because constructors without
-        // anything are scalars.
-        unsafe { is_ctor(o, 0, &[USIZE_SIZE]).then(|| o.word(8)) }
+        // SAFETY: an object with the header and size of a boxed word has that word.
+        unsafe { self.is_ctor(o, 0, &[USIZE_SIZE]).then(|| o.word(8)) }
     }
-}
 
-/// Whether `o` is a constructor with tag 0, that many objects, and one of these sizes or none recorded.
-///
-/// # Safety
-/// `o` is a scalar or points to a live object.
-unsafe fn is_ctor(o: Obj, objects: u8, sizes: &[u16]) -> bool {
-    if o.is_scalar() {
-        return false;
+    /// Whether `o` is a constructor with tag 0, that many objects, and one of these sizes, by its header or,
+    /// where runtimes record none there, by the allocator.
+    ///
+    /// # Safety
+    /// `o` is a scalar or points to a live object.
+    unsafe fn is_ctor(&self, o: Obj, objects: u8, sizes: &[u16]) -> bool {
+        if o.is_scalar() {
+            return false;
+        }
+        // SAFETY: not a scalar, so a live object, and asked for its size only if it is a constructor.
+        unsafe {
+            let kind = o.kind();
+            let size = || match kind.cs_sz {
+                0 => self.small_byte_size(o),
+                recorded => usize::from(recorded),
+            };
+            kind.tag == 0 && kind.other == objects && sizes.iter().any(|&s| usize::from(s) == size())
+        }
     }
-    // SAFETY: not a scalar, so a live object.
-    let kind = unsafe { o.kind() };
-    kind.tag == 0 && kind.other == objects && (kind.cs_sz == 0 || sizes.contains(&kind.cs_sz))
 }

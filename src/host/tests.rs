@@ -248,11 +248,10 @@ fn big_objects_count_no_heartbeat_and_record_no_size() {
 }
 
 #[test]
-fn nothing_is_left_behind_by_building_and_releasing() {
-    let imitation = imitation(&["STRUCTURE", "FUSED"]);
-    let host = &imitation.host;
-    // SAFETY: the imitation can allocate; what is made is released once.
-    unsafe {
+fn regions_are_told_from_other_constructors_in_every_scheme() {
+    for scheme in SCHEMES {
+        let imitation = imitation(&["STRUCTURE", scheme.define]);
+        let host = &imitation.host;
         let facts = RegionFacts {
             root: Obj::boxed(3),
             size: 96,
@@ -260,12 +259,24 @@ fn nothing_is_left_behind_by_building_and_releasing() {
             buffer: 0x7000_0000,
             mapped: true,
         };
-        let region = host.mk_region(host.mk_string("a.olean"), &facts);
-        assert_eq!(region.kind().cs_sz, 56);
-        assert_eq!(host.read_region_structure(region), Some(facts));
-        host.dec(host.io_ok(host.mk_pair(region, host.box_usize(9))));
+        // SAFETY: the imitation can allocate; what is made is released once.
+        unsafe {
+            let region = host.mk_region(host.mk_string("a.olean"), &facts);
+            assert_eq!(region.kind().cs_sz, (scheme.recorded)(49));
+            assert_eq!(host.read_region_structure(region), Some(facts), "{}", scheme.name);
+            assert_eq!(host.unbox_usize(region), None);
+            let handle = host.box_usize(9);
+            assert_eq!(host.unbox_usize(handle), Some(9), "{}", scheme.name);
+            assert_eq!(host.read_region_structure(handle), None);
+            let pair = host.mk_pair(region, handle);
+            assert_eq!(host.read_region_structure(pair), None, "{}", scheme.name);
+            let words = host.mk_ctor(0, &[], &[0; 16]);
+            assert_eq!(host.unbox_usize(words), None, "{}", scheme.name);
+            host.dec(host.io_ok(pair));
+            host.dec(words);
+        }
+        assert_eq!(imitation.objects(), 0, "nothing is left behind");
     }
-    assert_eq!(imitation.objects(), 0);
 }
 
 fn field<const N: usize>(text: &str) -> [u8; N] {
