@@ -80,10 +80,6 @@ fn the_runtime_is_found_and_told_apart() {
     ));
     assert!(matches!(
         Host::bind_library(Path::new("libc.so.6")),
-        Err(HostError::AlreadyBound { .. })
-    ));
-    assert!(matches!(
-        Host::bind_library(Path::new("/nowhere/lib.so")),
         Err(HostError::NotARuntime(_))
     ));
     assert_eq!(live_objects(), 0, "nothing comes from the embedded runtime");

@@ -18,14 +18,15 @@ pub(super) fn find_runtime() -> Result<Option<Host>, HostError> {
     let own = find_runtime as *const () as usize;
     let mut refused = None;
     for object in loaded_objects() {
-        if object.contains(own) {
-            continue;
-        }
+        let ours = object.contains(own);
         let Some(open) = OpenObject::open(object) else {
             continue;
         };
         if !is_runtime(&open) {
             continue;
+        }
+        if ours {
+            return Err(HostError::SameObject(open.object().path.clone()));
         }
         match bind_object(open) {
             Ok(host) => return Ok(Some(host)),

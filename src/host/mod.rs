@@ -26,8 +26,6 @@ mod identity;
 mod io;
 mod regions;
 mod sizes;
-#[cfg(test)]
-mod tests;
 
 pub use external::Finalizer;
 pub use identity::FileIdentity;
@@ -61,13 +59,20 @@ impl Generation {
 pub enum HostError {
     /// There is a runtime, but its loader functions are of no generation that is known.
     #[error(
-        "the Lean runtime in '{}' has a loader of an unknown generation: it exports neither \
+        "the Lean runtime in {} has a loader of an unknown generation: it exports neither \
          lean_read_module_data_parts nor lean_compacted_region_read; this library serves Lean 4.20 and later",
-        .0.display()
+        place(.0)
     )]
     UnknownGeneration(PathBuf),
+    /// The runtime lies in the same object as this library, so that loader functions cannot be told apart.
+    #[error(
+        "this library and a Lean runtime are linked together into {}, where their loader functions have the \
+         same names; use the shared library",
+        place(.0)
+    )]
+    SameObject(PathBuf),
     /// A function that every served runtime exports is not there.
-    #[error("the Lean runtime in '{}' does not export {symbol}, without which it cannot be used", .library.display())]
+    #[error("the Lean runtime in {} does not export {symbol}, without which it cannot be used", place(.library))]
     MissingSymbol {
         /// The runtime's library, empty for the main program.
         library: PathBuf,
@@ -80,7 +85,7 @@ pub enum HostError {
     /// Another runtime has been bound before.
     #[error(
         "the loader is already bound to {}, it cannot be bound to '{}' as well; bind before the first use",
-        describe(.bound),
+        .bound.as_ref().map_or("the embedded runtime".to_owned(), |path| place(path)),
         .wanted.display()
     )]
     AlreadyBound {
@@ -101,10 +106,12 @@ pub enum HostError {
     },
 }
 
-fn describe(bound: &Option<PathBuf>) -> String {
-    match bound {
-        Some(path) => format!("the Lean runtime in '{}'", path.display()),
-        None => "the embedded runtime".to_owned(),
+/// Where a runtime lies, in words.
+fn place(library: &Path) -> String {
+    if library.as_os_str().is_empty() {
+        "the program itself".to_owned()
+    } else {
+        format!("'{}'", library.display())
     }
 }
 
@@ -150,22 +157,31 @@ impl Host {
         Ok(host.filter(|host| !host.is_embedded()))
     }
 
-    /// Binds the runtime in the library `path` (a path or name under which it is loaded; nothing is loaded
-    /// here), of several that are loaded the one to be used.
+    /// Binds this process to the runtime in the library `path`, as [`Host::open`] finds it: of several that
+    /// are loaded the one to be used.
     ///
     /// # Errors
-    /// It is not loaded, not a runtime, not one that can be used, or another runtime has been bound.
+    /// As [`Host::open`], or another runtime has been bound before.
     pub fn bind_library(path: &Path) -> Result<&'static Host, HostError> {
-        let found = OpenObject::find(path).ok_or_else(|| HostError::NotARuntime(path.to_owned()))?;
-        let base = found.object().base;
-        let host = HOST.get_or_try_init(|| bind::bind_object(found))?;
-        match &host.library {
-            Some(library) if library.object().base == base => Ok(host),
-            other => Err(HostError::AlreadyBound {
-                bound: other.as_ref().map(|l| l.object().path.clone()),
-                wanted: path.to_owned(),
-            }),
+        let wanted = Self::open(path)?;
+        let base = wanted.library_base();
+        let host = HOST.get_or_init(|| wanted);
+        if !host.is_embedded() && host.library_base() == base {
+            return Ok(host);
         }
+        Err(HostError::AlreadyBound {
+            bound: host.library.as_ref().map(|l| l.object().path.clone()),
+            wanted: path.to_owned(),
+        })
+    }
+
+    /// The runtime in the library `path`, a path or name under which it is loaded (nothing is loaded here),
+    /// beside the one that this process is bound to. Objects of one runtime are nothing to another.
+    ///
+    /// # Errors
+    /// It is not loaded, not a runtime, or not one that can be used.
+    pub fn open(path: &Path) -> Result<Host, HostError> {
+        bind::bind_object(OpenObject::find(path).ok_or_else(|| HostError::NotARuntime(path.to_owned()))?)
     }
 
     /// The embedded runtime as a host.

@@ -1,9 +1,14 @@
 //! Binding to runtimes of every generation and allocation scheme, imitated in C as far as binding looks.
 
-use super::*;
-use crate::format::layout::{TAG_ARRAY, TAG_CLOSURE, TAG_STRING};
-use crate::object::Obj;
+use lean_region::format::layout::{TAG_ARRAY, TAG_CLOSURE, TAG_STRING};
+use lean_region::host::{FileIdentity, Generation, Host, HostError, RegionFacts};
+use lean_region::object::Obj;
 use libloading::os::unix::Library;
+use std::ffi::CStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const RUNTIME: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/c-tests/host_binding.c");
 
 /// An imitated runtime, bound beside all others.
 struct Imitation {
@@ -14,9 +19,7 @@ struct Imitation {
 fn build(defines: &[&str]) -> (testkit::TempDir, PathBuf) {
     let dir = testkit::temp_dir("host-binding");
     let mut compiler = testkit::c::Build::new();
-    compiler
-        .shared()
-        .file(concat!(env!("CARGO_MANIFEST_DIR"), "/c-tests/host_binding.c"));
+    compiler.shared().file(RUNTIME);
     for define in defines {
         let (name, value) = define.split_once('=').unwrap_or((define, ""));
         compiler.define(name, value);
@@ -29,12 +32,9 @@ fn try_imitation(defines: &[&str]) -> Result<Imitation, HostError> {
     let (dir, path) = build(defines);
     // SAFETY: the library has no initialisers.
     let library = unsafe { Library::new(&path) }.expect("the imitation can be loaded");
-    let open = OpenObject::find(&path).expect("it is loaded");
+    let host = Host::open(&path)?;
     drop(library);
-    Ok(Imitation {
-        host: bind::bind_object(open)?,
-        _dir: dir,
-    })
+    Ok(Imitation { host, _dir: dir })
 }
 
 fn imitation(defines: &[&str]) -> Imitation {
@@ -98,13 +98,62 @@ fn a_runtime_that_lacks_a_function_is_refused() {
 
 #[test]
 fn a_library_that_is_no_runtime_is_refused() {
-    let libc_path = crate::os::libraries::loaded_objects()
-        .into_iter()
-        .find(|o| o.contains(libc::getpid as *const () as usize))
-        .expect("libc is loaded")
-        .path;
-    let open = OpenObject::find(&libc_path).expect("libc can be opened");
-    assert!(matches!(bind::bind_object(open), Err(HostError::NotARuntime(path)) if path == libc_path));
+    for path in ["libc.so.6", "libnot-loaded.so.3"] {
+        let error = Host::open(Path::new(path)).expect_err("not a runtime");
+        assert!(
+            matches!(&error, HostError::NotARuntime(p) if p.ends_with(path)),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn of_several_runtimes_one_is_bound_for_good() {
+    let (first, second) = (imitation(&["STRUCTURE"]), imitation(&["BATCH"]));
+    let (first, second) = (first.host.library_path(), second.host.library_path());
+    let bound = Host::bind_library(first).expect("the first");
+    assert_eq!(bound.library_path(), first);
+    assert!(std::ptr::eq(
+        bound,
+        Host::bind_library(first).expect("the same again")
+    ));
+    let error = Host::bind_library(second).expect_err("another one").to_string();
+    for path in [first, second] {
+        assert!(error.contains(path.to_str().expect("text")), "{error}");
+    }
+    assert!(std::ptr::eq(bound, Host::get().expect("bound")));
+}
+
+#[test]
+fn a_runtime_in_our_own_object_is_refused() {
+    let dir = testkit::temp_dir("host-static");
+    let main = dir.path().join("main.c");
+    let text = r#"
+        #include <stddef.h>
+        #include <stdio.h>
+        int lean_region_bind(void);
+        size_t lean_region_last_error(char *out, size_t capacity);
+        int main(void) {
+            char text[500];
+            if (lean_region_bind() == 0) return 1;
+            lean_region_last_error(text, sizeof text);
+            puts(text);
+            return 0;
+        }"#;
+    std::fs::write(&main, text).expect("a file");
+    let program = testkit::c::Build::new()
+        .file(&main)
+        .file(RUNTIME)
+        .file(testkit::static_library())
+        .arg("-rdynamic")
+        .arg("-lm")
+        .build(dir.path().join("main"));
+    let output = testkit::process::run(&mut Command::new(program)).success();
+    assert!(
+        output.stdout.contains("linked together into the program itself"),
+        "{}",
+        output.stdout
+    );
 }
 
 #[test]
