@@ -33,6 +33,47 @@ const char *lean_region_version(void);
 int32_t lean_region_bind(void);
 
 /**
+ * Swaps this library in: the loader functions of the Lean runtime in this process lead here from now on, or as
+ * LEAN_REGION_MODE says. A preloaded library does this by itself; call it for a runtime that was loaded later. Doing it
+ * twice changes nothing.
+ *
+ * @return 0 on success; -1 if no runtime is loaded or it cannot be redirected (see lean_region_last_error), and then the
+ *         runtime is untouched and this library's functions of its names pass calls on to it
+ *
+ * # Safety
+ * No other thread is in a loader function or calls one meanwhile. No region and no compactor of the runtime's own is
+ * alive.
+ */
+int32_t lean_region_attach(void);
+
+/**
+ * Undoes lean_region_attach, or what the preloaded library did.
+ *
+ * @return 0 on success; -1 if not attached, or a region of this library is still alive, which the runtime could not free
+ *         (see lean_region_last_error)
+ *
+ * # Safety
+ * No other thread is in a loader function or calls one meanwhile. No compactor of this library is alive.
+ */
+int32_t lean_region_detach(void);
+
+/**
+ * What was attached to and what the loader did so far, as one line of JSON: what LEAN_REGION_REPORT writes when the
+ * process ends.
+ *
+ * @param out      where the text goes, terminated; may be NULL if capacity is 0
+ * @param capacity bytes at `out`; a longer text is cut
+ * @return bytes of the whole text without its terminator
+ *
+ * May be called from several threads at once, where the runtime can allocate.
+ *
+ * # Safety
+ * `out` points to `capacity` writable bytes.
+ */
+size_t lean_region_report(char *out,
+                          size_t capacity);
+
+/**
  * What went wrong in the last call on this thread that failed.
  *
  * @param out      where the text goes, terminated; may be NULL if capacity is 0

@@ -1,7 +1,10 @@
-//! This library's own affairs: version, which runtime it works with, the last error.
+//! This library's own affairs: version, which runtime it works with, swapping itself in and out, the report, the last
+//! error.
 
-use super::{guarded, set_last_error};
+use super::{ctor, guarded, set_last_error};
 use crate::host::Host;
+use crate::redirect::{self, report};
+use crate::region::registry;
 use std::ffi::c_char;
 
 /// The version of this library.
@@ -24,6 +27,55 @@ pub extern "C" fn lean_region_bind() -> i32 {
         Ok(_) => 0,
         Err(_) => -1,
     }
+}
+
+/// Swaps this library in: the loader functions of the Lean runtime in this process lead here from now on, or as
+/// LEAN_REGION_MODE says. A preloaded library does this by itself; call it for a runtime that was loaded later. Doing it
+/// twice changes nothing.
+///
+/// @return 0 on success; -1 if no runtime is loaded or it cannot be redirected (see lean_region_last_error), and then the
+///         runtime is untouched and this library's functions of its names pass calls on to it
+///
+/// # Safety
+/// No other thread is in a loader function or calls one meanwhile. No region and no compactor of the runtime's own is
+/// alive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lean_region_attach() -> i32 {
+    // SAFETY: passed on from the caller; the table holds our entry points, which are made for it.
+    let attach = || unsafe { ctor::attach_now() };
+    guarded(|| attach().map_err(|e| e.to_string())).map_or(-1, |()| 0)
+}
+
+/// Undoes lean_region_attach, or what the preloaded library did.
+///
+/// @return 0 on success; -1 if not attached, or a region of this library is still alive, which the runtime could not free
+///         (see lean_region_last_error)
+///
+/// # Safety
+/// No other thread is in a loader function or calls one meanwhile. No compactor of this library is alive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lean_region_detach() -> i32 {
+    // SAFETY: passed on from the caller.
+    let detach = || unsafe { redirect::detach(registry::live) };
+    guarded(|| detach().map_err(|e| e.to_string())).map_or(-1, |()| 0)
+}
+
+/// What was attached to and what the loader did so far, as one line of JSON: what LEAN_REGION_REPORT writes when the
+/// process ends.
+///
+/// @param out      where the text goes, terminated; may be NULL if capacity is 0
+/// @param capacity bytes at `out`; a longer text is cut
+/// @return bytes of the whole text without its terminator
+///
+/// May be called from several threads at once, where the runtime can allocate.
+///
+/// # Safety
+/// `out` points to `capacity` writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lean_region_report(out: *mut c_char, capacity: usize) -> usize {
+    let text = guarded(|| Ok(report::json())).unwrap_or_default();
+    // SAFETY: passed on from the caller.
+    unsafe { copy_out(&text, out, capacity) }
 }
 
 /// What went wrong in the last call on this thread that failed.

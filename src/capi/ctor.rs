@@ -4,7 +4,7 @@
 use std::panic::catch_unwind;
 
 use super::loader;
-use crate::redirect::{self, Entry, Mode, attach, observe, report};
+use crate::redirect::{self, AttachError, Entry, Mode, attach, observe, report};
 
 /// What stands in for the host's functions.
 fn table(mode: Mode) -> Vec<Entry> {
@@ -42,6 +42,16 @@ fn table(mode: Mode) -> Vec<Entry> {
         Mode::Observe => observe::table(),
         Mode::Off | Mode::Compare => Vec::new(),
     }
+}
+
+/// Attaches in the mode that the environment asks for.
+///
+/// # Safety
+/// As for [`redirect::attach`].
+pub(super) unsafe fn attach_now() -> Result<(), AttachError> {
+    let mode = Mode::from_environment()?;
+    // SAFETY: passed on from the caller; the entry points are made to be called as the host calls its own.
+    unsafe { redirect::attach(mode, &table(mode)) }
 }
 
 extern "C" fn on_load() {

@@ -1,11 +1,14 @@
 //! The functions of Lean's loader, under the names of all releases (spec section 4). A trailing world
-//! argument, which hosts before v4.26 pass, is never read.
+//! argument, which hosts before v4.26 pass, is never read. In a process where the host's own functions serve, each of
+//! them only passes its arguments on.
 
 use super::{io_result, lean_object, obj};
 use crate::host::Generation;
 use crate::object::Obj;
 use crate::os::counters::{Counter, FREE, READ, SAVE};
+use crate::redirect::attach;
 use crate::region::serve::{self, ReadFacts, ServeError};
+use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
 /// Runs a call, and counts it by `count` when it succeeds and as an error when it does not.
@@ -42,6 +45,17 @@ fn per_part(time: Duration, parts: usize) -> Duration {
         .unwrap_or_default()
 }
 
+/// The function that a call of our export `name` has to go to, if it is not served here.
+///
+/// # Safety
+/// `F` is the C function pointer type of `name`.
+unsafe fn forward<F: Copy>(name: &CStr) -> Option<F> {
+    const { assert!(size_of::<F>() == size_of::<usize>()) };
+    let address = attach::forward_target(name)?;
+    // SAFETY: a function's address, of the type that the caller vouches for.
+    Some(unsafe { std::mem::transmute_copy(&address) })
+}
+
 /// Saves the graph below `data` into the file `fname` (`CompactedRegion.save`).
 ///
 /// @param fname          borrowed String: the file; it is replaced atomically
@@ -69,6 +83,11 @@ pub unsafe extern "C" fn lean_compacted_region_save(
     prev: *mut lean_object,
     allow_closures: u8,
 ) -> *mut lean_object {
+    // SAFETY: the type of this very function.
+    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_, _, _, _, _, _) -> _>(attach::SAVE) } {
+        // SAFETY: the host's function of this name, with the arguments meant for it.
+        return unsafe { host(fname, key, data, deps, prev, allow_closures) };
+    }
     io_result(|host| {
         let allow = host.generation() == Generation::Structure && allow_closures != 0;
         // SAFETY: passed on from the caller.
@@ -97,6 +116,11 @@ pub unsafe extern "C" fn lean_compacted_region_read(
     fname: *mut lean_object,
     deps: *mut lean_object,
 ) -> *mut lean_object {
+    // SAFETY: the type of this very function.
+    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_, _) -> _>(attach::READ) } {
+        // SAFETY: the host's function of this name, with the arguments meant for it.
+        return unsafe { host(fname, deps) };
+    }
     io_result(|host| {
         // SAFETY: passed on from the caller.
         let read = || unsafe { serve::read(host, obj(fname), obj(deps)) };
@@ -118,6 +142,11 @@ pub unsafe extern "C" fn lean_compacted_region_read(
 /// structures, `region` is a scalar, a live object, or a handle of a live region.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_compacted_region_free(region: *mut lean_object) -> *mut lean_object {
+    // SAFETY: the type of this very function.
+    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_) -> _>(attach::FREE) } {
+        // SAFETY: the host's function of this name, with the arguments meant for it.
+        return unsafe { host(region) };
+    }
     io_result(|host| {
         // SAFETY: passed on from the caller.
         let free = || unsafe { serve::free(host, obj(region)) };
@@ -134,6 +163,11 @@ pub unsafe extern "C" fn lean_compacted_region_free(region: *mut lean_object) ->
 /// May be called from several threads at once.
 #[unsafe(no_mangle)]
 pub extern "C" fn lean_compacted_region_size(region: usize) -> usize {
+    // SAFETY: the type of this very function.
+    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_) -> _>(attach::SIZE) } {
+        // SAFETY: the host's function of this name, with the arguments meant for it.
+        return unsafe { host(region) };
+    }
     serve::size(region).unwrap_or_else(|| {
         super::set_last_error("lean_compacted_region_size: the handle is that of no live region");
         0
@@ -148,6 +182,11 @@ pub extern "C" fn lean_compacted_region_size(region: usize) -> usize {
 /// May be called from several threads at once.
 #[unsafe(no_mangle)]
 pub extern "C" fn lean_compacted_region_is_memory_mapped(region: usize) -> u8 {
+    // SAFETY: the type of this very function.
+    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_) -> _>(attach::IS_MEMORY_MAPPED) } {
+        // SAFETY: the host's function of this name, with the arguments meant for it.
+        return unsafe { host(region) };
+    }
     serve::is_memory_mapped(region)
         .unwrap_or_else(|| {
             super::set_last_error(
@@ -174,6 +213,11 @@ pub unsafe extern "C" fn lean_save_module_data_parts(
     r#mod: *mut lean_object,
     parts: *mut lean_object,
 ) -> *mut lean_object {
+    // SAFETY: the type of this very function.
+    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_, _) -> _>(attach::SAVE_PARTS) } {
+        // SAFETY: the host's function of this name, with the arguments meant for it.
+        return unsafe { host(r#mod, parts) };
+    }
     io_result(|host| {
         // SAFETY: passed on from the caller.
         let save = || unsafe { serve::save_parts(host, obj(r#mod), obj(parts)) };
@@ -197,6 +241,11 @@ pub unsafe extern "C" fn lean_save_module_data_parts(
 /// As `lean_compacted_region_read`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_read_module_data_parts(fnames: *mut lean_object) -> *mut lean_object {
+    // SAFETY: the type of this very function.
+    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_) -> _>(attach::READ_PARTS) } {
+        // SAFETY: the host's function of this name, with the arguments meant for it.
+        return unsafe { host(fnames) };
+    }
     io_result(|host| {
         // SAFETY: passed on from the caller.
         let read = || unsafe { serve::read_parts(host, obj(fnames)) };
