@@ -16,6 +16,14 @@ const REFUSED: i32 = 3;
 /// What the closures of `program` answer, called with 11.
 const RESULTS: [(&str, &str); 4] = [("0", "165"), ("1", "19"), ("2", "167000"), ("3", "165")];
 
+/// The ways to read a file.
+const ENVIRONMENTS: [&[(&str, &str)]; 4] = [
+    &[],
+    &[("LEAN_REGION_FORCE_RELOCATE", "1")],
+    &[("LEAN_REGION_VERIFY", "1")],
+    &[("LEAN_REGION_FORCE_RELOCATE", "1"), ("LEAN_REGION_VERIFY", "1")],
+];
+
 /// The programs and libraries that all tests use.
 struct Built {
     dir: PathBuf,
@@ -122,11 +130,7 @@ fn closures_saved_in_one_process_run_in_another() {
         let saved = run(&built.program, "save", &[&file, &built.plug], &[]).success();
         assert_verified(&file, &[]);
         for i in 0..10 {
-            let env: &[_] = if i % 2 == 0 {
-                &[]
-            } else {
-                &[("LEAN_REGION_FORCE_RELOCATE", "1")]
-            };
+            let env = ENVIRONMENTS[i % ENVIRONMENTS.len()];
             let loaded = run(&built.program, "load", &[&file, &built.plug], env);
             assert_results(&loaded);
             let (before, after) = (values(&saved, "base"), values(&loaded, "base"));
@@ -284,19 +288,20 @@ fn a_library_rebuilt_at_the_same_path_is_refused() {
 #[test]
 fn another_program_is_not_taken_for_the_one_that_saved() {
     let built = &*BUILT;
-    let other = build_program(&built.dir, "other", &["-DOTHER_PROGRAM"]);
-    let file = built.dir.join("other.olean");
-    run(&built.program, "save", &[&file, &built.plug], &[]).success();
-    let output = run(&other, "load", &[&file, &built.plug], &[]);
-    let text = refusal(&output);
-    assert!(
-        text.contains("library 'the main program' is not the one that the closures were saved with"),
-        "{text}"
-    );
-    // The program itself may be called anything.
-    let renamed = built.dir.join("renamed");
-    fs::copy(&built.program, &renamed).expect("a copy of the program");
-    assert_results(&run(&renamed, "load", &[&file, &built.plug], &[]));
+    for (name, flag) in [("sha1", "-Wl,--build-id=sha1"), ("none", "-Wl,--build-id=none")] {
+        let program = build_program(&built.dir, &format!("one-{name}"), &[flag]);
+        let other = build_program(&built.dir, &format!("other-{name}"), &[flag, "-DOTHER_PROGRAM"]);
+        let file = built.dir.join(format!("program-{name}.olean"));
+        run(&program, "save", &[&file, &built.plug], &[]).success();
+        let output = run(&other, "load", &[&file, &built.plug], &[]);
+        let text = refusal(&output);
+        let wanted = "library 'the main program' is not the one that the closures were saved with";
+        assert!(text.contains(wanted), "{text}");
+        // The program itself may be called anything.
+        let renamed = built.dir.join(format!("renamed-{name}"));
+        fs::copy(&program, &renamed).expect("a copy of the program");
+        assert_results(&run(&renamed, "load", &[&file, &built.plug], &[]));
+    }
 }
 
 #[test]
@@ -363,7 +368,7 @@ fn parts_of_a_chain_share_closures() {
             sections.at + 8 + 8 * sections.closures.len() + round(table) + round(sections.extension.len());
         end = Some(base + reserved.next_multiple_of(1 << 16) as u64);
     }
-    for env in [&[][..], &[("LEAN_REGION_FORCE_RELOCATE", "1")]] {
+    for env in ENVIRONMENTS {
         let output = run(&built.program, "load-chain", &paths, env).success();
         let results: Vec<&str> = output
             .stdout
@@ -412,7 +417,7 @@ fn a_region_inside_saved_data_leads_to_the_loaded_region() {
     let (inner, outer) = (built.dir.join("inner.olean"), built.dir.join("outer.olean"));
     run(&built.program, "regions-save", &[&inner, &outer], &[]).success();
     assert_verified(&outer, &[&inner]);
-    for env in [&[][..], &[("LEAN_REGION_FORCE_RELOCATE", "1")]] {
+    for env in ENVIRONMENTS {
         let output = run(&built.program, "regions-load", &[&inner, &outer], env).success();
         assert!(
             output.stdout.starts_with("path 1\nroot 1\nclosure 1\nshared 1\n"),
@@ -439,6 +444,31 @@ fn only_pages_with_closures_become_private() {
     assert_eq!(number("result"), 2);
     assert!(number("size") > 1000, "{output}");
     assert_eq!(number("private"), 4, "the closure's page alone: {output}");
+}
+
+#[test]
+fn tens_of_thousands_of_dependencies_cost_little() {
+    let built = &*BUILT;
+    let file = built.dir.join("many.olean");
+    let times = |n: &str| -> BTreeMap<String, f64> {
+        let output = run(&built.program, "many", &[&file, Path::new(n)], &[]).success();
+        let lines = output.stdout.lines().filter_map(|line| line.split_once(' '));
+        let times: BTreeMap<_, _> = lines
+            .map(|(what, ms)| (what.to_owned(), ms.parse().expect("a number")))
+            .collect();
+        assert_eq!(times.len(), 4, "{output}");
+        times
+    };
+    // A cost that grows with the square of the number would be 16 times as much.
+    let (few, many) = (times("10000"), times("40000"));
+    for (what, ms) in many {
+        assert!(
+            ms < 8.0 * few[&what] + 5.0,
+            "{what}: {ms} ms, {} ms with a quarter",
+            few[&what]
+        );
+        assert!(ms < 200.0, "{what}: {ms} ms");
+    }
 }
 
 /// A version 3 file taken apart, with code of its own.
