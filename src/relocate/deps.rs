@@ -47,12 +47,18 @@ pub enum OverlapError {
 }
 
 /// The dependency regions of one call. Sorted only when somebody asks.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub struct Dependencies {
     views: Vec<RegionView>,
     landed: bool,
     by_begin: OnceLock<Vec<RegionView>>,
     by_base: OnceLock<Result<Vec<RegionView>, OverlapError>>,
+}
+
+impl Default for Dependencies {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
 }
 
 impl Dependencies {
@@ -169,5 +175,6 @@ mod tests {
             })
         );
         assert!(Dependencies::new(vec![view(1 << 16, 8, 1 << 16)]).landed());
+        assert!(Dependencies::default().landed());
     }
 }
