@@ -14,12 +14,10 @@ pub struct Memory {
 
 /// How memory was had, and so how it is released.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MemoryKind {
-    /// The file, mapped privately.
-    File,
-    /// Anonymous memory, mapped.
-    Anonymous,
-    /// From `malloc`: small regions, and all when no more mappings can be had.
+enum MemoryKind {
+    /// A mapping.
+    Mapping,
+    /// From `malloc`: copies of small files, and of all when no more mappings can be had.
     Heap,
 }
 
@@ -37,8 +35,7 @@ pub enum Missed {
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
 
-/// From this size on, memory for a relocated region is mapped by itself: the system can then give it huge
-/// pages, and get it back.
+/// From this size on a copy is a mapping of its own.
 const OWN_MAPPING: usize = 256 << 10;
 
 impl Memory {
@@ -69,47 +66,45 @@ impl Memory {
         Ok(Memory {
             start,
             size,
-            kind: MemoryKind::File,
+            kind: MemoryKind::Mapping,
         })
     }
 
-    /// Memory for `size` > 0 bytes, anywhere, 8-aligned, and the content of the file read into it.
+    /// A copy of the `size` > 0 bytes of a file, anywhere, 8-aligned. A large one is a private mapping all of
+    /// whose pages are copied at once, which saves clearing them first and a fault for each; a small one is
+    /// read into memory from `malloc`.
     ///
     /// # Errors
-    /// `Err(None)` when the memory cannot be had, `Ok(Err)` with what `pread` said or `UnexpectedEof` when
-    /// the file is shorter now.
-    pub fn read_file(file: &File, size: usize) -> Result<io::Result<Memory>, OutOfMemory> {
-        let mut memory = Self::allocate(size)?;
-        // SAFETY: `allocate` gave initialised or zero pages or heap memory, which `read_into` only writes.
-        Ok(match file.read_at(unsafe { memory.uninit_bytes() }, 0) {
-            Ok(n) if n == size => Ok(memory),
-            Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Err(e) => Err(e),
-        })
-    }
-
-    fn allocate(size: usize) -> Result<Memory, OutOfMemory> {
+    /// `Err` when the memory cannot be had, `Ok(Err)` with what `pread` said, or `UnexpectedEof` when the file is
+    /// shorter now.
+    pub fn copy_file(file: &File, size: usize) -> Result<io::Result<Memory>, OutOfMemory> {
         if size >= OWN_MAPPING {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
-            // SAFETY: a new anonymous mapping anywhere touches no memory in use.
-            let got = unsafe { libc::mmap(std::ptr::null_mut(), size, READ_WRITE, flags, -1, 0) };
+            let flags = libc::MAP_PRIVATE | libc::MAP_POPULATE;
+            // SAFETY: a new mapping anywhere touches no memory in use.
+            let got = unsafe { libc::mmap(std::ptr::null_mut(), size, READ_WRITE, flags, file.fd(), 0) };
             if got != libc::MAP_FAILED
                 && let Some(start) = NonNull::new(got.cast())
             {
-                return Ok(Memory {
+                return Ok(Ok(Memory {
                     start,
                     size,
-                    kind: MemoryKind::Anonymous,
-                });
+                    kind: MemoryKind::Mapping,
+                }));
             }
         }
         // SAFETY: asking for memory has no precondition.
         let got = unsafe { libc::malloc(size) };
         let start = NonNull::new(got.cast()).ok_or(OutOfMemory { bytes: size })?;
-        Ok(Memory {
+        let mut memory = Memory {
             start,
             size,
             kind: MemoryKind::Heap,
+        };
+        // SAFETY: `read_at` only writes into the bytes.
+        Ok(match file.read_at(unsafe { memory.uninit_bytes() }, 0) {
+            Ok(n) if n == size => Ok(memory),
+            Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(e) => Err(e),
         })
     }
 
@@ -130,12 +125,6 @@ impl Memory {
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
-    }
-
-    /// How the memory was had.
-    #[must_use]
-    pub fn kind(&self) -> MemoryKind {
-        self.kind
     }
 
     /// The content. Whoever truncates a mapped file meanwhile makes reading it end in SIGBUS.
@@ -165,7 +154,7 @@ impl Drop for Memory {
         let start = self.start.as_ptr().cast();
         match self.kind {
             // SAFETY: exactly the mapping this value owns.
-            MemoryKind::File | MemoryKind::Anonymous => unsafe {
+            MemoryKind::Mapping => unsafe {
                 libc::munmap(start, self.size);
             },
             // SAFETY: exactly the allocation this value owns.

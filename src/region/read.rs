@@ -126,7 +126,7 @@ impl Opened<'_> {
         let mapped = landed.is_some();
         let mut memory = match landed {
             Some(memory) => memory,
-            None => Memory::read_file(&file, shape.size)
+            None => Memory::copy_file(&file, shape.size)
                 .map_err(|e| ReadError::memory(path, e))?
                 .map_err(|cause| ReadError::Read {
                     file: shown(path),

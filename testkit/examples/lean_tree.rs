@@ -8,7 +8,10 @@ use testkit::{lean, real_lean, tree};
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
-    let dir = PathBuf::from(args.next().expect("usage: lean_tree DIR [MODULES [DECLARATIONS]]"));
+    let dir = PathBuf::from(
+        args.next()
+            .expect("usage: lean_tree DIR [MODULES [DECLARATIONS]]"),
+    );
     let mut number = |default| match args.next() {
         Some(arg) => arg.to_str().and_then(|arg| arg.parse().ok()).expect("a number"),
         None => default,
@@ -22,5 +25,10 @@ fn main() {
     std::os::unix::fs::symlink(&lean.program, dir.join("lean")).expect("a link to lean");
     let files = lean::region_files(&tree);
     let bytes: usize = files.values().map(Vec::len).sum();
-    println!("{}: {} region files, {} MB", dir.display(), files.len(), bytes / 1_000_000);
+    println!(
+        "{}: {} region files, {} MB",
+        dir.display(),
+        files.len(),
+        bytes / 1_000_000
+    );
 }
