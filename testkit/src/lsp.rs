@@ -1,11 +1,11 @@
-//! A language server session, as an editor has it: a file is opened, its diagnostics awaited, the server told
-//! to leave. `lean --server` and the worker it starts end by `_Exit`, unlike a plain `lean`.
+//! A language server session, as an editor has it: a file is opened, its diagnostics awaited, the file closed,
+//! the server told to leave. `lean --server` and the worker it starts end by `_Exit`, unlike a plain `lean`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,10 @@ pub struct Session {
 
 /// Runs the server that `command` starts on the file `file` (an absolute path); panics when an answer is not
 /// there within a minute.
-pub fn session(command: &mut Command, file: &Path) -> Session {
+///
+/// A worker ends by itself after its file is closed, but a server that leaves kills the workers it still has.
+/// `worker_left` is asked, for up to a minute, whether the worker has done what it does at its end.
+pub fn session(command: &mut Command, file: &Path, worker_left: impl Fn() -> bool) -> Session {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -66,6 +69,19 @@ pub fn session(command: &mut Command, file: &Path) -> Session {
     );
     let mut diagnostics = Vec::new();
     answer(&messages, 2, &mut diagnostics);
+    let close = json!({"textDocument": {"uri": uri}});
+    send(
+        &mut stdin,
+        json!({"jsonrpc": "2.0", "method": "textDocument/didClose", "params": close}),
+    );
+    let closed = Instant::now();
+    while !worker_left() {
+        assert!(
+            closed.elapsed() < PATIENCE,
+            "the worker does not leave after its file was closed"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
     send(&mut stdin, request(3, "shutdown", Value::Null));
     answer(&messages, 3, &mut Vec::new());
     send(&mut stdin, json!({"jsonrpc": "2.0", "method": "exit"}));
