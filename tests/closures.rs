@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use testkit::c::Build;
+use lean_region::check::{self, DepBytes, verify_region};
+use testkit::closures::{build_plug, build_program};
+use testkit::lean::Options;
 use testkit::process::{self, Output};
-use testkit::{checker, lean::Options};
 
 /// Exit code of the program when the loader answers with an error.
 const REFUSED: i32 = 3;
@@ -37,40 +38,6 @@ static BUILT: LazyLock<Built> = LazyLock::new(|| {
     let program = build_program(&dir, "program", &[]);
     Built { dir, program, plug }
 });
-
-fn source(name: &str) -> PathBuf {
-    testkit::workspace_dir().join("c-tests/closures").join(name)
-}
-
-fn build_plug(output: &Path, args: &[&str]) -> PathBuf {
-    // A new file, so that processes that have the old one open keep it.
-    let temporary = output.with_extension("new");
-    let mut build = Build::new();
-    build.shared().file(source("plug.c"));
-    args.iter().for_each(|arg| {
-        build.arg(*arg);
-    });
-    build.build(&temporary);
-    fs::rename(temporary, output).expect("put the library in place");
-    output.to_owned()
-}
-
-fn build_program(dir: &Path, name: &str, args: &[&str]) -> PathBuf {
-    let linked = dir.join("liblinked.so");
-    if !linked.exists() {
-        Build::new().shared().file(source("linked.c")).build(&linked);
-    }
-    let mut build = Build::new();
-    build
-        .file(source("program.c"))
-        .link(&linked)
-        .link(testkit::library())
-        .arg("-ldl");
-    args.iter().for_each(|arg| {
-        build.arg(*arg);
-    });
-    build.build(dir.join(name))
-}
 
 /// Runs `program COMMAND ARGS...` without any of our variables but `env`.
 fn run(program: &Path, command: &str, args: &[&Path], env: &[(&str, &str)]) -> Output {
@@ -109,9 +76,15 @@ fn assert_results(output: &Output) {
     assert!(output.stdout.contains("shared 1\n"), "{output}");
 }
 
+/// Proves `file`, whose pointers may lead into `deps`.
 #[track_caller]
 fn assert_verified(file: &Path, deps: &[&Path]) {
-    checker::verify(file, deps).success();
+    let bytes = |path: &Path| fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let deps: Vec<Vec<u8>> = deps.iter().map(|dep| bytes(dep)).collect();
+    let deps: Vec<DepBytes<'_>> = deps.iter().map(|bytes| DepBytes { bytes, name: "" }).collect();
+    if let Err(error) = verify_region(&bytes(file), &deps, &check::Options::default()) {
+        panic!("{}: {error}", file.display());
+    }
 }
 
 #[test]

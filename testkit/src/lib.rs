@@ -6,7 +6,7 @@
 //! not skip.
 
 pub mod c;
-pub mod checker;
+pub mod closures;
 pub mod lean;
 pub mod lsp;
 pub mod olean;
