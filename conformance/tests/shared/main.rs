@@ -1,0 +1,18 @@
+//! The library against real files and against the independent checker. Needs `../shared` beside the
+//! workspace and `python3`.
+
+mod corpus;
+mod mutants;
+
+use peak_alloc::PeakAlloc;
+use std::sync::{Mutex, MutexGuard};
+
+#[global_allocator]
+static ALLOCATED: PeakAlloc = PeakAlloc;
+
+/// Taken by every test, so that what one measures is its own.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
