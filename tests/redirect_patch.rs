@@ -218,7 +218,7 @@ fn what_cannot_be_redirected_is_refused_and_nothing_changed() {
         assert_eq!(before, after, "nothing changed");
         error
     };
-    for name in [c"cramped", c"cramped_unseen", c"before_named"] {
+    for name in [c"cramped", c"cramped_unseen", c"cramped_trap", c"before_named"] {
         let error = refused(&[c"nine", name], false);
         assert!(
             matches!(&error, PatchError::NoRoom { room: 4, .. }),

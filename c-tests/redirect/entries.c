@@ -60,6 +60,10 @@ CALLED(cramped)
 FUNCTION("cramped_unseen", "4", "leal 3(%rdi),%eax\n ret");
 __asm__("leal 4(%rdi),%eax\n ret");
 CALLED(cramped_unseen)
+/* The same before an instruction that begins like a long no-operation. */
+FUNCTION("cramped_trap", "4", "leal 3(%rdi),%eax\n ret");
+__asm__("ud2");
+CALLED(cramped_trap)
 /* Room in no-operations that an exported symbol names, and which therefore are not padding. */
 FUNCTION("before_named", "4", "leal 3(%rdi),%eax\n ret");
 FUNCTION("named", "0", "nop\n nop\n nop\n nop\n nop\n ret");

@@ -75,16 +75,14 @@ pub fn entry_jump(code: &[u8], address: usize) -> Option<EntryJump> {
         .then(|| EntryJump::Through(at.wrapping_add_signed(byte_distance(first, 5, 19))))
 }
 
-/// Whether `code` is nothing but what assemblers fill gaps between functions with: `nop`, `brk`,
-/// `udf #0`.
+/// How many bytes at the start of `code` are what assemblers fill gaps between functions with: `nop`,
+/// `brk`, `udf #0`. An instruction that is cut off by the end of `code` does not count.
 #[must_use]
-pub fn is_padding(code: &[u8]) -> bool {
-    let (words, rest) = code.as_chunks::<4>();
-    rest.iter().all(|&b| b == 0)
-        && words.iter().all(|&w| {
-            let w = u32::from_le_bytes(w);
-            w == 0xd503_201f || w == 0 || w & 0xffe0_001f == 0xd420_0000
-        })
+pub fn leading_padding(code: &[u8]) -> usize {
+    let words = code.as_chunks::<4>().0.iter().map(|&w| u32::from_le_bytes(w));
+    4 * words
+        .take_while(|&w| w == 0xd503_201f || w == 0 || w & 0xffe0_001f == 0xd420_0000)
+        .count()
 }
 
 #[cfg(test)]
@@ -142,7 +140,8 @@ mod tests {
     #[test]
     fn padding_is_nop_brk_and_zeros() {
         let code = |words: &[u32]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
-        assert!(is_padding(&code(&[0xd503_201f, 0, 0xd420_0020])));
-        assert!(!is_padding(&code(&[0xd503_201f, 0xd65f_03c0])));
+        assert_eq!(leading_padding(&code(&[0xd503_201f, 0, 0xd420_0020])), 12);
+        assert_eq!(leading_padding(&code(&[0xd503_201f, 0xd65f_03c0])), 4);
+        assert_eq!(leading_padding(&[0, 0, 0]), 0, "cut off");
     }
 }

@@ -61,30 +61,28 @@ pub fn entry_jump(code: &[u8], address: usize) -> Option<EntryJump> {
     }
 }
 
-/// Whether `code` is nothing but what assemblers fill gaps between functions with: `nop` of any
-/// length, `int3` and zero bytes.
+/// How many bytes at the start of `code` are what assemblers fill gaps between functions with: `nop` of
+/// any length, `int3` and zero bytes. An instruction that is cut off by the end of `code` does not count.
 #[must_use]
-pub fn is_padding(mut code: &[u8]) -> bool {
-    while let Some((&first, rest)) = code.split_first() {
-        code = match first {
-            0x90 | 0xcc | 0x00 => rest,
-            _ => match long_nop(code) {
-                Some(len) => &code[len.min(code.len())..],
-                None => return false,
+pub fn leading_padding(code: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some(&first) = code.get(len) {
+        len += match first {
+            0x90 | 0xcc | 0x00 => 1,
+            _ => match long_nop(&code[len..]) {
+                Some(nop) => nop,
+                None => break,
             },
         };
     }
-    true
+    len
 }
 
-/// Length of the multi-byte `nop` (`0f 1f /0` with its prefixes) at the start of `code`. It may run
-/// past the end of `code`.
+/// Length of the multi-byte `nop` (`0f 1f /0` with its prefixes) at the start of `code`, if it is whole.
 fn long_nop(code: &[u8]) -> Option<usize> {
     let prefixes = code.iter().take_while(|b| matches!(b, 0x66 | 0x2e)).count();
-    match code[prefixes..] {
-        [] => Some(prefixes),
-        [0x90, ..] => Some(prefixes + 1),
-        [0x0f] | [0x0f, 0x1f] => Some(code.len()),
+    let len = match code[prefixes..] {
+        [0x90, ..] => prefixes + 1,
         [0x0f, 0x1f, modrm, ..] if modrm & 0x38 == 0 => {
             let sib = usize::from(modrm & 7 == 4 && modrm >> 6 != 3);
             let displacement = match modrm >> 6 {
@@ -93,10 +91,11 @@ fn long_nop(code: &[u8]) -> Option<usize> {
                 0 if modrm & 7 == 5 => 4,
                 _ => 0,
             };
-            Some(prefixes + 3 + sib + displacement)
+            prefixes + 3 + sib + displacement
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    (len <= code.len()).then_some(len)
 }
 
 #[cfg(test)]
@@ -146,18 +145,28 @@ mod tests {
 
     #[test]
     fn padding_is_nops_int3_and_zeros() {
-        assert!(is_padding(&[]));
-        assert!(is_padding(&[0x90, 0xcc, 0x00]));
-        assert!(is_padding(&[0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]));
-        assert!(is_padding(&[
-            0x0f, 0x1f, 0x44, 0x00, 0x00, 0x66, 0x90, 0x0f, 0x1f, 0x00
-        ]));
-        assert!(is_padding(&[0x66, 0x2e, 0x0f]), "a nop cut off by the end");
-        assert!(!is_padding(&[0x90, 0x55]));
-        assert!(
-            !is_padding(&[0x0f, 0x1f, 0x08]),
+        assert_eq!(leading_padding(&[]), 0);
+        assert_eq!(leading_padding(&[0x90, 0xcc, 0x00]), 3);
+        assert_eq!(
+            leading_padding(&[0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]),
+            10
+        );
+        assert_eq!(
+            leading_padding(&[0x0f, 0x1f, 0x44, 0, 0, 0x66, 0x90, 0x0f, 0x1f, 0x00, 0x55]),
+            10
+        );
+        assert_eq!(
+            leading_padding(&[0xcc, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0]),
+            1,
+            "a nop cut off"
+        );
+        assert_eq!(leading_padding(&[0x90, 0x55]), 1);
+        assert_eq!(
+            leading_padding(&[0x0f, 0x1f, 0x08]),
+            0,
             "another member of the opcode group"
         );
-        assert!(!is_padding(&[0x0f, 0x0b]));
+        assert_eq!(leading_padding(&[0x0f, 0x0b]), 0);
+        assert_eq!(leading_padding(&[0x0f]), 0);
     }
 }

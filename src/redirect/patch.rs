@@ -281,15 +281,23 @@ use trampoline::aarch64 as copy_of;
 #[cfg(not(target_arch = "aarch64"))]
 use trampoline::x86_64 as copy_of;
 
+/// Bytes that an instruction has at most (x86-64).
+const LONGEST_INSTRUCTION: usize = 15;
+
 /// Whether `len` bytes at the function's entry are its own or padding behind it.
 fn has_room(host: &Image, function: Function, len: usize) -> bool {
     if function.size >= len {
         return true;
     }
     let end = function.entry + function.size;
-    let padding = host.bytes(end, len - function.size);
+    let wanted = len - function.size;
+    // So much that the padding that is wanted ends inside.
+    let after = host
+        .code_around(end)
+        .map_or(0, |range| (range.end - end).min(wanted + LONGEST_INSTRUCTION));
+    let padding = host.bytes(end, after).map_or(0, encode::leading_padding);
     function.size > 0
-        && padding.is_some_and(encode::is_padding)
+        && padding >= wanted
         && host
             .next_symbol(function.entry)
             .is_some_and(|next| next >= function.entry + len)

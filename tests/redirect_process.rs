@@ -1,0 +1,473 @@
+//! Processes with an imitated Lean runtime of each generation, the library preloaded or loaded beside it: which
+//! calls reach which loader, what a refused host looks like, attaching and detaching by hand, and who writes a
+//! report when a process ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testkit::lean::{self, Options};
+use testkit::process::{self, Output};
+use testkit::{TempDir, Value, c, library, temp_dir, workspace_dir};
+
+fn source(name: &str) -> PathBuf {
+    workspace_dir().join("c-tests/redirect").join(name)
+}
+
+/// A directory with a runtime, a program linked against it, and room for reports.
+struct Scene {
+    dir: TempDir,
+    program: PathBuf,
+}
+
+impl Scene {
+    fn new(label: &str, defines: &[&str], link_args: &[&str]) -> Scene {
+        let dir = temp_dir(label);
+        let host = dir.path().join("libhost.so");
+        let mut build = c::Build::new();
+        build.shared().bsymbolic().file(source("host.c"));
+        for define in defines {
+            build.define(define, "");
+        }
+        for arg in link_args {
+            build.arg(*arg);
+        }
+        build.build(&host);
+        let mut build = c::Build::new();
+        build
+            .file(source("program.c"))
+            .arg("-Wl,--no-as-needed")
+            .link(&host)
+            .arg("-ldl")
+            .arg("-lpthread");
+        let program = build.build(dir.path().join("program"));
+        fs::create_dir(dir.path().join("reports")).expect("new directory");
+        Scene { dir, program }
+    }
+
+    fn reports_dir(&self) -> PathBuf {
+        self.dir.path().join("reports")
+    }
+
+    fn run(&self, options: &Options, args: &[&str]) -> Output {
+        let options = options.clone().report(&self.reports_dir());
+        let mut command = Command::new(&self.program);
+        process::run(
+            options
+                .apply(&mut command)
+                .current_dir(self.dir.path())
+                .args(args),
+        )
+    }
+
+    fn reports(&self) -> Vec<Value> {
+        lean::reports(&self.reports_dir())
+    }
+
+    /// The only report, which is removed.
+    fn take_report(&self) -> Value {
+        let mut reports = self.reports();
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        fs::remove_dir_all(self.reports_dir())
+            .and_then(|()| fs::create_dir(self.reports_dir()))
+            .expect("emptied");
+        reports.remove(0)
+    }
+}
+
+fn preloaded(mode: &str) -> Options {
+    Options::preloaded(library()).env("LEAN_REGION_MODE", mode)
+}
+
+/// Generations with the functions that have to be redirected in each.
+const GENERATIONS: [(&str, &[&str]); 3] = [
+    (
+        "BATCH",
+        &[
+            "lean_save_module_data_parts",
+            "lean_read_module_data_parts",
+            "lean_compacted_region_free",
+            "lean_compacted_region_is_memory_mapped",
+            "lean_compacted_region_size",
+        ],
+    ),
+    (
+        "HANDLE",
+        &[
+            "lean_compacted_region_save",
+            "lean_compacted_region_read",
+            "lean_compacted_region_free",
+            "lean_compacted_region_is_memory_mapped",
+            "lean_compacted_region_size",
+        ],
+    ),
+    (
+        "STRUCTURE",
+        &[
+            "lean_compacted_region_save",
+            "lean_compacted_region_read",
+            "lean_compacted_region_free",
+        ],
+    ),
+];
+
+#[test]
+fn replaced_calls_inside_the_host_reach_this_library_in_every_generation() {
+    for (generation, functions) in GENERATIONS {
+        let scene = Scene::new("replace", &[generation], &[]);
+        let args = [
+            "save",
+            "m.olean",
+            "read",
+            "m.olean",
+            "mapped",
+            "size",
+            "free",
+            "read",
+            "absent",
+            "host-calls",
+        ];
+        let output = scene.run(&preloaded("replace"), &args).success();
+        let size = fs::metadata(scene.dir.path().join("m.olean"))
+            .expect("saved")
+            .len();
+        let expected = format!(
+            "save: ok\nread: ok\nmapped: 1\nsize: {size}\nfree: ok\n\
+             read: failed to open file 'absent': No such file or directory"
+        );
+        assert!(output.stdout.starts_with(&expected), "{generation}: {output}");
+        assert!(
+            output.stdout.ends_with("\nhost calls: 0\n"),
+            "{generation}: {output}"
+        );
+        assert_eq!(output.stderr, "");
+        let report = scene.take_report();
+        assert_eq!(report["mode"], "replace");
+        assert_eq!(report["host"]["abi"], generation.to_lowercase());
+        assert_eq!(report["attached"], Value::from(functions.to_vec()));
+        assert_eq!(
+            (&report["save"]["calls"], &report["read"]["calls"]),
+            (&1.into(), &2.into()),
+            "{report}"
+        );
+        assert_eq!(
+            (&report["read"]["errors"], &report["free"]["calls"]),
+            (&1.into(), &1.into()),
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn observed_calls_reach_the_host_and_are_counted_in_every_generation() {
+    for (generation, functions) in GENERATIONS {
+        let scene = Scene::new("observe", &[generation], &[]);
+        let args = [
+            "save",
+            "m",
+            "read",
+            "m",
+            "mapped",
+            "size",
+            "free",
+            "read",
+            "bad",
+            "save",
+            "bad",
+            "host-calls",
+        ];
+        let plain = scene.run(&Options::stock(), &args).success();
+        let observed = scene.run(&preloaded("observe"), &args).success();
+        assert_eq!(observed.stdout, plain.stdout);
+        assert!(observed.stdout.ends_with("host calls: 5\n"), "{observed}");
+        assert_eq!(observed.stderr, "");
+        let report = scene.take_report();
+        assert_eq!(report["attached"], Value::from(functions.to_vec()));
+        let counts =
+            |part: &str, keys: &[&str]| keys.iter().map(|k| report[part][k].clone()).collect::<Vec<_>>();
+        assert_eq!(counts("save", &["calls", "errors", "bytes"]), [2, 1, 5]);
+        let bytes = if generation == "STRUCTURE" { 4096 } else { 5 };
+        assert_eq!(
+            counts("read", &["calls", "errors", "mapped", "relocated"]),
+            [2, 1, 1, 0]
+        );
+        assert_eq!(report["read"]["bytes"], bytes);
+        assert_eq!(report["free"]["calls"], 1);
+    }
+}
+
+#[test]
+fn calls_from_elsewhere_go_where_calls_inside_the_host_go() {
+    let scene = Scene::new("exported", &["STRUCTURE"], &[]);
+    let call = |options: &Options| {
+        let output = scene
+            .run(options, &["exported-read", "absent", "host-calls"])
+            .success();
+        output.stdout
+    };
+    let host = "read: ok\nhost calls: 1\n";
+    assert_eq!(call(&Options::stock()), host);
+    assert_eq!(call(&preloaded("off")), host, "passed on");
+    assert_eq!(
+        call(&preloaded("observe")),
+        host,
+        "passed on by way of the observer"
+    );
+    assert_eq!(scene.take_report()["read"]["calls"], 1);
+    let ours = call(&preloaded("replace"));
+    assert!(
+        ours.starts_with("read: failed to open file 'absent'") && ours.ends_with("host calls: 0\n"),
+        "{ours}"
+    );
+}
+
+#[test]
+fn a_host_that_cannot_be_redirected_is_left_working_and_said_so_in_one_line() {
+    let cases: [(&[&str], &str, &str); 3] = [
+        (
+            &["BATCH", "CRAMPED"],
+            "replace",
+            "lean_compacted_region_is_memory_mapped has only 4 bytes and no padding, which is too short for a jump",
+        ),
+        (
+            &["STRUCTURE", "IMMOVABLE"],
+            "observe",
+            "lean_compacted_region_free cannot be moved: the branch at offset 9 leads back to offset 2, among the \
+             bytes to be overwritten",
+        ),
+        (&["STRUCTURE"], "compare", "mode compare"),
+    ];
+    for (defines, mode, reason) in cases {
+        let scene = Scene::new("refused", defines, &[]);
+        let args = ["read", "x", "mapped", "host-calls"];
+        let output = scene.run(&preloaded(mode), &args).success();
+        assert_eq!(output.stdout, "read: ok\nmapped: 1\nhost calls: 1\n");
+        assert!(
+            output
+                .stderr
+                .starts_with("lean-region: not attached, Lean's own loader serves: "),
+            "{output}"
+        );
+        assert!(output.stderr.contains(reason), "{output}");
+        assert_eq!(output.stderr.lines().count(), 1, "{output}");
+        assert!(scene.reports().is_empty(), "not attached");
+        if defines[0] == "STRUCTURE" {
+            let output = scene
+                .run(&preloaded(mode), &["exported-read", "x", "host-calls"])
+                .success();
+            assert_eq!(output.stdout, "read: ok\nhost calls: 1\n", "passed on");
+        }
+    }
+    // What cannot be moved can still be replaced.
+    let scene = Scene::new("immovable", &["STRUCTURE", "IMMOVABLE"], &[]);
+    let output = scene.run(&preloaded("replace"), &["read", "absent"]).success();
+    assert!(output.stdout.starts_with("read: failed to open"), "{output}");
+}
+
+#[test]
+fn a_runtime_inside_the_program_itself_is_replaced() {
+    let dir = temp_dir("static-host");
+    let mut build = c::Build::new();
+    build
+        .file(source("program.c"))
+        .file(source("host.c"))
+        .define("STRUCTURE", "");
+    let program = build
+        .arg("-rdynamic")
+        .arg("-ldl")
+        .arg("-lpthread")
+        .build(dir.path().join("program"));
+    let reports = dir.path().join("reports");
+    fs::create_dir(&reports).expect("new directory");
+    let options = preloaded("replace").report(&reports);
+    let mut command = Command::new(&program);
+    let args = [
+        "read",
+        "absent",
+        "exported-read",
+        "absent",
+        "host-calls",
+        "leave",
+        "3",
+    ];
+    let output = process::run(options.apply(&mut command).args(args));
+    assert_eq!(
+        output
+            .stdout
+            .matches("read: failed to open file 'absent'")
+            .count(),
+        2,
+        "{output}"
+    );
+    assert!(output.stdout.ends_with("\nhost calls: 0\n"), "{output}");
+    assert_eq!(output.status.code(), Some(3));
+    let reports = lean::reports(&reports);
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0]["host"]["library"], "", "the program");
+    assert_eq!(reports[0]["read"]["calls"], 2);
+}
+
+#[test]
+fn every_way_to_end_leaves_one_report_and_keeps_the_exit_code() {
+    for link_args in [&["-Wl,-z,now,-z,relro"][..], &["-Wl,-z,lazy,-z,norelro"]] {
+        let scene = Scene::new("ends", &["STRUCTURE"], link_args);
+        for (way, code) in [
+            ("exit", "0"),
+            ("exit", "7"),
+            ("thread-exit", "4"),
+            ("leave", "9"),
+            ("Leave", "8"),
+        ] {
+            let output = scene.run(&preloaded("observe"), &["read", "x", way, code]);
+            assert_eq!(output.status.code(), code.parse().ok(), "{output}");
+            assert_eq!(output.stderr, "");
+            let report = scene.take_report();
+            assert_eq!(report["read"]["calls"], 1, "{way}: {report}");
+        }
+    }
+}
+
+#[test]
+fn children_write_a_report_only_if_they_called_the_loader() {
+    let scene = Scene::new("children", &["STRUCTURE"], &[]);
+    for way in ["exit", "leave"] {
+        let output = scene
+            .run(&preloaded("observe"), &["read", "x", "fork", way, "3"])
+            .success();
+        assert_eq!(output.stdout, "read: ok\nchild: 3\n");
+        assert_eq!(scene.take_report()["read"]["calls"], 1, "the parent's");
+
+        let args = ["read", "x", "fork", "read", "x", "read", "x", way, "3"];
+        scene.run(&preloaded("observe"), &args).success();
+        let mut calls: Vec<_> = scene
+            .reports()
+            .iter()
+            .map(|r| r["read"]["calls"].as_u64())
+            .collect();
+        calls.sort_unstable();
+        assert_eq!(calls, [Some(1), Some(2)], "the child counts from zero");
+        for report in fs::read_dir(scene.reports_dir()).expect("directory") {
+            fs::remove_file(report.expect("entry").path()).expect("removed");
+        }
+    }
+    // Shares the parent's memory, its counters included, until it is gone.
+    let output = scene
+        .run(&preloaded("observe"), &["read", "x", "vfork-leave", "read", "x"])
+        .success();
+    assert_eq!(output.stdout, "read: ok\nchild: 5\nread: ok\n");
+    let report = scene.take_report();
+    assert_eq!(
+        report["read"]["calls"], 2,
+        "written once, at the parent's end: {report}"
+    );
+}
+
+#[test]
+fn a_runtime_loaded_later_is_attached_and_detached_by_hand() {
+    let scene = Scene::new("by-hand", &["STRUCTURE"], &[]);
+    let dir = scene.dir.path();
+    // Neither linked nor preloaded: loading the library changes nothing by itself.
+    let bare = c::Build::new()
+        .file(source("program.c"))
+        .arg("-ldl")
+        .arg("-lpthread")
+        .build(dir.join("bare"));
+    let library = library();
+    let (ours, host) = (library.to_str().expect("UTF-8"), dir.join("libhost.so"));
+    let host = host.to_str().expect("UTF-8");
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&bare);
+        process::run(Options::stock().apply(&mut command).current_dir(dir).args(args))
+    };
+    let output = run(&[
+        "load",
+        ours,
+        "attach",
+        "detach",
+        "load",
+        host,
+        "read",
+        "x",
+        "host-calls",
+    ])
+    .success();
+    let expected = "attach: -1 no Lean runtime is loaded into this process; load it first\n\
+                    detach: -1 not attached\nread: ok\nhost calls: 1\n";
+    assert_eq!(output.stdout, expected, "{output}");
+
+    let args = [
+        "load",
+        host,
+        "load",
+        ours,
+        "attach",
+        "attach",
+        "save",
+        "m.olean",
+        "read",
+        "m.olean",
+        "detach",
+        "free",
+        "detach",
+        "detach",
+        "host-calls",
+        "read",
+        "x",
+        "host-calls",
+        "attach",
+        "read",
+        "absent",
+        "report",
+    ];
+    let output = run(&args).success();
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    let expected = [
+        "attach: 0",
+        "attach: 0",
+        "save: ok",
+        "read: ok",
+        "detach: -1 1 regions of this library are still in use; free them first",
+        "free: ok",
+        "detach: 0",
+        "detach: -1 not attached",
+        "host calls: 0",
+        "read: ok",
+        "host calls: 1",
+        "attach: 0",
+    ];
+    assert_eq!(lines[..expected.len()], expected, "{output}");
+    assert!(
+        lines[expected.len()].starts_with("read: failed to open file 'absent'"),
+        "{output}"
+    );
+    let report: Value = lines[expected.len() + 1].parse().expect("JSON");
+    assert_eq!(
+        (&report["mode"], &report["read"]["calls"]),
+        (&"replace".into(), &2.into()),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_preload_of_something_else_changes_nothing() {
+    let scene = Scene::new("other-preload", &["STRUCTURE"], &[]);
+    // The library is there, but another one is what is preloaded.
+    let other = scene.dir.path().join("libother.so");
+    let empty = scene.dir.path().join("empty.c");
+    fs::write(&empty, "extern int unused;\n").expect("writable");
+    c::Build::new().shared().file(&empty).build(&other);
+    let ours = library();
+    let options = Options::preloaded(&other);
+    let args = ["load", ours.to_str().expect("UTF-8"), "read", "x", "host-calls"];
+    let output = scene.run(&options, &args).success();
+    assert_eq!(output.stdout, "read: ok\nhost calls: 1\n");
+    assert!(scene.reports().is_empty());
+    // Any path to the same file will do.
+    let link = scene.dir.path().join("link.so");
+    std::os::unix::fs::symlink(&ours, &link).expect("link");
+    let list = format!("{} {}", other.display(), link.display());
+    let output = scene
+        .run(&Options::preloaded(Path::new(&list)), &["read", "absent"])
+        .success();
+    assert!(output.stdout.starts_with("read: failed to open"), "{output}");
+}
