@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use lean_region::format::trailer::{DATA_OFFSET, Trailer};
 use testkit::lean::Options;
 use testkit::process::Output;
-use testkit::temp_dir;
+use testkit::{real_lean, temp_dir};
 
 use crate::{count, forced, importing_file, ours, run_lean, run_ours, seen, stock_tree};
 
@@ -71,11 +72,14 @@ fn load_with_ours(options: Options, args: &[String]) -> Output {
     output
 }
 
-/// Number of region files that an import of everything reads.
+/// Number of region files that an import of everything reads; found out once, since tests run side by side.
 fn regions() -> u64 {
-    let file = importing_file("Count.lean", "");
-    let output = run_lean(&Options::stock(), &["--stats".as_ref(), file.as_path()]).success();
-    testkit::lean::stat(&output, "number of imported modules")
+    static REGIONS: LazyLock<u64> = LazyLock::new(|| {
+        let file = importing_file("Count.lean", "");
+        let output = run_lean(&Options::stock(), &["--stats".as_ref(), file.as_path()]).success();
+        testkit::lean::stat(&output, "number of imported modules")
+    });
+    *REGIONS
 }
 
 #[test]
@@ -228,5 +232,45 @@ fn a_snapshot_whose_dependency_is_gone_fails_in_the_stock_words() {
     assert!(
         ours.stderr.starts_with(stock.stderr.lines().next().unwrap()),
         "{stock}\n{ours}"
+    );
+}
+
+#[test]
+fn a_snapshot_of_libraries_that_moved_loads_when_asked_for() {
+    let dir = temp_dir("snapshot-moved");
+    let file = importing_file("Moved.lean", BODY);
+    let snapshot = dir.path().join("snapshot");
+    let saved = save_with_ours(&save(&file, &snapshot));
+
+    // The same files under another path, which the dynamic linker finds first.
+    let moved = dir.path().join("lib");
+    fs::create_dir(&moved).unwrap();
+    let lean = real_lean();
+    for entry in fs::read_dir(lean.libleanshared.parent().expect("a directory")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().extension().is_some_and(|e| e == "so") {
+            fs::hard_link(entry.path(), moved.join(entry.file_name())).unwrap();
+        }
+    }
+    let elsewhere = |options: Options| options.env("LD_LIBRARY_PATH", &moved);
+    let refused = run_lean(&elsewhere(ours()), &load(&file, &snapshot));
+    assert_eq!(refused.status.code(), Some(1), "{refused}");
+    let wanted = format!(
+        "library required for closure relocation is not loaded in this process: '{}'; the same library is loaded as \
+         '{}': set LEAN_REGION_ALLOW_MOVED_LIBRARIES=1",
+        libraries(&snapshot)[0].1,
+        moved.join("libleanshared.so").display()
+    );
+    assert!(refused.stderr.contains(&wanted), "{refused}");
+
+    let options = elsewhere(ours()).env("LEAN_REGION_ALLOW_MOVED_LIBRARIES", "1");
+    let (loaded, report) = run_ours(options, &load(&file, &snapshot));
+    assert_eq!(seen(&loaded), seen(&saved));
+    let notes = report["notes"].as_array().expect("notes");
+    assert!(
+        notes.iter().any(|note| note["reason"]
+            .as_str()
+            .is_some_and(|r| r.contains("has the same digest"))),
+        "{report:#}"
     );
 }
