@@ -3,6 +3,7 @@
 
 mod corpus;
 mod mutants;
+mod written;
 
 use peak_alloc::PeakAlloc;
 use std::sync::{Mutex, MutexGuard};
