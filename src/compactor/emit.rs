@@ -117,7 +117,7 @@ impl Compactor {
                 to.add(i).write(w);
                 hash.word(w);
             }
-            if scalars % 8 != 0 {
+            if !scalars.is_multiple_of(8) {
                 let last = to.add(scalars / 8);
                 last.write(0);
                 last.cast::<u8>()

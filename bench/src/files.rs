@@ -1,0 +1,109 @@
+//! The directories that a measurement writes to, on memory if the machine has a tmpfs, and the bare system
+//! calls that are the floor of what a loader does to files.
+
+use std::ffi::{CStr, CString};
+use std::path::{Path, PathBuf};
+
+/// A directory for files, removed when dropped.
+pub struct Scratch {
+    dir: PathBuf,
+}
+
+impl Scratch {
+    /// A fresh directory on `/dev/shm`, or, with a note on stderr, in the usual place for temporary files.
+    #[must_use]
+    pub fn new() -> Scratch {
+        let name = format!("lean-region-bench-{}", std::process::id());
+        let memory = Path::new("/dev/shm");
+        let dir = if memory.is_dir() && std::fs::create_dir(memory.join(&name)).is_ok() {
+            memory.join(&name)
+        } else {
+            let dir = std::env::temp_dir().join(&name);
+            eprintln!(
+                "bench: no tmpfs at /dev/shm, files go to {} and times hold its writes",
+                dir.display()
+            );
+            std::fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+            dir
+        };
+        Scratch { dir }
+    }
+
+    /// The directory `name` in it, made if need be.
+    #[must_use]
+    pub fn dir(&self, name: &str) -> PathBuf {
+        let dir = self.dir.join(name);
+        std::fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+        dir
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A path for system calls.
+#[must_use]
+pub fn c_path(path: &Path) -> CString {
+    CString::new(path.to_str().expect("a path of this program")).expect("without NUL")
+}
+
+/// The floor of a save: create, write, close and rename.
+pub fn write_bare(temporary: &CStr, target: &CStr, bytes: &[u8]) {
+    // SAFETY: terminated strings and readable bytes.
+    unsafe {
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC;
+        let fd = libc::open(temporary.as_ptr(), flags, 0o666 as libc::c_uint);
+        assert!(fd >= 0, "{temporary:?}: {}", std::io::Error::last_os_error());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let n = libc::write(fd, rest.as_ptr().cast(), rest.len());
+            assert!(n > 0, "{temporary:?}: {}", std::io::Error::last_os_error());
+            rest = &rest[n as usize..];
+        }
+        assert_eq!(libc::close(fd), 0);
+        assert_eq!(libc::rename(temporary.as_ptr(), target.as_ptr()), 0);
+    }
+}
+
+/// The floor of a read that maps, with free: open, fstat, two pread, mmap, close, munmap.
+pub fn map_bare(path: &CStr, base: u64) {
+    let mut header = [0u8; 88];
+    let mut root = [0u8; 8];
+    // SAFETY: a terminated string, writable buffers of the given sizes; the mapping lands at a free address
+    // or fails, and is taken away again.
+    unsafe {
+        let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        assert!(fd >= 0, "{path:?}: {}", std::io::Error::last_os_error());
+        let mut stat: libc::stat = std::mem::zeroed();
+        assert_eq!(libc::fstat(fd, &raw mut stat), 0);
+        assert_eq!(libc::pread(fd, header.as_mut_ptr().cast(), 88, 0), 88);
+        assert_eq!(libc::pread(fd, root.as_mut_ptr().cast(), 8, 88), 8);
+        let at = libc::mmap(
+            base as *mut _,
+            stat.st_size as usize,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE,
+            fd,
+            0,
+        );
+        assert_eq!(at as u64, base, "{path:?}: its base address is taken");
+        libc::close(fd);
+        libc::munmap(at, stat.st_size as usize);
+    }
+    std::hint::black_box((header, root));
+}
+
+/// The base address in a region file's header.
+#[must_use]
+pub fn base_of(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes[80..88].try_into().expect("a region file"))
+}

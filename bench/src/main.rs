@@ -1,0 +1,94 @@
+//! The program: builds the inputs, measures the rows that are asked for, prints the table.
+
+use bench::files::Scratch;
+use bench::inputs::{self, Corpus};
+use bench::measure::{self, Effort};
+use bench::report::{HEAD, Row};
+use bench::runtime::Runtime;
+use bench::{memory, read, save};
+use clap::Parser;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// The stack of the measuring thread: the incumbent recurses, once for each level of the objects.
+const STACK: usize = 4 << 30;
+
+/// Measures lean-region against the loader of a real Lean.
+#[derive(Parser)]
+struct Args {
+    /// Write the rows as JSON into this file.
+    #[arg(long, value_name = "OUT")]
+    json: Option<PathBuf>,
+    /// Only rows whose name contains this text.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    filter: String,
+    /// Runs of each row; otherwise as many as fit into some seconds.
+    #[arg(long)]
+    runs: Option<usize>,
+    /// Fewer runs, for a first look.
+    #[arg(long)]
+    quick: bool,
+    /// Also the modules of this directory of region files, of either pointer width.
+    #[arg(long, value_name = "DIR")]
+    corpus: Option<PathBuf>,
+}
+
+fn main() {
+    let args = Args::parse();
+    let thread = std::thread::Builder::new().stack_size(STACK);
+    let done = thread.spawn(move || run(&args)).expect("a thread").join();
+    if done.is_err() {
+        std::process::exit(1);
+    }
+}
+
+fn run(args: &Args) {
+    let cpus = measure::all_cpus();
+    measure::pin(&cpus[cpus.len() - 1..]);
+    let runtime = Runtime::real();
+    let scratch = Scratch::new();
+    let effort = Effort::new(args.runs, args.quick);
+    let wanted = |work: &str| work.contains(&args.filter);
+    let mut rows: Vec<Row> = Vec::new();
+    println!("{HEAD}");
+    let mut add = |row: Row| {
+        println!("{}", row.line());
+        rows.push(row);
+    };
+    let mut corpora: Vec<Corpus> = vec![inputs::generated(&runtime)];
+    corpora.extend(args.corpus.as_ref().map(|dir| inputs::directory(&runtime, dir)));
+    // First, while nothing has been kept from an earlier save.
+    for corpus in &corpora {
+        eprintln!("bench: {}", inputs::describe(corpus));
+        let largest = corpus
+            .modules
+            .iter()
+            .max_by_key(|m| m.objects)
+            .expect("not empty");
+        let work = format!("peak memory of a save, {}", largest.name);
+        if wanted(&work) {
+            add(memory::row(&runtime, &scratch, largest, &work));
+        }
+    }
+    for corpus in &corpora {
+        save::corpus_rows(&runtime, &scratch, corpus, &effort, &wanted, &mut add);
+    }
+    let shapes = inputs::synthetic(&runtime);
+    save::shape_rows(&runtime, &scratch, &shapes, &effort, &wanted, &mut add);
+    type Special = fn(&Runtime, &Scratch, &str, &Effort) -> Row;
+    let special: [(&str, Special); 2] = [
+        ("save, 100 chained parts", save::chain_row),
+        ("save, with 10,000 dependency regions", save::deps_row),
+    ];
+    for (work, row) in special {
+        if wanted(work) {
+            add(row(&runtime, &scratch, work, &effort));
+        }
+    }
+    read::rows(&runtime, &scratch, &corpora, &effort, &wanted, &mut add);
+    if let Some(path) = &args.json {
+        let json = json!({ "rows": rows.iter().map(Row::json).collect::<Vec<_>>() });
+        let text = serde_json::to_string_pretty(&json).expect("numbers and texts");
+        std::fs::write(path, text + "\n").unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+}

@@ -1,0 +1,66 @@
+//! The row of the memory that a save adds to its process: each save in a child of its own, by the high-water
+//! mark of its resident memory.
+
+use crate::files::Scratch;
+use crate::measure::in_child;
+use crate::module::Module;
+use crate::report::{Row, Target, Unit};
+use crate::runtime::Runtime;
+use crate::save::{INCUMBENT, OURS, Saves};
+use std::fs;
+
+/// Children of each side.
+const RUNS: usize = 5;
+
+/// The number of kilobytes in a line of `/proc/self/status`, in bytes.
+fn status(field: &str) -> f64 {
+    let text = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = text
+        .lines()
+        .find_map(|l| l.strip_prefix(field))
+        .expect("a field of Linux");
+    let number = line.trim_start_matches(':').split_whitespace().next();
+    number.and_then(|n| n.parse::<f64>().ok()).expect("a number") * 1024.0
+}
+
+/// By how many bytes `work` raises the high-water mark above what is resident before it.
+fn added_by(work: impl FnOnce()) -> f64 {
+    let [added] = in_child(|| {
+        // What earlier calls left in the C library's hands goes back to the system.
+        // SAFETY: a function of malloc without conditions.
+        unsafe { libc::malloc_trim(0) };
+        // Makes the mark what is resident now (proc(5)).
+        fs::write("/proc/self/clear_refs", "5").expect("Linux lets a process reset its mark");
+        let before = status("VmRSS");
+        work();
+        [(status("VmHWM") - before).max(0.0)]
+    });
+    added
+}
+
+/// The row of one module's save.
+#[must_use]
+pub fn row(runtime: &Runtime, scratch: &Scratch, module: &Module, work: &str) -> Row {
+    let dir = scratch.dir("memory");
+    let modules = [module];
+    // SAFETY: modules are never released; no regions.
+    let saves = unsafe { Saves::new(runtime, &dir, &modules, runtime.no_deps) };
+    let added = |side| {
+        saves.clear();
+        added_by(|| {
+            saves.run(side);
+        })
+    };
+    let (ours, incumbent) = (0..RUNS).map(|_| (added(OURS), added(INCUMBENT))).unzip();
+    saves.clear();
+    Row {
+        work: work.to_owned(),
+        count: (module.objects, "objects"),
+        unit: Unit::Bytes,
+        ours,
+        incumbent,
+        floor: None,
+        first: None,
+        target: Target::Ratio(0.50),
+    }
+}
