@@ -5,6 +5,7 @@
 mod compile;
 mod session;
 mod snapshots;
+mod tasks;
 
 use std::fs;
 use std::path::{Path, PathBuf};
