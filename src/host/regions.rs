@@ -34,6 +34,14 @@ pub struct RegionFacts {
     pub mapped: bool,
 }
 
+impl RegionFacts {
+    /// Whether the root is an object in the buffer.
+    #[must_use]
+    pub fn holds_root(&self) -> bool {
+        !self.root.is_scalar() && self.root.0.wrapping_sub(self.buffer) < self.size
+    }
+}
+
 impl Host {
     /// A region structure; `file_path` is a string and consumed.
     ///

@@ -49,10 +49,17 @@ pub fn insert(region: LiveRegion) -> usize {
     handle
 }
 
-/// Takes a region out; dropping the result releases its memory. `None` if no such region is alive.
+/// Takes a region out; dropping the result releases its memory. `None` if no such region is alive. The last one
+/// takes the registry's own memory with it.
 #[must_use]
 pub fn remove(handle: usize) -> Option<LiveRegion> {
-    LIVE.lock().as_mut()?.remove(&handle)
+    let mut live = LIVE.lock();
+    let regions = live.as_mut()?;
+    let region = regions.remove(&handle);
+    if regions.is_empty() {
+        *live = None;
+    }
+    region
 }
 
 /// What is known of a live region, and whether it is mapped at its base address.

@@ -401,8 +401,10 @@ pub unsafe fn free(host: &Host, region: Obj) -> Result<(), ServeError> {
         let facts = host.read_region_structure(region);
         let live = facts.and_then(|f| registry::remove(f.buffer));
         let freed = live.ok_or_else(|| unknown("the structure is that of no live region"));
-        if freed.is_ok() {
-            // The root first: whoever still holds the structure finds a scalar.
+        // The root first: whoever still holds the structure finds a scalar. Of a structure that goes now the root is
+        // not to be looked at either, as its region may be gone through another structure.
+        let goes = facts.is_some_and(|f| f.holds_root()) && matches!(region.rc(), 1 | -1);
+        if freed.is_ok() || goes {
             host.neutralise_region(region);
         }
         host.dec(region);
