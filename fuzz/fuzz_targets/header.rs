@@ -1,0 +1,12 @@
+//! Any bytes at all, with the width detected and with either forced.
+#![no_main]
+
+use lean_region::check::Width;
+use lean_region_fuzz::exercise;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    for width in [None, Some(Width::W32), Some(Width::W64)] {
+        exercise(data, width, &[]);
+    }
+});
