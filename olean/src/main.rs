@@ -1,3 +1,34 @@
-//! `olean`: the command-line tool of lean-region.
+//! `olean`: the command-line tool of lean-region. Looks into, verifies, compares and rewrites region files.
+//!
+//! * `cli`: what the command line looks like;
+//! * `commands`: one file per subcommand;
+//! * `input`, `module`, `prove`: paths to files, files to the module they are part of, bytes to proved regions;
+//! * `output`, `render`: where results go and how they look;
+//! * `error`: why a command failed, its exit code and what to do next.
 
-fn main() {}
+mod cli;
+mod commands;
+mod error;
+mod input;
+mod module;
+mod output;
+mod prove;
+mod render;
+mod write;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    cli.global.color.apply();
+    let mut out = output::Output::new(cli.global.json);
+    let result = commands::run(cli.command, &mut out).and_then(|outcome| {
+        out.finish()?;
+        Ok(outcome)
+    });
+    match result {
+        Ok(outcome) => outcome.code(),
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,330 @@
+//! `olean info`: what the header and the sections of a file say.
+
+use super::{Failed, Outcome};
+use crate::error::{Failure, Result};
+use crate::input::{self, Input, Source};
+use crate::output::Output;
+use crate::render::{BAD, DIM, GOOD, TITLE, bytes, clean, count, cut, plural};
+use lean_region::check::{Bignums, File, Kind, Library, Width};
+use lean_region::format::extension::{self, LibraryIdentity};
+use serde::Serialize;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Show what a file is: Lean, format, base address, root, libraries of closures
+///
+/// Reads header and sections only; olean verify proves the objects. Whether the base address is free is tried in a
+/// process that has just started: where it is taken, the loader has to relocate the file.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Files or folders; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+const EXAMPLES: &str = "Exit codes: 0 all shown, 1 some are no region files, 2 wrong usage or unreadable files.\n\n\
+     Examples:\n  \
+     olean info Foo.olean\n  \
+     olean info --json build | jq -r '.files[].lean_version' | sort | uniq -c";
+
+#[derive(Serialize)]
+struct Report {
+    schema: u32,
+    files: Vec<Info>,
+}
+
+#[derive(Serialize)]
+struct Info {
+    path: String,
+    format: u8,
+    width: u8,
+    bignums: &'static str,
+    lean_version: String,
+    githash: String,
+    base: u64,
+    /// Whether a process that has just started has nothing there; absent for 32-bit files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_free: Option<bool>,
+    /// What lies there instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_taken_by: Option<String>,
+    bytes: u64,
+    data_bytes: u64,
+    root: Root,
+    closures: u64,
+    libraries: Vec<LibraryInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extension: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+enum Root {
+    Scalar { value: u64 },
+    Object { offset: u64, kind: &'static str, tag: u8, fields: u8, scalar_bytes: u64 },
+    Outside { address: u64 },
+    Bad { address: u64 },
+}
+
+#[derive(Serialize)]
+struct LibraryInfo {
+    id: String,
+    base: u64,
+    closures: u64,
+    identity: Option<String>,
+}
+
+/// Runs it.
+pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
+    let sources = input::sources(&args.files)?;
+    let mut report = Report {
+        schema: 1,
+        files: Vec::new(),
+    };
+    let (mut failed, mut maps) = (Failed::default(), None);
+    for source in &sources {
+        match look(source, &mut maps) {
+            Err(failure) => failed.note(failure),
+            Ok(info) if out.is_json() => report.files.push(info),
+            Ok(info) => print(&info, out)?,
+        }
+    }
+    if out.is_json() {
+        out.json(&report)?;
+    }
+    Ok(failed.code())
+}
+
+fn look(source: &Source, maps: &mut Option<Vec<Mapping>>) -> Result<Info> {
+    let input = Input::open(source)?;
+    let file = File::parse(&input, &source.name, None).map_err(Failure::Bad)?;
+    let (mut base_free, mut base_taken_by) = (None, None);
+    if file.width() == Width::W64 {
+        let maps = match maps {
+            Some(maps) => maps,
+            None => maps.insert(fresh_maps()?),
+        };
+        base_taken_by = taken(maps, file.base(), input.len() as u64);
+        base_free = Some(base_taken_by.is_none());
+    }
+    let (libraries, extension) = libraries(&file);
+    Ok(Info {
+        path: source.name.clone(),
+        format: file.version(),
+        width: file.width().bits(),
+        bignums: match file.bignums() {
+            Bignums::Gmp => "gmp",
+            Bignums::Native => "native",
+        },
+        lean_version: file.lean_version().to_owned(),
+        githash: file.githash().to_owned(),
+        base: file.base(),
+        base_free,
+        base_taken_by,
+        bytes: input.len() as u64,
+        data_bytes: file.data().len() as u64,
+        root: root(&file),
+        closures: file.sections().map_or(0, |s| s.closure_offsets().len() as u64),
+        libraries,
+        extension,
+    })
+}
+
+/// What the root's header says. The object is not proved, so nothing is taken for granted.
+fn root(file: &File<'_>) -> Root {
+    let word = file.root_word();
+    if word & 1 != 0 {
+        return Root::Scalar { value: word >> 1 };
+    }
+    let offset = word.wrapping_sub(file.base());
+    if offset >= file.bytes().len() as u64 {
+        return Root::Outside { address: word };
+    }
+    let header = file.bytes().get(offset as usize..).and_then(<[u8]>::first_chunk::<8>);
+    let kind = header.and_then(|h| Kind::of_tag(h[7]));
+    let (Some(header), Some(kind)) = (header, kind) else {
+        return Root::Bad { address: word };
+    };
+    let (size, fields) = (u16::from_le_bytes([header[4], header[5]]), header[6]);
+    let fixed = 8 + u64::from(fields) * file.width().bytes() as u64;
+    Root::Object {
+        offset,
+        kind: kind.name(),
+        tag: header[7],
+        fields,
+        scalar_bytes: match kind {
+            Kind::Ctor => u64::from(size).saturating_sub(fixed),
+            _ => 0,
+        },
+    }
+}
+
+/// The library table with the identities of the extension section, and what is wrong with that section.
+fn libraries(file: &File<'_>) -> (Vec<LibraryInfo>, Option<String>) {
+    let Some(sections) = file.sections() else {
+        return (Vec::new(), None);
+    };
+    let (identities, extension) = match sections.extension {
+        None => (None, None),
+        Some(payload) => match extension::decode(payload, sections.libraries.len()) {
+            Ok(e) => (e.identities, Some("identities of the libraries".to_owned())),
+            Err(e) => (None, Some(e.to_string())),
+        },
+    };
+    let closures = closures_of(file);
+    let info = |(i, l): (usize, &Library<'_>)| LibraryInfo {
+        id: String::from_utf8_lossy(l.id).into_owned(),
+        base: l.base,
+        closures: closures[i],
+        identity: identities.as_ref().and_then(|all| all.get(i)).map(LibraryIdentity::to_string),
+    };
+    (sections.libraries.iter().enumerate().map(info).collect(), extension)
+}
+
+/// Number of closures whose code lies in each library.
+fn closures_of(file: &File<'_>) -> Vec<u64> {
+    let Some(sections) = file.sections() else {
+        return Vec::new();
+    };
+    let mut counts = vec![0; sections.libraries.len()];
+    let w = file.width().bytes();
+    for offset in sections.closure_offsets() {
+        let at = (file.data().start as u64).checked_add(offset).and_then(|a| usize::try_from(a).ok());
+        let code = at.and_then(|at| file.bytes().get(at..)?.get(..w));
+        let Some(code) = code else { continue };
+        let address = code.iter().rev().fold(0u64, |v, &b| v << 8 | u64::from(b));
+        if let Some(l) = file.library_of(address)
+            && let Some(i) = sections.libraries.iter().position(|other| other.offset == l.offset)
+        {
+            counts[i] += 1;
+        }
+    }
+    counts
+}
+
+fn print(info: &Info, out: &mut Output) -> Result<()> {
+    let width = out.width();
+    writeln!(out, "{TITLE}{}{TITLE:#}", clean(&info.path))?;
+    let mut line = |label: &str, text: String| writeln!(out, "  {DIM}{label:<10}{DIM:#}  {text}");
+    let bignums = if info.bignums == "gmp" { "GMP" } else { "native" };
+    line("format", format!("version {}, {}-bit pointers, {bignums} bignums", info.format, info.width))?;
+    let githash = if info.githash.is_empty() { "no githash" } else { &info.githash };
+    line("Lean", format!("{} ({githash})", info.lean_version))?;
+    let free = match (&info.base_free, &info.base_taken_by) {
+        (Some(true), _) => format!(", {GOOD}free{GOOD:#} in a fresh process"),
+        (Some(false), Some(by)) => format!(", {BAD}taken{BAD:#} in a fresh process by {}", clean(by)),
+        _ => String::new(),
+    };
+    line("base", format!("0x{:x}{free}", info.base))?;
+    line(
+        "size",
+        format!("{} ({}), data {}", bytes(info.bytes), plural(info.bytes, "byte"), plural(info.data_bytes, "byte")),
+    )?;
+    line("root", describe(&info.root))?;
+    if info.format >= 3 {
+        line("closures", count(info.closures))?;
+    }
+    for l in &info.libraries {
+        line("library", cut(&clean(&l.id), width.saturating_sub(14)))?;
+        let identity = l.identity.as_deref().unwrap_or("not identified: only the path tells");
+        line("", format!("was at 0x{:x}, {}", l.base, plural(l.closures, "closure")))?;
+        line("", cut(identity, width.saturating_sub(14)))?;
+    }
+    if let Some(text) = &info.extension {
+        line("extension", text.clone())?;
+    }
+    Ok(())
+}
+
+fn describe(root: &Root) -> String {
+    match root {
+        Root::Scalar { value } => format!("the scalar {value}"),
+        Root::Outside { address } => format!("at 0x{address:x}, in another file"),
+        Root::Bad { address } => format!("at 0x{address:x}, where no object is; see olean verify"),
+        Root::Object {
+            offset,
+            kind: "ctor",
+            tag,
+            fields,
+            scalar_bytes,
+        } => format!(
+            "constructor {tag} with {} and {} at offset 0x{offset:x}",
+            plural((*fields).into(), "field"),
+            plural(*scalar_bytes, "scalar byte")
+        ),
+        Root::Object { offset, kind, .. } => format!("{kind} at offset 0x{offset:x}"),
+    }
+}
+
+/// A mapping of a process.
+#[derive(Debug, PartialEq, Eq)]
+struct Mapping {
+    start: u64,
+    end: u64,
+    what: String,
+}
+
+/// What lies between `base` and `base + size` in a process with these mappings.
+fn taken(maps: &[Mapping], base: u64, size: u64) -> Option<String> {
+    let end = base.saturating_add(size);
+    if base < 0x1_0000 {
+        return Some("nothing may be mapped so low".to_owned());
+    }
+    let other = maps.iter().find(|m| m.start < end && base < m.end)?;
+    Some(if other.what.is_empty() {
+        "anonymous memory".to_owned()
+    } else {
+        other.what.clone()
+    })
+}
+
+/// The mappings of a process that has just started, which is this program once more.
+fn fresh_maps() -> Result<Vec<Mapping>> {
+    let own = Path::new("/proc/self/exe");
+    let run = Command::new(own).arg("__maps").output();
+    let output = run.map_err(Failure::io("start", own))?;
+    Ok(parse_maps(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Lines as in `/proc/PID/maps`.
+fn parse_maps(text: &str) -> Vec<Mapping> {
+    let mapping = |line: &str| {
+        let mut fields = line.splitn(6, ' ');
+        let (start, end) = fields.next()?.split_once('-')?;
+        Some(Mapping {
+            start: u64::from_str_radix(start, 16).ok()?,
+            end: u64::from_str_radix(end, 16).ok()?,
+            what: fields.nth(4).unwrap_or_default().trim().to_owned(),
+        })
+    };
+    text.lines().filter_map(mapping).collect()
+}
+
+/// What the fresh process does.
+pub fn print_own_maps(out: &mut Output) -> Result<Outcome> {
+    let path = Path::new("/proc/self/maps");
+    let maps = fs::read(path).map_err(Failure::io("read", path))?;
+    out.raw(&maps)?;
+    Ok(Outcome::Good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_told() {
+        let maps = parse_maps(
+            "5000000000-5000010000 r-xp 00000000 fe:00 1   /usr/bin/my prog\n7000000000-7000001000 rw-p 00000000 00:00 0 \n",
+        );
+        assert_eq!(maps.len(), 2);
+        assert_eq!(taken(&maps, 0x4fff_ff00_00, 0x10000), None);
+        assert_eq!(taken(&maps, 0x4fff_ff00_00, 0x10001).as_deref(), Some("/usr/bin/my prog"));
+        assert_eq!(taken(&maps, 0x70_0000_0000, 1).as_deref(), Some("anonymous memory"));
+        assert_eq!(taken(&maps, 0x70_0000_1000, 1), None);
+        assert!(taken(&[], 0, 1).is_some());
+    }
+}

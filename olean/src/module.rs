@@ -1,0 +1,193 @@
+//! Which files belong together: the parts of a module, and a snapshot with the files that it was saved over.
+
+use crate::input::Source;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// The parts of a module in the order in which they are saved; each may point into the ones before it.
+const OLEAN_PARTS: [&str; 3] = [".olean", ".olean.server", ".olean.private"];
+/// The same for compiled code, which has regions of its own.
+const IR_PARTS: [&str; 2] = [".ir.sig", ".ir"];
+
+/// A file's place among the parts of its module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    /// The path without the part's suffix.
+    stem: PathBuf,
+    parts: &'static [&'static str],
+    /// Which of them it is.
+    rank: usize,
+}
+
+impl Part {
+    fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.as_bytes();
+        // Longer suffixes first, `.ir` is none of `.ir.sig`.
+        for parts in [&OLEAN_PARTS[..], &IR_PARTS[..]] {
+            for (rank, suffix) in parts.iter().enumerate() {
+                if let Some(stem) = name.strip_suffix(suffix.as_bytes()).filter(|s| !s.is_empty()) {
+                    return Some(Self {
+                        stem: path.with_file_name(OsStr::from_bytes(stem)),
+                        parts,
+                        rank,
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    fn path(&self, rank: usize) -> PathBuf {
+        with_suffix(&self.stem, self.parts[rank])
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut bytes = path.as_os_str().as_bytes().to_vec();
+    bytes.extend(suffix.as_bytes());
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+/// A file of a group.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The file.
+    pub source: Source,
+    /// Its index among the files that were asked for; `None` for one that others only depend on.
+    pub wanted: Option<usize>,
+}
+
+/// Files that depend on each other, each only on earlier ones.
+pub type Group = Vec<Member>;
+
+/// Groups the files that were asked for and adds the files that they depend on.
+pub fn group(sources: &[Source]) -> Vec<Group> {
+    let mut groups: Vec<(Option<Part>, Vec<(usize, usize)>)> = Vec::new();
+    let mut of_module: std::collections::HashMap<(PathBuf, usize), usize> = std::collections::HashMap::new();
+    for (i, source) in sources.iter().enumerate() {
+        let Some(part) = source.path.as_deref().and_then(Part::of) else {
+            groups.push((None, vec![(0, i)]));
+            continue;
+        };
+        let rank = part.rank;
+        let at = *of_module
+            .entry((part.stem.clone(), part.parts.len()))
+            .or_insert_with(|| {
+                groups.push((Some(part), Vec::new()));
+                groups.len() - 1
+            });
+        groups[at].1.push((rank, i));
+    }
+    let complete = |(part, mut files): (Option<Part>, Vec<(usize, usize)>)| {
+        let Some(part) = part else {
+            let (_, i) = files[0];
+            return snapshot(&sources[i], i);
+        };
+        files.sort();
+        let last = files[files.len() - 1].0;
+        let mut group = Group::new();
+        for rank in 0..=last {
+            let before = group.len();
+            for &(_, i) in files.iter().filter(|f| f.0 == rank) {
+                let source = sources[i].clone();
+                group.push(Member { source, wanted: Some(i) });
+            }
+            let path = part.path(rank);
+            if group.len() == before && path.is_file() {
+                let source = Source::file(path);
+                group.push(Member { source, wanted: None });
+            }
+        }
+        group
+    };
+    groups.into_iter().map(complete).collect()
+}
+
+/// A file that is no part of a module, after the files that its `.deps` file lists.
+fn snapshot(source: &Source, i: usize) -> Group {
+    let listed = source.path.as_deref().map(listed_deps).unwrap_or_default();
+    let mut group: Group = listed
+        .into_iter()
+        .map(|path| Member {
+            source: Source::file(path),
+            wanted: None,
+        })
+        .collect();
+    group.push(Member {
+        source: source.clone(),
+        wanted: Some(i),
+    });
+    group
+}
+
+/// The files that the list beside a snapshot names and that exist: `X.snap.deps` is a JSON array of objects,
+/// whose values are paths relative to the folder in which Lean ran (spec section 8).
+fn listed_deps(path: &Path) -> Vec<PathBuf> {
+    let sidecar = with_suffix(path, ".deps");
+    let Ok(text) = fs::read(&sidecar) else {
+        return Vec::new();
+    };
+    let Ok(serde_json::Value::Array(modules)) = serde_json::from_slice(&text) else {
+        return Vec::new();
+    };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let keys = ["olean", "oleanServer", "oleanPrivate", "irSig", "ir"];
+    let paths = modules
+        .iter()
+        .flat_map(|m| keys.iter().filter_map(|k| m.get(k)?.as_str()));
+    paths
+        .filter_map(|p| {
+            [PathBuf::from(p), folder.join(p)]
+                .into_iter()
+                .find(|p| p.is_file())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(group: &Group) -> Vec<(&str, Option<usize>)> {
+        group.iter().map(|m| (m.source.name.as_str(), m.wanted)).collect()
+    }
+
+    #[test]
+    fn parts_of_a_module_come_together_in_order() {
+        let paths = [
+            "a/X.olean.private",
+            "a/X.ir",
+            "b/X.olean",
+            "a/X.olean",
+            "a/X.snap",
+            "a/X.olean.server",
+            "a/X.ir.sig",
+        ];
+        let sources: Vec<Source> = paths.iter().map(|p| Source::file(p.into())).collect();
+        let groups = group(&sources);
+        let expected = [
+            vec![
+                ("a/X.olean", Some(3)),
+                ("a/X.olean.server", Some(5)),
+                ("a/X.olean.private", Some(0)),
+            ],
+            vec![("a/X.ir.sig", Some(6)), ("a/X.ir", Some(1))],
+            vec![("b/X.olean", Some(2))],
+            vec![("a/X.snap", Some(4))],
+        ];
+        assert_eq!(groups.iter().map(names).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn parts_that_were_not_asked_for_are_taken_from_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        fs::write(path("X.olean"), "").unwrap();
+        let groups = group(&[Source::file(path("X.olean.private"))]);
+        let base = path("X.olean").display().to_string();
+        let private = path("X.olean.private").display().to_string();
+        assert_eq!(names(&groups[0]), [(base.as_str(), None), (private.as_str(), Some(0))]);
+    }
+}
