@@ -86,9 +86,13 @@ pub enum Command {
     Info(commands::info::Args),
     Verify(commands::verify::Args),
     Hash(commands::hash::Args),
+    Demo(commands::demo::Args),
     Completions(commands::generate::CompletionsArgs),
     Man(commands::generate::ManArgs),
     /// Prints the mappings of a process that has just started.
     #[command(name = "__maps", hide = true)]
     Maps,
+    /// Does one step of the demonstration.
+    #[command(name = "__demo", hide = true)]
+    DemoStep(commands::demo::StepArgs),
 }

@@ -4,10 +4,12 @@
 //! * `commands`: one file per subcommand;
 //! * `input`, `module`, `prove`: paths to files, files to the module they are part of, bytes to proved regions;
 //! * `output`, `render`: where results go and how they look;
+//! * `demo`: the processes of the demonstration;
 //! * `error`: why a command failed, its exit code and what to do next.
 
 mod cli;
 mod commands;
+mod demo;
 mod error;
 mod input;
 mod module;

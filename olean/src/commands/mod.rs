@@ -1,5 +1,6 @@
 //! The subcommands, one per file: its arguments with their help, and what it does.
 
+pub mod demo;
 pub mod generate;
 pub mod hash;
 pub mod info;
@@ -45,6 +46,8 @@ pub fn run(command: Command, out: &mut Output) -> Result<Outcome> {
         Command::Hash(args) => hash::run(&args, out),
         Command::Completions(args) => generate::completions(&args, out),
         Command::Man(args) => generate::man(&args, out),
+        Command::Demo(args) => demo::run(&args, out),
+        Command::DemoStep(args) => demo::step(&args, out),
         Command::Maps => info::print_own_maps(out),
     }
 }
