@@ -84,8 +84,14 @@ const AFTER: &str = "Where a file is asked for, a folder stands for all region f
 #[derive(Subcommand)]
 pub enum Command {
     Info(commands::info::Args),
+    Stats(commands::stats::Args),
     Verify(commands::verify::Args),
     Hash(commands::hash::Args),
+    Diff(commands::diff::Args),
+    Dump(commands::dump::Args),
+    Widen(commands::width::WidenArgs),
+    Narrow(commands::width::NarrowArgs),
+    Relocate(commands::relocate::Args),
     Demo(commands::demo::Args),
     Completions(commands::generate::CompletionsArgs),
     Man(commands::generate::ManArgs),

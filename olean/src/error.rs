@@ -1,7 +1,7 @@
 //! Why a command could not do its work, and what the user can do about it.
 
-use anstyle::{AnsiColor, Style};
 use crate::render::clean;
+use anstyle::{AnsiColor, Style};
 use lean_region::check::{BadPointer, CheckError, Violation};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,9 @@ impl Failure {
     /// What to do next, where the text does not say it itself.
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Io { doing: "open", cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
+            Self::Io {
+                doing: "open", cause, ..
+            } if cause.kind() == io::ErrorKind::NotFound => {
                 Some("check the path; a folder is searched for *.olean* and *.ir*")
             }
             Self::Bad(e) | Self::BadDependency(e) => hint(e.violation()),
@@ -116,6 +118,10 @@ pub fn hint(violation: &Violation) -> Option<&'static str> {
             why: BadPointer::Outside,
             ..
         } => "give the files that it points into with --deps, a folder for instance",
+        Violation::Pointer {
+            why: BadPointer::NoObject | BadPointer::Unaligned,
+            ..
+        } => "the file is damaged, or a file that it points into has been built anew since; build both again",
         Violation::Magic => "this is no region file; sources (.lean) and .ilean files are none either",
         Violation::Version(_) => "only files of Lean 4 with format version 2 or 3 can be read",
         Violation::TooShort { .. }
@@ -127,7 +133,9 @@ pub fn hint(violation: &Violation) -> Option<&'static str> {
         Violation::Overlap { .. } => {
             "files that want the same addresses cannot be dependencies of each other; give fewer files with --deps"
         }
-        Violation::MixedWidth { .. } => "files of 32 and 64 bits cannot point into each other; see olean widen",
+        Violation::MixedWidth { .. } => {
+            "files of 32 and 64 bits cannot point into each other; see olean widen"
+        }
         Violation::TooLarge(_) | Violation::TooMany => return None,
         _ => "the file is damaged; build it again, or copy it again",
     })

@@ -163,10 +163,25 @@ mod tests {
 
     #[test]
     fn region_files_are_told_by_name() {
-        for name in ["A.olean", "A.olean.server", "A.olean.private", "A.ir", "A.ir.sig", "A.olean.new"] {
+        for name in [
+            "A.olean",
+            "A.olean.server",
+            "A.olean.private",
+            "A.ir",
+            "A.ir.sig",
+            "A.olean.new",
+        ] {
             assert!(is_region_name(name), "{name}");
         }
-        for name in ["A.lean", "A.ilean", "A.olean.hash", "A.ir.hash", "A.olean.tmp.17", "A.iris", "A.snap"] {
+        for name in [
+            "A.lean",
+            "A.ilean",
+            "A.olean.hash",
+            "A.ir.hash",
+            "A.olean.tmp.17",
+            "A.iris",
+            "A.snap",
+        ] {
             assert!(!is_region_name(name), "{name}");
         }
     }

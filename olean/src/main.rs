@@ -5,11 +5,13 @@
 //! * `input`, `module`, `prove`: paths to files, files to the module they are part of, bytes to proved regions;
 //! * `output`, `render`: where results go and how they look;
 //! * `demo`: the processes of the demonstration;
+//! * `dump`: graphs as lines, terms and pictures;
 //! * `error`: why a command failed, its exit code and what to do next.
 
 mod cli;
 mod commands;
 mod demo;
+mod dump;
 mod error;
 mod input;
 mod module;

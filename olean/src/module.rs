@@ -92,7 +92,10 @@ pub fn group(sources: &[Source]) -> Vec<Group> {
             let before = group.len();
             for &(_, i) in files.iter().filter(|f| f.0 == rank) {
                 let source = sources[i].clone();
-                group.push(Member { source, wanted: Some(i) });
+                group.push(Member {
+                    source,
+                    wanted: Some(i),
+                });
             }
             let path = part.path(rank);
             if group.len() == before && path.is_file() {
@@ -188,6 +191,9 @@ mod tests {
         let groups = group(&[Source::file(path("X.olean.private"))]);
         let base = path("X.olean").display().to_string();
         let private = path("X.olean.private").display().to_string();
-        assert_eq!(names(&groups[0]), [(base.as_str(), None), (private.as_str(), Some(0))]);
+        assert_eq!(
+            names(&groups[0]),
+            [(base.as_str(), None), (private.as_str(), Some(0))]
+        );
     }
 }

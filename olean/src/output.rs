@@ -44,7 +44,8 @@ impl Output {
         if !self.terminal {
             return DEFAULT_WIDTH;
         }
-        terminal_size::terminal_size_of(io::stdout()).map_or(DEFAULT_WIDTH, |(w, _)| usize::from(w.0).max(MIN_WIDTH))
+        terminal_size::terminal_size_of(io::stdout())
+            .map_or(DEFAULT_WIDTH, |(w, _)| usize::from(w.0).max(MIN_WIDTH))
     }
 
     /// Writes a JSON document.

@@ -110,7 +110,11 @@ impl Deps {
         });
         cells
             .into_iter()
-            .map(|c| c.into_inner().expect("all are walked").map_err(Failure::BadDependency))
+            .map(|c| {
+                c.into_inner()
+                    .expect("all are walked")
+                    .map_err(Failure::BadDependency)
+            })
             .collect()
     }
 }
@@ -143,8 +147,13 @@ impl Many<'_> {
         let groups = module::group(self.sources);
         let jobs = self.jobs.clamp(1, groups.len().max(1));
         let walked = self.deps.walk(jobs)?;
-        let shared: Vec<(&Path, &Region<'_>)> =
-            self.deps.files.iter().map(|(p, _)| p.as_path()).zip(&walked).collect();
+        let shared: Vec<(&Path, &Region<'_>)> = self
+            .deps
+            .files
+            .iter()
+            .map(|(p, _)| p.as_path())
+            .zip(&walked)
+            .collect();
         let bar = bar(self.sources.len(), self.doing);
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (send, receive) = mpsc::channel();
@@ -191,7 +200,8 @@ pub fn one<T>(
 ) -> Result<T> {
     let deps = Deps::open(deps)?;
     let walked = deps.walk(1)?;
-    let shared: Vec<(&Path, &Region<'_>)> = deps.files.iter().map(|(p, _)| p.as_path()).zip(&walked).collect();
+    let shared: Vec<(&Path, &Region<'_>)> =
+        deps.files.iter().map(|(p, _)| p.as_path()).zip(&walked).collect();
     let groups = module::group(std::slice::from_ref(source));
     let (mut work, mut result) = (Some(work), None);
     prove_group(&groups[0], &shared, &mut |_, proved| {
@@ -228,7 +238,10 @@ fn prove_group(group: &Group, shared: &[(&Path, &Region<'_>)], visit: Visit<'_>)
     let own: Vec<PathBuf> = if shared.is_empty() {
         Vec::new()
     } else {
-        group.iter().filter_map(|m| m.source.path.as_deref().map(identity)).collect()
+        group
+            .iter()
+            .filter_map(|m| m.source.path.as_deref().map(identity))
+            .collect()
     };
     let others: Vec<&Region<'_>> = shared
         .iter()

@@ -103,7 +103,11 @@ impl Table {
                 line += &format!("  {cell:>w$}");
             }
             let line = line.trim_end();
-            if i == 0 { format!("{DIM}{line}{DIM:#}") } else { line.to_owned() }
+            if i == 0 {
+                format!("{DIM}{line}{DIM:#}")
+            } else {
+                line.to_owned()
+            }
         };
         self.rows.iter().enumerate().map(line).collect()
     }
@@ -119,16 +123,35 @@ pub fn cut(text: &str, width: usize) -> String {
     short
 }
 
+/// The last `width` characters of a text.
+pub fn cut_left(text: &str, width: usize) -> String {
+    let count = text.chars().count();
+    if count <= width {
+        return text.to_owned();
+    }
+    let tail = text.chars().skip(count - width.saturating_sub(1));
+    std::iter::once('…').chain(tail).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([bytes(1023), bytes(1024), bytes(1 << 20), bytes(1_048_575)], ["1023 B", "1.0 KiB", "1.0 MiB", "1.0 MiB"]);
+        assert_eq!(
+            [count(0), count(999), count(1000), count(1_234_567)],
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(
+            [bytes(1023), bytes(1024), bytes(1 << 20), bytes(1_048_575)],
+            ["1023 B", "1.0 KiB", "1.0 MiB", "1.0 MiB"]
+        );
         assert_eq!([percent(1, 3), percent(0, 0)], ["33.3 %", "-"]);
-        assert_eq!([plural(1, "file"), plural(2000, "file")], ["1 file", "2,000 files"]);
+        assert_eq!(
+            [plural(1, "file"), plural(2000, "file")],
+            ["1 file", "2,000 files"]
+        );
     }
 
     #[test]

@@ -332,6 +332,11 @@ static MODULE: [Ctor; 1] = [Ctor {
 /// The root of every part of a module: imports, constants, entries of extensions.
 pub const MODULE_DATA: Type = Type::Data(&MODULE);
 
+/// `Lean.Level`; `Level.zero`, an object without fields, is none of the constructors listed.
+pub const LEVEL: Type = Type::Data(&LEVELS);
+/// `Lean.Expr`.
+pub const EXPR: Type = Type::Data(&EXPRS);
+
 /// Longest name that is put together, in components.
 const MAX_COMPONENTS: usize = 1000;
 

@@ -131,10 +131,18 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         writeln!(out, "{verdict}")?;
         if args.dir.is_some() {
             let saved = dir.join(What::Save.folder());
-            writeln!(out, "{DIM}the files are in '{}'; look into them with olean info, stats, dump{DIM:#}", saved.display())?;
+            writeln!(
+                out,
+                "{DIM}the files are in '{}'; look into them with olean info, stats, dump{DIM:#}",
+                saved.display()
+            )?;
         }
     } else {
-        let name = |f: &SavedFile| Path::new(&f.path).file_name().map(|n| n.to_string_lossy().into_owned());
+        let name = |f: &SavedFile| {
+            Path::new(&f.path)
+                .file_name()
+                .map(|n| n.to_string_lossy().into_owned())
+        };
         for f in &mut files {
             f.path = name(f).unwrap_or_default();
         }
@@ -163,17 +171,32 @@ impl Drop for Temporary {
 fn run_step(what: What, dir: &Path, theorems: usize) -> Result<Step> {
     let own = Path::new("/proc/self/exe");
     let mut command = Command::new(own);
-    for name in ["LEAN_REGION_MODE", "LEAN_REGION_VERIFY", "LEAN_REGION_FORCE_RELOCATE", "LD_PRELOAD"] {
+    for name in [
+        "LEAN_REGION_MODE",
+        "LEAN_REGION_VERIFY",
+        "LEAN_REGION_FORCE_RELOCATE",
+        "LD_PRELOAD",
+    ] {
         command.env_remove(name);
     }
     if matches!(what, What::Relocated) {
         command.env("LEAN_REGION_FORCE_RELOCATE", "1");
     }
     let what = what.to_possible_value().expect("no step is skipped");
-    let run = command.args(["__demo", what.get_name()]).arg(dir).arg(theorems.to_string()).output();
+    let run = command
+        .args(["__demo", what.get_name()])
+        .arg(dir)
+        .arg(theorems.to_string())
+        .output();
     let output = run.map_err(Failure::io("start", own))?;
-    serde_json::from_slice(&output.stdout)
-        .map_err(|_| Failure::Usage(String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("error: ").to_owned()))
+    serde_json::from_slice(&output.stdout).map_err(|_| {
+        Failure::Usage(
+            String::from_utf8_lossy(&output.stderr)
+                .trim()
+                .trim_start_matches("error: ")
+                .to_owned(),
+        )
+    })
 }
 
 /// The digests of the saved files.
@@ -212,7 +235,12 @@ fn told_save(step: &Step, files: &[SavedFile], out: &mut Output) -> Result<()> {
         milliseconds(step.loader_s)
     )?;
     for (f, part) in files.iter().zip(PARTS) {
-        writeln!(out, "            {part:<20} {:>10}  {DIM}graphhash {}{DIM:#}", bytes(f.bytes), f.graphhash)?;
+        writeln!(
+            out,
+            "            {part:<20} {:>10}  {DIM}graphhash {}{DIM:#}",
+            bytes(f.bytes),
+            f.graphhash
+        )?;
     }
     out.flush()?;
     Ok(())

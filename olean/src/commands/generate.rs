@@ -51,7 +51,9 @@ pub fn man(args: &ManArgs, out: &mut Output) -> Result<Outcome> {
             clap_mangen::Man::new(Cli::command()).render(&mut page)?;
             out.write_all(&page)?;
         }
-        Some(dir) => clap_mangen::generate_to(Cli::command(), dir).map_err(Failure::io("write pages into", dir))?,
+        Some(dir) => {
+            clap_mangen::generate_to(Cli::command(), dir).map_err(Failure::io("write pages into", dir))?
+        }
     }
     Ok(Outcome::Good)
 }

@@ -63,10 +63,22 @@ struct Info {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 enum Root {
-    Scalar { value: u64 },
-    Object { offset: u64, kind: &'static str, tag: u8, fields: u8, scalar_bytes: u64 },
-    Outside { address: u64 },
-    Bad { address: u64 },
+    Scalar {
+        value: u64,
+    },
+    Object {
+        offset: u64,
+        kind: &'static str,
+        tag: u8,
+        fields: u8,
+        scalar_bytes: u64,
+    },
+    Outside {
+        address: u64,
+    },
+    Bad {
+        address: u64,
+    },
 }
 
 #[derive(Serialize)]
@@ -143,7 +155,10 @@ fn root(file: &File<'_>) -> Root {
     if offset >= file.bytes().len() as u64 {
         return Root::Outside { address: word };
     }
-    let header = file.bytes().get(offset as usize..).and_then(<[u8]>::first_chunk::<8>);
+    let header = file
+        .bytes()
+        .get(offset as usize..)
+        .and_then(<[u8]>::first_chunk::<8>);
     let kind = header.and_then(|h| Kind::of_tag(h[7]));
     let (Some(header), Some(kind)) = (header, kind) else {
         return Root::Bad { address: word };
@@ -179,9 +194,15 @@ fn libraries(file: &File<'_>) -> (Vec<LibraryInfo>, Option<String>) {
         id: String::from_utf8_lossy(l.id).into_owned(),
         base: l.base,
         closures: closures[i],
-        identity: identities.as_ref().and_then(|all| all.get(i)).map(LibraryIdentity::to_string),
+        identity: identities
+            .as_ref()
+            .and_then(|all| all.get(i))
+            .map(LibraryIdentity::to_string),
     };
-    (sections.libraries.iter().enumerate().map(info).collect(), extension)
+    (
+        sections.libraries.iter().enumerate().map(info).collect(),
+        extension,
+    )
 }
 
 /// Number of closures whose code lies in each library.
@@ -192,12 +213,17 @@ fn closures_of(file: &File<'_>) -> Vec<u64> {
     let mut counts = vec![0; sections.libraries.len()];
     let w = file.width().bytes();
     for offset in sections.closure_offsets() {
-        let at = (file.data().start as u64).checked_add(offset).and_then(|a| usize::try_from(a).ok());
+        let at = (file.data().start as u64)
+            .checked_add(offset)
+            .and_then(|a| usize::try_from(a).ok());
         let code = at.and_then(|at| file.bytes().get(at..)?.get(..w));
         let Some(code) = code else { continue };
         let address = code.iter().rev().fold(0u64, |v, &b| v << 8 | u64::from(b));
         if let Some(l) = file.library_of(address)
-            && let Some(i) = sections.libraries.iter().position(|other| other.offset == l.offset)
+            && let Some(i) = sections
+                .libraries
+                .iter()
+                .position(|other| other.offset == l.offset)
         {
             counts[i] += 1;
         }
@@ -210,8 +236,18 @@ fn print(info: &Info, out: &mut Output) -> Result<()> {
     writeln!(out, "{TITLE}{}{TITLE:#}", clean(&info.path))?;
     let mut line = |label: &str, text: String| writeln!(out, "  {DIM}{label:<10}{DIM:#}  {text}");
     let bignums = if info.bignums == "gmp" { "GMP" } else { "native" };
-    line("format", format!("version {}, {}-bit pointers, {bignums} bignums", info.format, info.width))?;
-    let githash = if info.githash.is_empty() { "no githash" } else { &info.githash };
+    line(
+        "format",
+        format!(
+            "version {}, {}-bit pointers, {bignums} bignums",
+            info.format, info.width
+        ),
+    )?;
+    let githash = if info.githash.is_empty() {
+        "no githash"
+    } else {
+        &info.githash
+    };
     line("Lean", format!("{} ({githash})", info.lean_version))?;
     let free = match (&info.base_free, &info.base_taken_by) {
         (Some(true), _) => format!(", {GOOD}free{GOOD:#} in a fresh process"),
@@ -221,7 +257,12 @@ fn print(info: &Info, out: &mut Output) -> Result<()> {
     line("base", format!("0x{:x}{free}", info.base))?;
     line(
         "size",
-        format!("{} ({}), data {}", bytes(info.bytes), plural(info.bytes, "byte"), plural(info.data_bytes, "byte")),
+        format!(
+            "{} ({}), data {}",
+            bytes(info.bytes),
+            plural(info.bytes, "byte"),
+            plural(info.data_bytes, "byte")
+        ),
     )?;
     line("root", describe(&info.root))?;
     if info.format >= 3 {
@@ -229,8 +270,14 @@ fn print(info: &Info, out: &mut Output) -> Result<()> {
     }
     for l in &info.libraries {
         line("library", cut(&clean(&l.id), width.saturating_sub(14)))?;
-        let identity = l.identity.as_deref().unwrap_or("not identified: only the path tells");
-        line("", format!("was at 0x{:x}, {}", l.base, plural(l.closures, "closure")))?;
+        let identity = l
+            .identity
+            .as_deref()
+            .unwrap_or("not identified: only the path tells");
+        line(
+            "",
+            format!("was at 0x{:x}, {}", l.base, plural(l.closures, "closure")),
+        )?;
         line("", cut(identity, width.saturating_sub(14)))?;
     }
     if let Some(text) = &info.extension {
@@ -321,9 +368,15 @@ mod tests {
             "5000000000-5000010000 r-xp 00000000 fe:00 1   /usr/bin/my prog\n7000000000-7000001000 rw-p 00000000 00:00 0 \n",
         );
         assert_eq!(maps.len(), 2);
-        assert_eq!(taken(&maps, 0x4fff_ff00_00, 0x10000), None);
-        assert_eq!(taken(&maps, 0x4fff_ff00_00, 0x10001).as_deref(), Some("/usr/bin/my prog"));
-        assert_eq!(taken(&maps, 0x70_0000_0000, 1).as_deref(), Some("anonymous memory"));
+        assert_eq!(taken(&maps, 0x4fff_ff0000, 0x10000), None);
+        assert_eq!(
+            taken(&maps, 0x4fff_ff0000, 0x10001).as_deref(),
+            Some("/usr/bin/my prog")
+        );
+        assert_eq!(
+            taken(&maps, 0x70_0000_0000, 1).as_deref(),
+            Some("anonymous memory")
+        );
         assert_eq!(taken(&maps, 0x70_0000_1000, 1), None);
         assert!(taken(&[], 0, 1).is_some());
     }

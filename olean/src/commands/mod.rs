@@ -1,10 +1,15 @@
 //! The subcommands, one per file: its arguments with their help, and what it does.
 
 pub mod demo;
+pub mod diff;
+pub mod dump;
 pub mod generate;
 pub mod hash;
 pub mod info;
+pub mod relocate;
+pub mod stats;
 pub mod verify;
+pub mod width;
 
 use crate::cli::Command;
 use crate::error::{Failure, Result};
@@ -42,11 +47,17 @@ impl Outcome {
 pub fn run(command: Command, out: &mut Output) -> Result<Outcome> {
     match command {
         Command::Info(args) => info::run(&args, out),
+        Command::Stats(args) => stats::run(&args, out),
         Command::Verify(args) => verify::run(&args, out),
         Command::Hash(args) => hash::run(&args, out),
+        Command::Diff(args) => diff::run(&args, out),
+        Command::Dump(args) => dump::run(&args, out),
+        Command::Widen(args) => width::widen(&args, out),
+        Command::Narrow(args) => width::narrow(&args, out),
+        Command::Relocate(args) => relocate::run(&args, out),
+        Command::Demo(args) => demo::run(&args, out),
         Command::Completions(args) => generate::completions(&args, out),
         Command::Man(args) => generate::man(&args, out),
-        Command::Demo(args) => demo::run(&args, out),
         Command::DemoStep(args) => demo::step(&args, out),
         Command::Maps => info::print_own_maps(out),
     }

@@ -153,8 +153,15 @@ fn summary(report: &Report, start: Instant) {
     let time = start.elapsed().as_secs_f64();
     if report.bad == 0 {
         let size = bytes(report.bytes);
-        anstream::eprintln!("{GOOD}good{GOOD:#}: {}, {size}, in {time:.2} s", plural(all, "file"));
+        anstream::eprintln!(
+            "{GOOD}good{GOOD:#}: {}, {size}, in {time:.2} s",
+            plural(all, "file")
+        );
     } else {
-        anstream::eprintln!("{BAD}bad{BAD:#}: {} of {}, in {time:.2} s", report.bad, plural(all, "file"));
+        anstream::eprintln!(
+            "{BAD}bad{BAD:#}: {} of {}, in {time:.2} s",
+            report.bad,
+            plural(all, "file")
+        );
     }
 }

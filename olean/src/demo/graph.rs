@@ -18,9 +18,16 @@ pub fn module(theorems: usize) -> (Object, Object) {
         // `ConstantInfo.axiomInfo`: who imports the module sees no proof.
         let axiom = Object::ctor(0, vec![val.clone()], &[0]);
         infos.push(Object::ctor(0, vec![axiom], &[]));
-        let theorem = Object::ctor(0, vec![val, common.proof(i, statement), Object::list(vec![name.clone()])], &[]);
+        let theorem = Object::ctor(
+            0,
+            vec![val, common.proof(i, statement), Object::list(vec![name.clone()])],
+            &[],
+        );
         proofs.push(Object::ctor(2, vec![theorem], &[]));
-        let text = format!("Law {i} of {}: swapping sides changes nothing.", TOPICS[i % TOPICS.len()]);
+        let text = format!(
+            "Law {i} of {}: swapping sides changes nothing.",
+            TOPICS[i % TOPICS.len()]
+        );
         docs.push(Object::ctor(0, vec![name.clone(), Object::string(&text)], &[]));
         names.push(name);
     }
@@ -63,13 +70,19 @@ fn constant(name: &str) -> Object {
 }
 
 fn apply(function: Object, arguments: Vec<Object>) -> Object {
-    arguments.into_iter().fold(function, |f, a| expr(5, vec![f, a], &[]))
+    arguments
+        .into_iter()
+        .fold(function, |f, a| expr(5, vec![f, a], &[]))
 }
 
 impl Common {
     fn new() -> Self {
         let nat = constant("Nat");
-        let level = Object::ctor(1, vec![Object::ctor(0, vec![], &2221u64.to_le_bytes())], &1u64.to_le_bytes());
+        let level = Object::ctor(
+            1,
+            vec![Object::ctor(0, vec![], &2221u64.to_le_bytes())],
+            &1u64.to_le_bytes(),
+        );
         let eq = expr(4, vec![Object::name("Eq"), Object::list(vec![level])], &[]);
         Self {
             eq: apply(eq, vec![nat.clone()]),
@@ -89,7 +102,10 @@ impl Common {
         let literal = Object::ctor(0, vec![Object::nat(&limbs)], &[]);
         let n = expr(9, vec![literal], &[]);
         let [b, a] = [self.variables[0].clone(), self.variables[1].clone()];
-        let left = apply(op.clone(), vec![a.clone(), apply(op.clone(), vec![b.clone(), n.clone()])]);
+        let left = apply(
+            op.clone(),
+            vec![a.clone(), apply(op.clone(), vec![b.clone(), n.clone()])],
+        );
         let right = apply(op.clone(), vec![apply(op, vec![a, b]), n]);
         let body = apply(self.eq.clone(), vec![left, right]);
         let bind = |name, body| expr(7, vec![Object::name(name), self.nat.clone(), body], &[0]);
@@ -98,7 +114,12 @@ impl Common {
 
     /// A term of the size that proofs have; nobody checks it.
     fn proof(&self, i: usize, statement: Object) -> Object {
-        let step = |proof, k: usize| apply(self.trans.clone(), vec![proof, self.variables[(i + k) % 2].clone()]);
+        let step = |proof, k: usize| {
+            apply(
+                self.trans.clone(),
+                vec![proof, self.variables[(i + k) % 2].clone()],
+            )
+        };
         (0..12).fold(statement, step)
     }
 }

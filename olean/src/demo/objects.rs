@@ -31,7 +31,13 @@ impl Object {
         let fields = into_raw(fields);
         // SAFETY: slices with their lengths; the references are given away, as the call consumes them.
         Self::made(unsafe {
-            lean_region_mk_ctor(tag, fields.as_ptr(), fields.len(), scalars.as_ptr(), scalars.len())
+            lean_region_mk_ctor(
+                tag,
+                fields.as_ptr(),
+                fields.len(),
+                scalars.as_ptr(),
+                scalars.len(),
+            )
         })
     }
 
@@ -102,7 +108,8 @@ impl Object {
                 continue;
             }
             // SAFETY: children of a live object live as long as it does.
-            let children = (0..unsafe { lean_region_child_count(p) }).map(|i| unsafe { lean_region_child(p, i) });
+            let children =
+                (0..unsafe { lean_region_child_count(p) }).map(|i| unsafe { lean_region_child(p, i) });
             stack.extend(children);
         }
         seen.len()
@@ -143,7 +150,9 @@ impl Drop for Object {
 /// Saves the parts of a module: files and roots.
 pub fn save_parts(module: &str, parts: &[(&Path, &Object)]) -> Result<(), String> {
     let pair = |(path, root): &(&Path, &Object)| {
-        let path = path.to_str().ok_or_else(|| format!("'{}' is no UTF-8", path.display()))?;
+        let path = path
+            .to_str()
+            .ok_or_else(|| format!("'{}' is no UTF-8", path.display()))?;
         Ok(Object::ctor(0, vec![Object::string(path), (*root).clone()], &[]))
     };
     let parts = Object::array(parts.iter().map(pair).collect::<Result<_, String>>()?);
@@ -156,12 +165,16 @@ pub fn save_parts(module: &str, parts: &[(&Path, &Object)]) -> Result<(), String
 /// Reads the parts of a module: their roots, which live until the process ends.
 pub fn read_parts(paths: &[&Path]) -> Result<Vec<Object>, String> {
     let string = |path: &&Path| {
-        let path = path.to_str().ok_or_else(|| format!("'{}' is no UTF-8", path.display()))?;
+        let path = path
+            .to_str()
+            .ok_or_else(|| format!("'{}' is no UTF-8", path.display()))?;
         Ok(Object::string(path))
     };
     let names = Object::array(paths.iter().map(string).collect::<Result<_, String>>()?);
     // SAFETY: an array of strings, borrowed by the call. The regions are never freed, so that what is handed out
     // stays alive; whoever calls this does not write into the files.
     let regions = Object::made(unsafe { lean_read_module_data_parts(names.0) }).io()?;
-    Ok((0..regions.children()).map(|i| regions.child(i).child(0)).collect())
+    Ok((0..regions.children())
+        .map(|i| regions.child(i).child(0))
+        .collect())
 }

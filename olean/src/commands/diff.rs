@@ -1,0 +1,257 @@
+//! `olean diff`: what differs between two files, or between the files of two folders.
+
+use super::{Failed, Outcome};
+use crate::error::{Failure, Result};
+use crate::input::{self, Input, Source};
+use crate::output::Output;
+use crate::prove;
+use crate::render::{BAD, DIM, GOOD, TITLE, clean, plural};
+use lean_region::check::diff::{self, Difference, Reason};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Compare two files, or the files of two folders
+///
+/// Files are equal if they have the same bytes, or hold the same graph at other addresses, in another order or format;
+/// what makes the bytes differ is said then. Else the first path from the root at which they differ is shown with both
+/// values.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// The one file or folder; - is standard input
+    a: PathBuf,
+    /// The other one
+    b: PathBuf,
+    /// Files or folders that both may point into, besides the parts of their own modules
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    deps: Vec<PathBuf>,
+    /// Only count; of two folders, list names without values
+    #[arg(long)]
+    stat: bool,
+    /// Files with equal graphs but other bytes count as different
+    #[arg(long)]
+    bytes: bool,
+}
+
+const EXAMPLES: &str = "Exit codes: 0 equal, 1 different or bad, 2 wrong usage or unreadable files.\n\n\
+     Examples:\n  \
+     olean diff a/Foo.olean b/Foo.olean\n  \
+     olean diff --stat build-a build-b\n  \
+     olean diff --bytes build-a build-b      (is the build reproducible?)";
+
+#[derive(Serialize)]
+struct Report {
+    schema: u32,
+    identical: u64,
+    same_graph: u64,
+    different: u64,
+    only_in_a: u64,
+    only_in_b: u64,
+    equal: bool,
+    files: Vec<Pair>,
+}
+
+#[derive(Serialize)]
+struct Pair {
+    a: Option<String>,
+    b: Option<String>,
+    #[serde(flatten)]
+    verdict: Verdict,
+}
+
+/// How two files compare.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+enum Verdict {
+    Identical,
+    SameGraph { because: Vec<String> },
+    Different { at: String, a: String, b: String },
+    OnlyInA,
+    OnlyInB,
+}
+
+impl From<Difference> for Verdict {
+    fn from(d: Difference) -> Self {
+        match d {
+            Difference::Identical => Self::Identical,
+            Difference::SameGraph(reasons) => Self::SameGraph {
+                because: reasons.iter().map(Reason::to_string).collect(),
+            },
+            Difference::Different { path, left, right } => Self::Different {
+                at: match path.trim_start_matches('.') {
+                    "" => "root".to_owned(),
+                    path => path.to_owned(),
+                },
+                a: left,
+                b: right,
+            },
+        }
+    }
+}
+
+/// Runs it.
+pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
+    let folders = (args.a.is_dir(), args.b.is_dir());
+    let pairs = match folders {
+        (true, true) => pairs(&args.a, &args.b)?,
+        (false, false) => vec![(Some(Source::one(&args.a)?), Some(Source::one(&args.b)?))],
+        _ => {
+            return Err(Failure::Usage(
+                "a folder and a file cannot be compared; give two files or two folders".to_owned(),
+            ));
+        }
+    };
+    let mut report = Report {
+        schema: 1,
+        identical: 0,
+        same_graph: 0,
+        different: 0,
+        only_in_a: 0,
+        only_in_b: 0,
+        equal: false,
+        files: Vec::new(),
+    };
+    let mut failed = Failed::default();
+    let several = folders.0;
+    for (a, b) in pairs {
+        let verdict = match (&a, &b) {
+            (Some(a), Some(b)) => match compare(a, b, &args.deps) {
+                Ok(d) => Verdict::from(d),
+                Err(failure) => {
+                    failed.note(failure);
+                    continue;
+                }
+            },
+            (Some(_), None) => Verdict::OnlyInA,
+            _ => Verdict::OnlyInB,
+        };
+        match verdict {
+            Verdict::Identical => report.identical += 1,
+            Verdict::SameGraph { .. } => report.same_graph += 1,
+            Verdict::Different { .. } => report.different += 1,
+            Verdict::OnlyInA => report.only_in_a += 1,
+            Verdict::OnlyInB => report.only_in_b += 1,
+        }
+        let name = |s: &Option<Source>| s.as_ref().map(|s| s.name.clone());
+        let pair = Pair {
+            a: name(&a),
+            b: name(&b),
+            verdict,
+        };
+        if out.is_json() {
+            report.files.push(pair);
+        } else if !args.stat || several {
+            print(&pair, several, args.stat, out)?;
+        }
+    }
+    let graphs_equal = report.different + report.only_in_a + report.only_in_b == 0;
+    report.equal = graphs_equal && !(args.bytes && report.same_graph > 0);
+    if out.is_json() {
+        out.json(&report)?;
+    } else if several || args.stat {
+        summary(&report, out)?;
+    }
+    Ok(match failed.code() {
+        Outcome::Good => Outcome::good_if(report.equal),
+        worse => worse,
+    })
+}
+
+/// The files of two folders by their paths in them.
+fn pairs(a: &Path, b: &Path) -> Result<Vec<(Option<Source>, Option<Source>)>> {
+    let inside = |folder: &Path| -> Result<BTreeSet<PathBuf>> {
+        let files = input::region_files(folder)?;
+        let relative = |p: PathBuf| p.strip_prefix(folder).map(Path::to_owned).unwrap_or(p);
+        Ok(files.into_iter().map(relative).collect())
+    };
+    let (in_a, in_b) = (inside(a)?, inside(b)?);
+    if in_a.is_empty() && in_b.is_empty() {
+        return Err(Failure::NothingFound(a.to_owned()));
+    }
+    let of = |folder: &Path, files: &BTreeSet<PathBuf>, p: &PathBuf| {
+        files.contains(p).then(|| Source::file(folder.join(p)))
+    };
+    Ok(in_a
+        .union(&in_b)
+        .map(|p| (of(a, &in_a, p), of(b, &in_b, p)))
+        .collect())
+}
+
+fn compare(a: &Source, b: &Source, deps: &[PathBuf]) -> Result<Difference> {
+    // Most files of two builds have the same bytes; what those are need not be proved.
+    if a.path.is_some() && b.path.is_some() {
+        let (a, b) = (Input::open(a)?, Input::open(b)?);
+        if *a == *b && a.starts_with(b"olean") {
+            return Ok(Difference::Identical);
+        }
+    }
+    prove::one(a, deps, |left| {
+        let left = left.graph().map_err(Failure::Bad)?;
+        prove::one(b, deps, |right| {
+            let right = right.graph().map_err(Failure::Bad)?;
+            diff::diff(&left, &right).map_err(Failure::Bad)
+        })
+    })
+}
+
+fn print(pair: &Pair, several: bool, stat: bool, out: &mut Output) -> Result<()> {
+    let name = pair
+        .a
+        .as_ref()
+        .or(pair.b.as_ref())
+        .map_or(String::new(), |n| clean(n));
+    match &pair.verdict {
+        Verdict::Identical if several => {}
+        Verdict::Identical => writeln!(out, "{GOOD}identical{GOOD:#}: the same bytes")?,
+        Verdict::SameGraph { because } => {
+            let prefix = if several {
+                format!("{name}: ")
+            } else {
+                String::new()
+            };
+            writeln!(
+                out,
+                "{prefix}{GOOD}same graph{GOOD:#}, other bytes: {}",
+                because.join(", ")
+            )?;
+        }
+        Verdict::OnlyInA => writeln!(out, "{name}: {BAD}only in the first folder{BAD:#}")?,
+        Verdict::OnlyInB => writeln!(out, "{name}: {BAD}only in the second folder{BAD:#}")?,
+        Verdict::Different { .. } if stat => writeln!(out, "{name}: {BAD}different{BAD:#}")?,
+        Verdict::Different { at, a, b } => {
+            let prefix = if several {
+                format!("{name}: ")
+            } else {
+                String::new()
+            };
+            writeln!(
+                out,
+                "{prefix}{BAD}different{BAD:#} at {TITLE}{}{TITLE:#}",
+                clean(at)
+            )?;
+            writeln!(out, "  {DIM}-{DIM:#} {}", clean(a))?;
+            writeln!(out, "  {DIM}+{DIM:#} {}", clean(b))?;
+        }
+    }
+    Ok(())
+}
+
+fn summary(r: &Report, out: &mut Output) -> Result<()> {
+    let all = r.identical + r.same_graph + r.different + r.only_in_a + r.only_in_b;
+    let mut line = plural(all, "file");
+    for (n, what) in [
+        (r.identical, "identical"),
+        (r.same_graph, "with the same graph"),
+        (r.different, "different"),
+        (r.only_in_a, "only in the first folder"),
+        (r.only_in_b, "only in the second folder"),
+    ] {
+        if n > 0 {
+            line += &format!(", {n} {what}");
+        }
+    }
+    writeln!(out, "{line}")?;
+    Ok(())
+}

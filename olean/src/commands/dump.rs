@@ -1,0 +1,180 @@
+//! `olean dump`: the graph of a file as indented text or as a picture.
+
+use super::Outcome;
+use crate::dump::dot;
+use crate::dump::tree::{Entry, Limits, More, Tree};
+use crate::error::{Failure, Result};
+use crate::input::Source;
+use crate::output::Output;
+use crate::prove::{self, Proved};
+use crate::render::{DIM, TEXT, clean, count};
+use lean_region::check::Graph;
+use serde::Serialize;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Show the graph of a file as indented text, names and terms readable
+///
+/// Each object is shown once, with the offset where it lies; `^` marks one that was shown above. Field names are those
+/// of Lean where the types are known (module data, constants, expressions); elsewhere fields are numbered, and names,
+/// levels and expressions are recognised by their shape.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// The file; - is standard input
+    file: PathBuf,
+    /// Files or folders that it may point into, besides the parts of its own module
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    deps: Vec<PathBuf>,
+    /// Where to start, as in constants[12].val.toConstantVal.type, or .4[0] by number
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
+    path: String,
+    /// Levels to show below the start
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    depth: usize,
+    /// Elements to show of each array or list; 0 is all
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    limit: usize,
+    /// Do not cut long texts
+    #[arg(long)]
+    full: bool,
+    /// Write a picture for Graphviz instead
+    #[arg(long)]
+    dot: bool,
+}
+
+const EXAMPLES: &str = "Exit codes: 0 shown, 1 the file is bad or the path leads nowhere, 2 wrong usage or an unreadable file.\n\n\
+     Examples:\n  \
+     olean dump Foo.olean\n  \
+     olean dump Foo.olean --path 'constants[12]' --depth 6\n  \
+     olean dump Foo.olean --path 'constNames' --limit 0\n  \
+     olean dump Foo.olean --path 'constants[0].val.value' --full\n  \
+     olean dump Foo.olean --path 'constants[0]' --depth 5 --dot | dot -Tsvg > foo.svg";
+
+#[derive(Serialize)]
+struct Report {
+    schema: u32,
+    path: String,
+    nodes: Vec<Node>,
+}
+
+#[derive(Serialize)]
+struct Node {
+    level: usize,
+    path: String,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    /// The dependency that the object lies in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden: Option<&'static str>,
+}
+
+/// Runs it.
+pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
+    let source = Source::one(&args.file)?;
+    prove::one(&source, &args.deps, |p| dump(p, args, out))?;
+    Ok(Outcome::Good)
+}
+
+fn dump(p: &Proved<'_, '_>, args: &Args, out: &mut Output) -> Result<()> {
+    let graph = p.graph().map_err(Failure::Bad)?;
+    let start = graph.follow(&args.path).map_err(|e| Failure::Refused {
+        path: p.source.name.clone(),
+        text: format!(
+            "{e}; see what is there with olean dump --path '{}'",
+            parent(&args.path)
+        ),
+    })?;
+    let limits = Limits {
+        depth: args.depth,
+        elements: if args.limit == 0 { usize::MAX } else { args.limit },
+        width: if args.full { usize::MAX } else { out.width() },
+    };
+    let entries = Tree::new(&graph, 1 + p.deps.len(), limits).from(start, args.path.trim_start_matches('.'));
+    if args.dot {
+        let entries: Vec<Entry> = entries.collect();
+        out.write_all(dot::picture(&entries).as_bytes())?;
+    } else if out.is_json() {
+        out.json(&Report {
+            schema: 1,
+            path: p.source.name.clone(),
+            nodes: entries.map(|e| node(&graph, e)).collect(),
+        })?;
+    } else {
+        for e in entries {
+            line(&graph, &e, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// A path without its last step.
+fn parent(path: &str) -> &str {
+    path.rfind(['.', '[']).map_or("", |i| &path[..i])
+}
+
+fn line(graph: &Graph<'_, '_>, e: &Entry, out: &mut Output) -> Result<()> {
+    write!(out, "{:indent$}", "", indent = 2 * e.level)?;
+    if let More::Elements(n) = e.more {
+        writeln!(out, "{DIM}… {} more; see --limit{DIM:#}", count(n))?;
+        return Ok(());
+    }
+    let text = clean(&e.text);
+    write!(out, "{DIM}{}:{DIM:#} ", clean(&e.label))?;
+    if e.quoted {
+        write!(out, "{TEXT}{text}{TEXT:#}")?;
+    } else {
+        write!(out, "{text}")?;
+    }
+    if let Some(n) = e.node {
+        let place = graph.reference(n);
+        let file = match graph.region_of(n) {
+            0 => "",
+            r => graph.region(r).file().name(),
+        };
+        let file = file.rsplit('/').next().unwrap_or_default();
+        write!(
+            out,
+            "  {DIM}@{}0x{:x}{DIM:#}",
+            if file.is_empty() {
+                String::new()
+            } else {
+                format!("{}:", clean(file))
+            },
+            place.offset
+        )?;
+    }
+    match e.more {
+        More::Above => write!(out, " {DIM}^{DIM:#}")?,
+        More::Deeper(_) => write!(out, " {DIM}…{DIM:#}")?,
+        More::Nothing | More::Elements(_) => {}
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+fn node(graph: &Graph<'_, '_>, e: Entry) -> Node {
+    let region = e.node.map(|n| graph.region_of(n)).filter(|&r| r > 0);
+    Node {
+        level: e.level,
+        path: e.path,
+        text: match e.more {
+            More::Elements(n) => format!("{n} more"),
+            _ => e.text,
+        },
+        kind: e.node.map(|n| graph.kind(n).name()),
+        offset: e.node.map(|n| graph.reference(n).offset),
+        file: region.map(|r| graph.region(r).file().name().to_owned()),
+        hidden: match e.more {
+            More::Nothing => None,
+            More::Above => Some("above"),
+            More::Deeper(_) => Some("depth"),
+            More::Elements(_) => Some("limit"),
+        },
+    }
+}
