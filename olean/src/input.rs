@@ -1,13 +1,14 @@
 //! The files a command works on: arguments to paths (folders walked), paths to bytes (mapped).
 
 use crate::error::{Failure, Result};
+use std::collections::HashSet;
 use std::fs;
 use std::io::Read;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 /// A file to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Source {
     /// Where it is; `None` for standard input.
     pub path: Option<PathBuf>,
@@ -46,14 +47,12 @@ impl Source {
     }
 }
 
-/// The files that arguments stand for: `-` is standard input, a folder all region files below it, sorted.
+/// The files that arguments stand for: `-` is standard input, a folder all region files below it, sorted. A file
+/// that is given twice is taken once.
 pub fn sources(arguments: &[PathBuf]) -> Result<Vec<Source>> {
     let mut found = Vec::new();
     for argument in arguments {
         if argument == Path::new("-") {
-            if found.contains(&Source::stdin()) {
-                return Err(Failure::Usage("standard input (-) is given twice".to_owned()));
-            }
             found.push(Source::stdin());
         } else if argument.is_dir() {
             let files = region_files(argument)?;
@@ -65,6 +64,8 @@ pub fn sources(arguments: &[PathBuf]) -> Result<Vec<Source>> {
             found.push(Source::file(argument.clone()));
         }
     }
+    let mut seen = HashSet::new();
+    found.retain(|s| seen.insert(s.clone()));
     Ok(found)
 }
 

@@ -1,6 +1,7 @@
 //! Which files belong together: the parts of a module, and a snapshot with the files that it was saved over.
 
 use crate::input::Source;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -64,48 +65,59 @@ pub type Group = Vec<Member>;
 
 /// Groups the files that were asked for and adds the files that they depend on.
 pub fn group(sources: &[Source]) -> Vec<Group> {
-    let mut groups: Vec<(Option<Part>, Vec<(usize, usize)>)> = Vec::new();
-    let mut of_module: std::collections::HashMap<(PathBuf, usize), usize> = std::collections::HashMap::new();
-    for (i, source) in sources.iter().enumerate() {
-        let Some(part) = source.path.as_deref().and_then(Part::of) else {
-            groups.push((None, vec![(0, i)]));
-            continue;
-        };
-        let rank = part.rank;
-        let at = *of_module
-            .entry((part.stem.clone(), part.parts.len()))
-            .or_insert_with(|| {
-                groups.push((Some(part), Vec::new()));
-                groups.len() - 1
-            });
-        groups[at].1.push((rank, i));
+    /// A module, or a file that is no part of one, with the files asked for: rank and index.
+    struct Found {
+        part: Option<Part>,
+        files: Vec<(usize, usize)>,
     }
-    let complete = |(part, mut files): (Option<Part>, Vec<(usize, usize)>)| {
-        let Some(part) = part else {
-            let (_, i) = files[0];
-            return snapshot(&sources[i], i);
+    let mut found: Vec<Found> = Vec::new();
+    let mut of_module = HashMap::new();
+    for (i, source) in sources.iter().enumerate() {
+        let part = source.path.as_deref().and_then(Part::of);
+        let (key, rank) = match &part {
+            Some(p) => (Some((p.stem.clone(), p.parts.len())), p.rank),
+            None => (None, 0),
         };
-        files.sort();
-        let last = files[files.len() - 1].0;
-        let mut group = Group::new();
-        for rank in 0..=last {
-            let before = group.len();
-            for &(_, i) in files.iter().filter(|f| f.0 == rank) {
-                let source = sources[i].clone();
-                group.push(Member {
-                    source,
-                    wanted: Some(i),
-                });
-            }
-            let path = part.path(rank);
-            if group.len() == before && path.is_file() {
-                let source = Source::file(path);
-                group.push(Member { source, wanted: None });
-            }
+        let new = found.len();
+        let at = key.map_or(new, |key| *of_module.entry(key).or_insert(new));
+        if at == new {
+            found.push(Found {
+                part,
+                files: Vec::new(),
+            });
         }
-        group
+        found[at].files.push((rank, i));
+    }
+    let complete = |mut module: Found| {
+        module.files.sort_unstable();
+        match &module.part {
+            Some(part) => parts(part, &module.files, sources),
+            None => snapshot(&sources[module.files[0].1], module.files[0].1),
+        }
     };
-    groups.into_iter().map(complete).collect()
+    found.into_iter().map(complete).collect()
+}
+
+/// The parts of a module up to the last that was asked for; those that were not, if they exist.
+fn parts(part: &Part, files: &[(usize, usize)], sources: &[Source]) -> Group {
+    let last = files[files.len() - 1].0;
+    let mut group = Group::new();
+    for rank in 0..=last {
+        let before = group.len();
+        for &(_, i) in files.iter().filter(|f| f.0 == rank) {
+            let source = sources[i].clone();
+            group.push(Member {
+                source,
+                wanted: Some(i),
+            });
+        }
+        let path = part.path(rank);
+        if group.len() == before && path.is_file() {
+            let source = Source::file(path);
+            group.push(Member { source, wanted: None });
+        }
+    }
+    group
 }
 
 /// A file that is no part of a module, after the files that its `.deps` file lists.

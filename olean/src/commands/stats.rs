@@ -9,6 +9,7 @@ use crate::render::{DIM, TEXT, TITLE, Table, bytes, clean, count, cut, cut_left,
 use lean_region::check::stats::Part;
 use lean_region::check::{CheckError, Graph, Kind, NodeId};
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -268,7 +269,7 @@ impl Numbers {
 
 fn merge_spots(sum: &mut Vec<Spot>, more: &[Spot], top: usize) {
     sum.extend(more.iter().cloned());
-    sum.sort_by(|a, b| b.size.cmp(&a.size));
+    sum.sort_by_key(|s| Reverse(s.size));
     sum.truncate(top);
 }
 
@@ -348,7 +349,7 @@ fn print(n: &Numbers, top: usize, out: &mut Output) -> Result<()> {
     shares("root field", "elements", &n.root_fields, n.root_fields.len(), out)?;
     let mut extensions = n.extensions.clone();
     extensions.retain(|e| e.elements > 0);
-    extensions.sort_by(|a, b| b.adds_bytes.cmp(&a.adds_bytes));
+    extensions.sort_by_key(|e| Reverse(e.adds_bytes));
     shares("extension", "entries", &extensions, top, out)?;
     spots("largest strings", "bytes", &n.strings, n.files > 1, top, out)?;
     spots("largest arrays", "elements", &n.arrays, n.files > 1, top, out)?;

@@ -108,9 +108,9 @@ impl Object {
                 continue;
             }
             // SAFETY: children of a live object live as long as it does.
-            let children =
-                (0..unsafe { lean_region_child_count(p) }).map(|i| unsafe { lean_region_child(p, i) });
-            stack.extend(children);
+            let count = unsafe { lean_region_child_count(p) };
+            // SAFETY: as above.
+            stack.extend((0..count).map(|i| unsafe { lean_region_child(p, i) }));
         }
         seen.len()
     }

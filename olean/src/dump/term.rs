@@ -298,7 +298,7 @@ impl Writer<'_, '_, '_> {
         let mut head = Value::Object(n);
         // More arguments than characters are left are not shown anyway; the rest stays one item.
         while let Value::Object(f) = head
-            && items.len() <= 2 * self.budget
+            && items.len() <= self.budget
             && self.graph.shape(EXPR, f).is_some_and(|c| c.name == "Expr.app")
         {
             let [function, argument] =
