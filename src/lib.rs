@@ -10,6 +10,7 @@
 //! * [`relocate`]: pointers of a region rewritten for where it and its dependencies lie. No `unsafe`.
 //! * [`compactor`]: live objects to bytes.
 //! * [`host`]: the Lean runtime of this process, or the embedded one where there is none.
+//! * [`compare`]: two loaders' files and regions held against each other. No `unsafe`.
 //! * [`region`]: saving and reading files with the layers above; the registry of live regions.
 //! * [`redirect`]: the host's own entry points replaced by ours; report at exit.
 //! * [`capi`]: the C entry points, which only translate.
@@ -17,6 +18,7 @@
 pub mod capi;
 pub mod check;
 pub mod compactor;
+pub mod compare;
 pub mod format;
 pub mod host;
 pub mod object;

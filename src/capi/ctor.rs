@@ -3,7 +3,7 @@
 
 use std::panic::catch_unwind;
 
-use super::loader;
+use super::{compare, loader};
 use crate::redirect::{self, AttachError, Entry, Mode, attach, observe, report};
 
 /// What stands in for the host's functions.
@@ -40,7 +40,8 @@ fn table(mode: Mode) -> Vec<Entry> {
             ),
         ],
         Mode::Observe => observe::table(),
-        Mode::Off | Mode::Compare => Vec::new(),
+        Mode::Compare => compare::table(),
+        Mode::Off => Vec::new(),
     }
 }
 

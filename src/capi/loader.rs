@@ -30,7 +30,7 @@ fn counted<T>(
 fn count_read(facts: ReadFacts, time: Duration) {
     READ.record(facts.bytes, time);
     if facts.mapped {
-        READ.add_mapped();
+        READ.add_mapped(time);
     }
     if facts.relocated {
         READ.add_relocated();

@@ -2,8 +2,10 @@
 //!
 //! * [`loader`]: the functions of Lean's loader, under the names of all releases;
 //! * [`objects`]: objects for programs without Lean;
-//! * [`control`]: this library's own affairs.
+//! * [`control`]: this library's own affairs;
+//! * `compare`: what stands in for the host's functions in mode compare.
 
+mod compare;
 pub mod control;
 mod ctor;
 pub mod loader;

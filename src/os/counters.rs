@@ -1,10 +1,10 @@
 //! What the loader did in this process, counted for the report: calls, bytes, time, and notes about files.
 //! Atomics and no locks, so that the numbers can be read at any moment, also while the process ends.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::atomic::{
-    AtomicPtr, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub struct Counter {
     bytes: AtomicU64,
     nanoseconds: AtomicU64,
     mapped: AtomicU64,
+    mapped_nanoseconds: AtomicU64,
     relocated: AtomicU64,
 }
 
@@ -39,6 +40,8 @@ pub struct Counts {
     pub nanoseconds: u64,
     /// Reads whose region lies in a mapping at its base address.
     pub mapped: u64,
+    /// Time of those reads inside the loader.
+    pub mapped_nanoseconds: u64,
     /// Reads that went through relocation.
     pub relocated: u64,
 }
@@ -51,6 +54,7 @@ impl Counter {
             bytes: AtomicU64::new(0),
             nanoseconds: AtomicU64::new(0),
             mapped: AtomicU64::new(0),
+            mapped_nanoseconds: AtomicU64::new(0),
             relocated: AtomicU64::new(0),
         }
     }
@@ -68,14 +72,15 @@ impl Counter {
     }
 
     fn call(&self, time: Duration) {
-        self.nanoseconds
-            .fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.nanoseconds.fetch_add(nanoseconds(time), Relaxed);
         self.calls.fetch_add(1, Relaxed);
     }
 
-    /// Counts a read whose region was handed out as it was mapped, in addition to [`record`](Self::record).
-    pub fn add_mapped(&self) {
+    /// Counts a read of `time` whose region was handed out as it was mapped, in addition to
+    /// [`record`](Self::record).
+    pub fn add_mapped(&self, time: Duration) {
         self.mapped.fetch_add(1, Relaxed);
+        self.mapped_nanoseconds.fetch_add(nanoseconds(time), Relaxed);
     }
 
     /// Counts a read that went through relocation, in addition to [`record`](Self::record).
@@ -92,6 +97,7 @@ impl Counter {
             bytes: self.bytes.load(Relaxed),
             nanoseconds: self.nanoseconds.load(Relaxed),
             mapped: self.mapped.load(Relaxed),
+            mapped_nanoseconds: self.mapped_nanoseconds.load(Relaxed),
             relocated: self.relocated.load(Relaxed),
         }
     }
@@ -103,10 +109,62 @@ impl Counter {
             &self.bytes,
             &self.nanoseconds,
             &self.mapped,
+            &self.mapped_nanoseconds,
             &self.relocated,
         ];
         all.iter().for_each(|number| number.store(0, Relaxed));
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A file that was saved, and the ones before it.
+struct SavedFile {
+    path: PathBuf,
+    before: *const SavedFile,
+}
+
+/// The last file saved; null before the first. The list is never freed: it is read at exit without a lock.
+static SAVED_FILES: AtomicPtr<SavedFile> = AtomicPtr::new(ptr::null_mut());
+static KEEP_SAVED_FILES: AtomicBool = AtomicBool::new(false);
+
+/// Says whether the names of saved files are kept, which takes memory for as long as the process lives.
+pub fn keep_saved_files(keep: bool) {
+    KEEP_SAVED_FILES.store(keep, Relaxed);
+}
+
+/// Keeps the name of a file that was saved under `path`, if that is wanted.
+pub fn saved_file(path: &Path) {
+    if !KEEP_SAVED_FILES.load(Relaxed) {
+        return;
+    }
+    // The process may change its directory.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let before = ptr::null();
+    let new = Box::into_raw(Box::new(SavedFile { path, before }));
+    let _ = SAVED_FILES.fetch_update(Release, Acquire, |last| {
+        // SAFETY: the box made above, which nobody else sees before it is in the list.
+        unsafe { (*new).before = last };
+        Some(new)
+    });
+}
+
+/// The names of the files saved so far, each once, sorted.
+#[must_use]
+pub fn saved_files() -> Vec<&'static Path> {
+    let mut files = Vec::new();
+    let mut next = SAVED_FILES.load(Acquire).cast_const();
+    // SAFETY: null or a file that was leaked into the list complete (the store released what this load acquires)
+    // and is never changed or freed; so are those before it.
+    while let Some(file) = unsafe { next.as_ref() } {
+        files.push(file.path.as_path());
+        next = file.before;
+    }
+    files.sort_unstable();
+    files.dedup();
+    files
 }
 
 /// Something about one file that a reader of the report should know.
@@ -183,6 +241,7 @@ pub fn notes() -> (Vec<&'static Note>, usize) {
 pub fn reset() {
     [&SAVE, &READ, &FREE].iter().for_each(|counter| counter.reset());
     NOTES.reset();
+    SAVED_FILES.store(ptr::null_mut(), Relaxed);
 }
 
 #[cfg(test)]
@@ -195,7 +254,7 @@ mod tests {
         counter.record(100, Duration::from_nanos(5));
         counter.record(20, Duration::from_nanos(7));
         counter.error(Duration::from_micros(1));
-        counter.add_mapped();
+        counter.add_mapped(Duration::from_nanos(5));
         counter.add_relocated();
         let expected = Counts {
             calls: 3,
@@ -203,6 +262,7 @@ mod tests {
             bytes: 120,
             nanoseconds: 1012,
             mapped: 1,
+            mapped_nanoseconds: 5,
             relocated: 1,
         };
         assert_eq!(counter.counts(), expected);

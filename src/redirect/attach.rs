@@ -88,6 +88,12 @@ pub enum AttachError {
         /// The function.
         function: &'static CStr,
     },
+    /// Regions are compared as structures only: a host cannot be given handles of ours as dependencies.
+    #[error(
+        "mode compare is for Lean 4.32 and later, whose regions are structures, and this Lean runtime is of the {} \
+         generation; use mode replace", .0.name()
+    )]
+    NotCompared(Generation),
     /// A function cannot be redirected.
     #[error("the Lean runtime in '{}' cannot be redirected: {source}", .library.display())]
     Patch {
@@ -215,6 +221,9 @@ pub unsafe fn attach(mode: Mode, table: &[Entry]) -> Result<(), AttachError> {
 /// As for [`attach`]; `image` is the host's.
 unsafe fn redirect(mode: Mode, table: &[Entry], host: &Host, image: &Image) -> Result<Attached, AttachError> {
     let generation = host.generation();
+    if mode == Mode::Compare && generation != Generation::Structure {
+        return Err(AttachError::NotCompared(generation));
+    }
     let mut wanted = Vec::new();
     for &(function, always) in functions(generation) {
         if !always && image.function(function).is_none() {
@@ -252,7 +261,7 @@ unsafe fn redirect(mode: Mode, table: &[Entry], host: &Host, image: &Image) -> R
         match unsafe { got::redirect(image, &[c"_exit", c"_Exit"], leave) } {
             Ok(slots) => exits = slots,
             Err(error) => complain(&format!(
-                "a process that ends by _exit will leave no report: {error}"
+                "a process that ends by _exit will leave no report and no verdict: {error}"
             )),
         }
     }

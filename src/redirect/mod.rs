@@ -6,7 +6,8 @@
 //!   callable as they were; [`got`] redirects what the host calls of the C library.
 //! * [`image`], [`maps`], [`code_page`], [`encode_x86_64`] and [`encode_aarch64`] are what those build on: a
 //!   loaded object, the process's mappings, a page of code, and the bytes of jumps.
-//! * [`observe`] stands in for the host's functions in mode observe; [`report`] says what was done.
+//! * [`observe`] stands in for the host's functions in mode observe; [`report`] says what was done, [`verdict`]
+//!   what mode compare found.
 
 pub mod attach;
 pub mod code_page;
@@ -22,6 +23,7 @@ pub mod patch;
 pub mod preload;
 pub mod report;
 pub mod trampoline;
+pub mod verdict;
 
 pub use attach::{
     AttachError, DetachError, Entry, attach, attach_if_preloaded, detach, forward_target, original,

@@ -39,13 +39,13 @@ const STRING_DATA: usize = 32;
 const TAG_OK: u8 = 0;
 
 /// Why a host's function can be called: redirecting it to here has kept its first instructions.
-const KEPT: &str = "kept when the function was redirected";
+pub(crate) const KEPT: &str = "kept when the function was redirected";
 
 /// The host's function `name` as it was, if it has it.
 ///
 /// # Safety
 /// `F` is the type of that function.
-unsafe fn host_function<F: Copy>(name: &CStr) -> Option<F> {
+pub(crate) unsafe fn host_function<F: Copy>(name: &CStr) -> Option<F> {
     const { assert!(size_of::<F>() == size_of::<usize>()) };
     // SAFETY: an address of code, of the type that the caller vouches for.
     attach::original(name).map(|address| unsafe { std::mem::transmute_copy(&address) })
@@ -70,6 +70,12 @@ unsafe fn path(string: Obj) -> PathBuf {
 /// Length of the file, 0 if it has gone.
 fn file_len(file: &Path) -> u64 {
     std::fs::metadata(file).map_or(0, |m| m.len())
+}
+
+/// Counts one file that was saved.
+fn count_save(file: &Path, time: Duration) {
+    counters::SAVE.record(file_len(file), time);
+    counters::saved_file(file);
 }
 
 /// The share of one of `parts` files in the time of a call.
@@ -99,7 +105,7 @@ unsafe fn count_read(file: &Path, region: Obj, time: Duration) {
     };
     counters::READ.record(bytes.unwrap_or_else(|| file_len(file)), time);
     match mapped {
-        Some(true) => counters::READ.add_mapped(),
+        Some(true) => counters::READ.add_mapped(time),
         Some(false) => counters::READ.add_relocated(),
         None => {}
     }
@@ -121,7 +127,7 @@ unsafe extern "C-unwind" fn save(
     let time = start.elapsed();
     // SAFETY: what the host returned, and a string that it only borrowed.
     match unsafe { is_ok(result).then(|| path(fname)) } {
-        Some(file) => counters::SAVE.record(file_len(&file), time),
+        Some(file) => count_save(&file, time),
         None => counters::SAVE.error(time),
     }
     result
@@ -187,9 +193,7 @@ unsafe extern "C-unwind" fn save_parts(module: Obj, parts: Obj) -> Obj {
     match unsafe { is_ok(result) } {
         true => {
             let each = share(time, files.len());
-            files
-                .iter()
-                .for_each(|file| counters::SAVE.record(file_len(file), each));
+            files.iter().for_each(|file| count_save(file, each));
         }
         false => counters::SAVE.error(time),
     }

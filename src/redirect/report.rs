@@ -13,9 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
 use super::attach::complain;
 use super::mode::Mode;
+use super::verdict;
 use crate::host::Host;
 use crate::os::counters::{self, Counts};
 use crate::os::env;
+use crate::os::map::mapping_counts;
 
 /// `%p` in the value stands for the process id.
 const VARIABLE: &str = "LEAN_REGION_REPORT";
@@ -35,7 +37,7 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 static FORKED: AtomicBool = AtomicBool::new(false);
 static WRITTEN: AtomicBool = AtomicBool::new(false);
 
-/// Notes that the process is attached now. Answers whether a report is to be written when it ends.
+/// Notes that the process is attached now. Answers whether there is something to do when it ends.
 pub(super) fn begin(mode: Mode, names: Vec<&'static CStr>) -> bool {
     static FORK_HANDLER: Once = Once::new();
     // SAFETY: the handler does nothing but atomic stores and getpid, which a forked child may.
@@ -45,7 +47,9 @@ pub(super) fn begin(mode: Mode, names: Vec<&'static CStr>) -> bool {
     let report = env::var(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
     // The process may change its directory.
     let report = report.map(|path| std::path::absolute(&path).unwrap_or(path));
-    let wanted = report.is_some();
+    counters::keep_saved_files(report.is_some());
+    let strict = mode == Mode::Compare && verdict::begin();
+    let wanted = report.is_some() || strict;
     OWNER.store(process_id(), Ordering::Relaxed);
     ATTACHMENT.store(
         Box::into_raw(Box::new(Attachment { mode, names, report })),
@@ -69,8 +73,14 @@ fn process_id() -> i32 {
     unsafe { libc::getpid() }
 }
 
+/// Whether this is the process that attached or a forked child, and no child that shares its memory.
+pub(super) fn owns_process() -> bool {
+    OWNER.load(Ordering::Relaxed) == process_id()
+}
+
 unsafe extern "C" fn after_fork() {
     counters::reset();
+    verdict::reset();
     OWNER.store(process_id(), Ordering::Relaxed);
     FORKED.store(true, Ordering::Relaxed);
     WRITTEN.store(false, Ordering::Relaxed);
@@ -80,7 +90,7 @@ unsafe extern "C" fn after_fork() {
 pub(super) extern "C" fn leave(status: i32) -> ! {
     write_at_exit();
     // SAFETY: what the caller asked for.
-    unsafe { libc::_exit(status) }
+    unsafe { libc::_exit(verdict::exit_status(status)) }
 }
 
 /// Writes the report of an attached process that ends, once. Takes no lock of this library's. Does
@@ -92,8 +102,7 @@ pub fn write_at_exit() {
     let called = [&counters::SAVE, &counters::READ, &counters::FREE]
         .iter()
         .any(|c| c.counts().calls > 0);
-    let ours = OWNER.load(Ordering::Relaxed) == process_id();
-    if !ours || FORKED.load(Ordering::Relaxed) && !called || WRITTEN.swap(true, Ordering::Relaxed) {
+    if !owns_process() || FORKED.load(Ordering::Relaxed) && !called || WRITTEN.swap(true, Ordering::Relaxed) {
         return;
     }
     // A panic must neither cross into C nor keep the process from ending.
@@ -153,6 +162,10 @@ pub fn json() -> String {
         push_string(out, &name.to_string_lossy())
     });
     push_counts(&mut out);
+    if mode == Mode::Compare {
+        verdict::push_json(&mut out);
+    }
+    push_files_and_process(&mut out);
     out.push_str(r#","notes":"#);
     let (notes, noted) = counters::notes();
     push_list(&mut out, &notes, |out, note| {
@@ -212,13 +225,33 @@ fn push_counts(out: &mut String) {
         bytes,
         nanoseconds,
         mapped,
+        mapped_nanoseconds,
         relocated,
     } = counters::READ.counts();
     let _ = write!(
         out,
-        r#","read":{{"calls":{calls},"mapped":{mapped},"relocated":{relocated},"bytes":{bytes},"ns":{nanoseconds},"errors":{errors}}}"#
+        r#","read":{{"calls":{calls},"mapped":{mapped},"relocated":{relocated},"bytes":{bytes},"ns":{nanoseconds},"errors":{errors},"mapped_ns":{mapped_nanoseconds}}}"#
     );
     let _ = write!(out, r#","free":{{"calls":{}}}"#, counters::FREE.counts().calls);
+}
+
+/// What `olean ab` compares and measures beside the counts.
+fn push_files_and_process(out: &mut String) {
+    out.push_str(r#","saved":"#);
+    push_list(out, &counters::saved_files(), |out, file| {
+        push_string(out, &file.to_string_lossy())
+    });
+    let number = |n: Option<usize>| n.map_or("null".to_owned(), |n| n.to_string());
+    let (mappings, limit) = match attachment().and_then(|a| a.report.as_ref()) {
+        Some(_) => mapping_counts(),
+        None => (None, None),
+    };
+    let _ = write!(
+        out,
+        r#","process":{{"mappings":{},"max_map_count":{}}}"#,
+        number(mappings),
+        number(limit)
+    );
 }
 
 fn push_note(out: &mut String, file: &str, reason: &str) {
@@ -241,7 +274,7 @@ fn push_list<T>(out: &mut String, items: &[T], push: impl Fn(&mut String, &T)) {
 }
 
 /// A JSON string (RFC 8259, section 7).
-fn push_string(out: &mut String, text: &str) {
+pub(super) fn push_string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {
@@ -324,8 +357,13 @@ mod tests {
             "bytes",
             "ns",
             "errors",
+            "mapped_ns",
             "free",
             "calls",
+            "saved",
+            "process",
+            "mappings",
+            "max_map_count",
             "notes",
         ];
         let mut rest = &text[..];

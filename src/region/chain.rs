@@ -1,14 +1,28 @@
 //! A compactor as the host carries it from one save to the next: inside an external object.
 
 use crate::compactor::{Compactor, Values};
+use crate::compare::files::Part;
 use crate::host::Host;
 use crate::object::Obj;
 use parking_lot::{Mutex, MutexGuard};
 use std::ffi::c_void;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// What our external objects hold.
 pub struct Chain {
     compactor: Mutex<Compactor>,
+    /// In mode compare: a boxed [`Twin`], or null.
+    twin: AtomicPtr<Twin>,
+}
+
+/// The host's compactor that was given the same parts as ours (mode compare).
+#[derive(Debug)]
+pub struct Twin {
+    /// The host's object, owned.
+    pub compactor: Obj,
+    /// The parts saved so far.
+    pub parts: Vec<Part>,
 }
 
 /// Why an object given as `prev` cannot be gone on with.
@@ -29,6 +43,7 @@ impl Chain {
         Host::set_compactor_finalizer(release);
         let chain = Box::new(Chain {
             compactor: Mutex::new(compactor),
+            twin: AtomicPtr::new(ptr::null_mut()),
         });
         // SAFETY: the box goes to `release`, which takes it back once, on whatever thread.
         unsafe { host.alloc_external(Box::into_raw(chain).cast()) }
@@ -42,19 +57,70 @@ impl Chain {
     /// # Safety
     /// `object` is a scalar or a live object of `host`, and stays alive as long as the guard.
     pub unsafe fn lock<'a>(object: Obj, host: &Host) -> Result<MutexGuard<'a, Compactor>, BadChain> {
-        // SAFETY: the caller vouches for the object.
-        let data = unsafe { host.external_data(object) }.ok_or(BadChain::Foreign)?;
-        // SAFETY: objects of our class hold a `Chain` made by `into_object` until they are released.
-        let chain = unsafe { &*data.cast::<Chain>() };
+        // SAFETY: passed on from the caller.
+        let chain = unsafe { Self::of(object, host) }.ok_or(BadChain::Foreign)?;
         chain.compactor.try_lock().ok_or(BadChain::Busy)
+    }
+
+    /// # Safety
+    /// As [`Chain::lock`].
+    unsafe fn of<'a>(object: Obj, host: &Host) -> Option<&'a Chain> {
+        // SAFETY: the caller vouches for the object; objects of our class hold a `Chain` made by `into_object`
+        // until they are released.
+        unsafe { Some(&*host.external_data(object)?.cast::<Chain>()) }
+    }
+
+    /// Takes the twin out of the compactor in `object` (borrowed), if it has one.
+    ///
+    /// # Safety
+    /// As [`Chain::lock`].
+    #[must_use]
+    pub unsafe fn take_twin(object: Obj, host: &Host) -> Option<Twin> {
+        // SAFETY: passed on from the caller.
+        let twin = unsafe { Self::of(object, host) }?
+            .twin
+            .swap(ptr::null_mut(), Ordering::AcqRel);
+        // SAFETY: not null, so boxed by `set_twin`, and taken out by this thread alone.
+        (!twin.is_null()).then(|| *unsafe { Box::from_raw(twin) })
+    }
+
+    /// Gives the compactor in `object` (borrowed) a twin, in the place of one that it had; it is released with it.
+    ///
+    /// # Safety
+    /// As [`Chain::lock`]. The twin's compactor belongs to `host`, which is the process's own runtime.
+    pub unsafe fn set_twin(object: Obj, host: &Host, twin: Twin) {
+        // SAFETY: passed on from the caller.
+        let Some(chain) = (unsafe { Self::of(object, host) }) else {
+            return;
+        };
+        let before = chain.twin.swap(Box::into_raw(Box::new(twin)), Ordering::AcqRel);
+        // SAFETY: null or boxed by an earlier call, and taken out by this thread alone.
+        unsafe { release_twin(before) };
+    }
+}
+
+/// # Safety
+/// `twin` is null or boxed, with a compactor of the process's own runtime, and not used again.
+unsafe fn release_twin(twin: *mut Twin) {
+    if twin.is_null() {
+        return;
+    }
+    // SAFETY: by the caller's word a box that nobody owns any more.
+    let twin = unsafe { Box::from_raw(twin) };
+    if let Ok(host) = Host::get() {
+        // SAFETY: the twin owns its object.
+        unsafe { host.dec(twin.compactor) };
     }
 }
 
 /// # Safety
 /// `data` came from [`Chain::into_object`], and is not used again.
 unsafe extern "C" fn release(data: *mut c_void) {
-    // SAFETY: by the caller's word a box that nobody owns any more.
-    drop(unsafe { Box::from_raw(data.cast::<Chain>()) });
+    // SAFETY: by the caller's word a box that nobody owns any more, and with it the twin.
+    unsafe {
+        let chain = Box::from_raw(data.cast::<Chain>());
+        release_twin(chain.twin.load(Ordering::Acquire));
+    }
 }
 
 impl Values for Host {

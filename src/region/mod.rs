@@ -10,6 +10,8 @@ pub mod chain;
 pub mod closures;
 mod deps;
 pub mod error;
+#[cfg(feature = "fault-injection")]
+mod fault;
 pub mod read;
 pub mod registry;
 pub mod save;

@@ -154,6 +154,8 @@ impl Opened<'_> {
             root = relocate::relocate(memory.words_mut(), &target, deps)
                 .map_err(|e| ReadError::walk(path, &e))? as usize;
         }
+        #[cfg(feature = "fault-injection")]
+        super::fault::inject("read", memory.bytes_mut());
         Ok(Loaded {
             memory,
             root,

@@ -57,6 +57,8 @@ pub unsafe fn save(
     }
     .encode();
     compactor.bytes_mut(&part)[..header.len()].copy_from_slice(&header);
+    #[cfg(feature = "fault-injection")]
+    super::fault::inject("save", compactor.bytes_mut(&part));
     let bytes = compactor.bytes(&part);
     let trailer = trailer.as_deref().unwrap_or_default();
     let size = (bytes.len() + trailer.len()) as u64;

@@ -12,10 +12,12 @@ use crate::format::base::{ANONYMOUS_HASH, base_address};
 use crate::format::layout::{STRING_HEADER, TAG_ARRAY, TAG_STRING};
 use crate::host::{Generation, Host, RegionFacts};
 use crate::object::Obj;
-use crate::os::env;
+use crate::os::{counters, env};
 use crate::relocate::{Dependencies, RegionView};
 use once_cell::sync::OnceCell;
 use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -204,14 +206,13 @@ unsafe fn save_part(
 }
 
 fn publish(path: &CStr, file: crate::os::file::NewFile) -> Result<(), ServeError> {
-    file.publish().map_err(|(step, cause)| {
-        SaveError::Write {
-            file: super::error::shown(path),
-            step,
-            cause,
-        }
-        .into()
-    })
+    file.publish().map_err(|(step, cause)| SaveError::Write {
+        file: super::error::shown(path),
+        step,
+        cause,
+    })?;
+    counters::saved_file(Path::new(OsStr::from_bytes(path.to_bytes())));
+    Ok(())
 }
 
 fn bad_chain(path: &CStr, e: BadChain) -> ServeError {
@@ -277,6 +278,24 @@ pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts
         let facts = facts(&loaded);
         Ok((hand_out(host, fname, loaded), facts))
     }
+}
+
+/// Reads a file as if its base address were taken, and releases it again: what reading comes to for a loader that
+/// finds the region mapped already. Arguments borrowed.
+///
+/// # Errors
+/// [`ServeError`].
+///
+/// # Safety
+/// As [`read`].
+pub unsafe fn relocate_only(host: &Host, fname: Obj, deps: Obj) -> Result<(), ServeError> {
+    let options = ReadOptions {
+        force_relocate: true,
+        ..read_options(host)
+    };
+    // SAFETY: the caller vouches for both objects.
+    unsafe { read::read(path(fname)?, &*dependencies(host, deps)?, &options)? };
+    Ok(())
 }
 
 /// Reads all parts of a module, each with the earlier ones as dependencies; the argument is borrowed, the

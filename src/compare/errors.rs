@@ -1,0 +1,81 @@
+//! Whether two loaders failed alike. Our texts begin with the incumbent's words and go on with the cause; and
+//! we refuse damaged files that the incumbent's reader does not recognise, which it must not be given.
+
+/// What the incumbent says of the contents of a file that it has already in memory (spec section 7).
+const READER_WORDS: [&str; 3] = [
+    "region_reader: ",
+    "library required for closure relocation is not loaded in this process",
+    "'unreachable' code was reached",
+];
+/// What of the last of them is about a pointer: reached by the incumbent at the same object, whereas sizes lead
+/// it out of the file.
+const POINTERS: [&str; 2] = [
+    "leads neither into this file nor",
+    "cannot be in a file of this version",
+];
+
+/// Whether the incumbent's reader, given the file `file` that ours refuses with the text `ours`, fails as well
+/// and in good order. It checks neither sizes nor pointers ahead, and a damaged file can make it crash.
+#[must_use]
+pub fn host_refuses_too(ours: &str, file: &str) -> bool {
+    let Some(content) = ours.strip_prefix(&format!("failed to read '{file}': ")) else {
+        // The file cannot be opened, or its header is wrong.
+        return true;
+    };
+    let words = READER_WORDS.iter().any(|w| content.starts_with(w));
+    words && (!content.starts_with(READER_WORDS[2]) || POINTERS.iter().any(|p| content.contains(p)))
+}
+
+/// Whether the two texts of a failed call tell of the same failure: ours begins with the host's. Where the system
+/// refused to write, the host gives no reason, so that it only matters that both failed to write.
+#[must_use]
+pub fn agree(ours: &str, host: &str, file: &str) -> bool {
+    let write = format!("failed to write '{file}': ");
+    let system = |text: &str| {
+        let cause = text.strip_prefix(&write)?;
+        Some(cause.starts_with("failed to create file") || cause.contains(" while "))
+    };
+    ours.starts_with(host) || system(ours) == Some(true) && system(host) == Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_not_given_files_that_it_cannot_refuse() {
+        let yes = [
+            "failed to open file 'f': No such file or directory",
+            "failed to read file 'f', invalid header: the file has 3 bytes and a header has 88",
+            "failed to read 'f': region_reader: dep regions have overlapping `base_addr` ranges (0x1 and 0x2)",
+            "failed to read 'f': 'unreachable' code was reached: at offset 0x60: the pointer 0x8 leads neither into this \
+             file nor into a dependency",
+        ];
+        let no = [
+            "failed to read 'f': the file is truncated: it has 88 bytes and its root should be at 88",
+            "failed to read 'f': 'unreachable' code was reached: at offset 0x60: an object with tag 0 says that it has",
+            "failed to read 'f': out of memory: 5 bytes for the region are not available",
+        ];
+        assert!(yes.iter().all(|text| host_refuses_too(text, "f")));
+        assert!(!no.iter().any(|text| host_refuses_too(text, "f")));
+    }
+
+    #[test]
+    fn failures_agree_by_the_hosts_words() {
+        let host = "failed to open file 'f': No such file or directory";
+        assert!(agree(host, host, "f"));
+        assert!(agree(
+            "failed to read file 'f', invalid header: x",
+            "failed to read file 'f', invalid header",
+            "f"
+        ));
+        assert!(!agree(host, "failed to read file 'f', invalid header", "f"));
+        let full = "failed to write 'f': No space left on device while writing; nothing was changed";
+        assert!(agree(full, "failed to write 'f': failed to create file", "f"));
+        assert!(!agree(
+            full,
+            "failed to write 'f': Closures cannot be compacted",
+            "f"
+        ));
+    }
+}

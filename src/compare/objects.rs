@@ -1,0 +1,304 @@
+//! The walk over two copies of the same objects, side by side: every word must be equal, except those that
+//! hold addresses, which are compared by what they mean.
+
+use crate::format::layout::{
+    ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE,
+    STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK,
+    TAG_THUNK, TASK_SIZE, THUNK_SIZE, align8,
+};
+use std::fmt;
+use std::ops::Range;
+
+/// How addresses compare.
+pub trait Addresses {
+    /// Whether two pointer fields mean the same object, or are the same scalar.
+    fn same_pointer(&self, ours: u64, host: u64) -> bool;
+    /// Whether two code addresses mean the same function.
+    fn same_code(&self, ours: u64, host: u64) -> bool;
+}
+
+/// The first place at which two copies differ, in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// Offset of the word from the start of the file, in bytes.
+    pub offset: usize,
+    /// What is there, on both sides.
+    pub detail: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at offset {:#x}, {}", self.offset, self.detail)
+    }
+}
+
+impl Difference {
+    pub(super) fn new(offset: usize, detail: impl Into<String>) -> Self {
+        Self {
+            offset,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// What the words of one object are.
+struct Shape {
+    /// Bytes, rounded up to 8.
+    len: usize,
+    /// Indices of the words that are pointers or scalars.
+    pointers: Range<usize>,
+    /// A closure: its code address in word 1, and padding in the upper half of word 2.
+    closure: bool,
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at + 8)?;
+    Some(u64::from_le_bytes(bytes.try_into().expect("8 bytes")))
+}
+
+/// The shape of the object that `bytes` begins with; `None` if it is none or does not end in them.
+fn shape(bytes: &[u8], gmp: bool) -> Option<Shape> {
+    let header = word(bytes, 0)?;
+    let (cs_sz, other, tag) = ((header >> 32) as u16, (header >> 48) as u8, (header >> 56) as u8);
+    let counted = |fixed: usize, count: u64, unit: u64| {
+        usize::try_from(count.checked_mul(unit)?.checked_add(fixed as u64)?).ok()
+    };
+    let (len, pointers) = match tag {
+        0..=MAX_CTOR_TAG => (usize::from(cs_sz), 1..1 + usize::from(other)),
+        TAG_CLOSURE => {
+            let fixed = (word(bytes, 16)? >> 16 & 0xffff) as usize;
+            (CLOSURE_HEADER + 8 * fixed, 3..3 + fixed)
+        }
+        TAG_ARRAY => {
+            let (size, capacity) = (word(bytes, 8)?, word(bytes, 16)?);
+            let len = counted(ARRAY_HEADER, capacity.max(size), 8)?;
+            (len, 3..3 + usize::try_from(size).ok()?)
+        }
+        TAG_SARRAY => (
+            counted(ARRAY_HEADER, word(bytes, 16)?, (other & 0x7f).into())?,
+            0..0,
+        ),
+        TAG_STRING => (counted(STRING_HEADER, word(bytes, 16)?, 1)?, 0..0),
+        TAG_MPZ if gmp => {
+            let limbs = ((word(bytes, 8)? >> 32) as i32).unsigned_abs();
+            (counted(MPZ_GMP_SIZE, limbs.into(), 8)?, 2..3)
+        }
+        TAG_MPZ => (counted(MPZ_NATIVE_SIZE, word(bytes, 16)?, 4)?, 3..4),
+        TAG_THUNK => (THUNK_SIZE, 1..2),
+        TAG_TASK => (TASK_SIZE, 1..2),
+        TAG_PROMISE => (PROMISE_SIZE, 1..2),
+        TAG_REF => (REF_SIZE, 1..2),
+        _ => return None,
+    };
+    let len = align8(len);
+    let whole = len >= 8 && len <= bytes.len() && pointers.end * 8 <= len.max(8);
+    whole.then_some(Shape {
+        len,
+        pointers,
+        closure: tag == TAG_CLOSURE,
+    })
+}
+
+/// The first difference between the objects in `ours` and in `host`, which begin at the offset `start` of their
+/// files. `gmp`: bignums have GMP's layout.
+#[must_use]
+pub fn first_difference(
+    ours: &[u8],
+    host: &[u8],
+    start: usize,
+    gmp: bool,
+    addresses: &impl Addresses,
+) -> Option<Difference> {
+    let mut at = 0;
+    while at < ours.len().min(host.len()) {
+        let offset = start + at;
+        let (a, b) = (&ours[at..], &host[at..]);
+        if word(a, 0) != word(b, 0) {
+            return Some(Difference::new(
+                offset,
+                format!("the object's header: {}", both(word(a, 0), word(b, 0))),
+            ));
+        }
+        let Some(shape) = shape(a, gmp) else {
+            return Some(Difference::new(
+                offset,
+                format!("no object ({}) in either", value(word(a, 0))),
+            ));
+        };
+        if b.len() < shape.len {
+            break;
+        }
+        if let Some(index) = (1..shape.len / 8).find(|&i| !same_word(a, b, i, &shape, addresses)) {
+            let what = part(index, &shape, a[7]);
+            let detail = format!(
+                "{what} of {} at {offset:#x}: {}",
+                kind(a[7]),
+                both(word(a, 8 * index), word(b, 8 * index))
+            );
+            return Some(Difference::new(offset + 8 * index, detail));
+        }
+        at += shape.len;
+    }
+    (ours.len() != host.len()).then(|| {
+        let detail = format!(
+            "the objects end: ours have {} bytes, the host's {}",
+            ours.len(),
+            host.len()
+        );
+        Difference::new(start + at, detail)
+    })
+}
+
+fn same_word(ours: &[u8], host: &[u8], index: usize, shape: &Shape, addresses: &impl Addresses) -> bool {
+    let (Some(a), Some(b)) = (word(ours, 8 * index), word(host, 8 * index)) else {
+        return false;
+    };
+    match index {
+        1 if shape.closure => addresses.same_code(a, b),
+        // Padding, which the incumbent copies from the heap as it is.
+        2 if shape.closure => a as u32 == b as u32,
+        _ if shape.pointers.contains(&index) => addresses.same_pointer(a, b),
+        _ => a == b,
+    }
+}
+
+fn part(index: usize, shape: &Shape, tag: u8) -> String {
+    match index {
+        1 if shape.closure => "the function".to_owned(),
+        _ if shape.pointers.contains(&index) && matches!(tag, 0..=MAX_CTOR_TAG | TAG_ARRAY | TAG_CLOSURE) => {
+            format!("field {}", index - shape.pointers.start)
+        }
+        _ if shape.pointers.contains(&index) => "the pointer".to_owned(),
+        _ => "a scalar word".to_owned(),
+    }
+}
+
+fn kind(tag: u8) -> String {
+    match tag {
+        0..=MAX_CTOR_TAG => format!("the constructor with tag {tag}"),
+        TAG_CLOSURE => "the closure".to_owned(),
+        TAG_ARRAY => "the array".to_owned(),
+        TAG_SARRAY => "the scalar array".to_owned(),
+        TAG_STRING => "the string".to_owned(),
+        TAG_MPZ => "the bignum".to_owned(),
+        TAG_THUNK => "the thunk".to_owned(),
+        TAG_TASK => "the task".to_owned(),
+        TAG_PROMISE => "the promise".to_owned(),
+        TAG_REF => "the reference".to_owned(),
+        _ => format!("the object with tag {tag}"),
+    }
+}
+
+fn value(word: Option<u64>) -> String {
+    word.map_or("nothing".to_owned(), |word| format!("{word:#x}"))
+}
+
+fn both(ours: Option<u64>, host: Option<u64>) -> String {
+    format!("ours {}, the host's {}", value(ours), value(host))
+}
+
+/// The offset of the first byte of the first string among the objects in `data` that begins with a small letter:
+/// a place where a wrong byte changes a value and breaks no pointer.
+#[cfg(feature = "fault-injection")]
+#[must_use]
+pub fn a_string_byte(data: &[u8], gmp: bool) -> Option<usize> {
+    let mut at = 0;
+    while let Some(shape) = data.get(at..).and_then(|rest| shape(rest, gmp)) {
+        if data[at + 7] == TAG_STRING && data.get(at + STRING_HEADER).is_some_and(u8::is_ascii_lowercase) {
+            return Some(at + STRING_HEADER);
+        }
+        at += shape.len;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pointers into this copy move by 0x1000; code moves by 0x20.
+    struct Moved;
+
+    impl Addresses for Moved {
+        fn same_pointer(&self, ours: u64, host: u64) -> bool {
+            ours == host && ours & 1 == 1 || ours.wrapping_add(0x1000) == host
+        }
+        fn same_code(&self, ours: u64, host: u64) -> bool {
+            ours + 0x20 == host
+        }
+    }
+
+    fn header(cs_sz: u64, other: u64, tag: u64) -> u64 {
+        cs_sz << 32 | other << 48 | tag << 56
+    }
+
+    /// A string, a constructor with two fields and a scalar word, a closure with one argument, a bignum.
+    fn objects() -> Vec<u64> {
+        let mut w = vec![header(1, 0, 249), 3, 3, 2, 0x6968];
+        w.extend([header(32, 2, 5), 0x9000, 15, 0xabcd]);
+        w.extend([header(32, 0, 245), 0x40_0000, 2 | 1 << 16 | 0xdead << 32, 0x9028]);
+        w.extend([header(32, 0, 250), 1 | 1 << 32, 0x9080, 77]);
+        w
+    }
+
+    fn host_objects() -> Vec<u64> {
+        let mut w = objects();
+        w[6] += 0x1000;
+        w[10] += 0x20;
+        w[11] ^= 0xbeef << 32;
+        w[12] += 0x1000;
+        w[15] += 0x1000;
+        w
+    }
+
+    fn compare(ours: &[u64], host: &[u64]) -> Option<Difference> {
+        let bytes = |w: &[u64]| w.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>();
+        first_difference(&bytes(ours), &bytes(host), 0x60, true, &Moved)
+    }
+
+    #[test]
+    fn addresses_are_compared_by_what_they_mean_and_padding_is_not() {
+        assert_eq!(compare(&objects(), &host_objects()), None);
+    }
+
+    #[test]
+    fn every_other_word_counts_and_is_named() {
+        let named = [
+            (0, "the object's header"),
+            (1, "a scalar word of the string"),
+            (4, "a scalar word of the string"),
+            (5, "the object's header"),
+            (6, "field 0 of the constructor with tag 5"),
+            (7, "field 1 of the constructor with tag 5"),
+            (8, "a scalar word of the constructor"),
+            (10, "the function of the closure"),
+            (11, "a scalar word of the closure"),
+            (12, "field 0 of the closure"),
+            (14, "a scalar word of the bignum"),
+            (15, "the pointer of the bignum"),
+            (16, "a scalar word of the bignum"),
+        ];
+        for (index, what) in named {
+            let mut host = host_objects();
+            host[index] ^= 8;
+            let found = compare(&objects(), &host).unwrap_or_else(|| panic!("word {index} does not count"));
+            assert_eq!(found.offset, 0x60 + 8 * index, "{found}");
+            assert!(found.detail.starts_with(what), "word {index}: {found}");
+        }
+    }
+
+    #[test]
+    fn ends_and_damage_are_differences() {
+        let short = &host_objects()[..13];
+        assert!(
+            compare(&objects(), short)
+                .unwrap()
+                .detail
+                .contains("the objects end")
+        );
+        let mut broken = objects();
+        broken[0] = header(1, 0, 254);
+        let found = compare(&broken, &broken).unwrap();
+        assert!(found.detail.starts_with("no object"), "{found}");
+    }
+}
