@@ -223,7 +223,7 @@ fn calls_from_elsewhere_go_where_calls_inside_the_host_go() {
 
 #[test]
 fn a_host_that_cannot_be_redirected_is_left_working_and_said_so_in_one_line() {
-    let cases: [(&[&str], &str, &str); 3] = [
+    let cases: [(&[&str], &str, &str); 5] = [
         (
             &["BATCH", "CRAMPED"],
             "replace",
@@ -235,7 +235,18 @@ fn a_host_that_cannot_be_redirected_is_left_working_and_said_so_in_one_line() {
             "lean_compacted_region_free cannot be moved: the branch at offset 9 leads back to offset 2, among the \
              bytes to be overwritten",
         ),
-        (&["STRUCTURE"], "compare", "mode compare"),
+        (
+            &["STRUCTURE", "IMMOVABLE"],
+            "compare",
+            "lean_compacted_region_free cannot be moved: the branch at offset 9 leads back to offset 2",
+        ),
+        (
+            &["HANDLE"],
+            "compare",
+            "mode compare is for Lean 4.32 and later, whose regions are structures, and this Lean runtime is of the \
+             handle generation",
+        ),
+        (&["BATCH"], "compare", "of the batch generation; use mode replace"),
     ];
     for (defines, mode, reason) in cases {
         let scene = Scene::new("refused", defines, &[]);
