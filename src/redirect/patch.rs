@@ -43,6 +43,10 @@ pub enum PatchError {
         /// Where it leads.
         to: usize,
     },
+    /// The replacement lies in the host: its address was looked up by a name that both export, and the
+    /// host's came first.
+    #[error("the replacement of {0} lies in the library itself; link this library with -Bsymbolic")]
+    ReplacedByItself(String),
     /// The function and the padding behind it are shorter than a jump.
     #[error("{name} has only {room} bytes and no padding, which is too short for a jump")]
     NoRoom {
@@ -173,6 +177,9 @@ pub unsafe fn redirect(
             .function(name)
             .ok_or_else(|| PatchError::Missing(text(name)))?;
         refuse_redirected(host, name, function)?;
+        if host.contains(redirection.replacement) {
+            return Err(PatchError::ReplacedByItself(text(name)));
+        }
         functions.push((redirection, function));
     }
     let center = functions.first().map_or(0, |(_, f)| f.entry);
