@@ -2,9 +2,8 @@
 //! (mode observe), every way a process ends, and the modes that leave the host alone.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use testkit::lean::{self, Options};
 use testkit::{Value, library, lsp, process, real_lean, temp_dir, tree};
@@ -93,6 +92,39 @@ fn observed_lean_writes_and_reads_what_it_always_does_and_every_call_is_counted(
 }
 
 #[test]
+fn several_threads_at_once_read_through_the_copied_entries() {
+    let real = real_lean();
+    let dir = temp_dir("observe-threads");
+    let tree = tree::generate(&dir.path().join("tree"), MODULES, 6, 8);
+    lean::compile(&real, &tree, &Options::stock());
+    let reports = dir.path().join("reports");
+    fs::create_dir(&reports).expect("new directory");
+    let run = |flag: &str| {
+        let options = mode("observe").report(&reports).env("LEAN_IMPORT_WORKERS", "4");
+        let mut command = lean::command(&real, &tree.dir, &options);
+        process::run(command.arg(format!("{flag}=all.snap")).arg(tree.all().source())).success();
+        let report = report(&reports);
+        fs::remove_dir_all(&reports)
+            .and_then(|()| fs::create_dir(&reports))
+            .expect("emptied");
+        report
+    };
+    let saved = run("--incr-save");
+    assert_eq!(number(&saved["save"]["calls"]), 1);
+    assert_eq!(
+        saved["save"]["bytes"],
+        fs::metadata(tree.dir.join("all.snap")).expect("saved").len()
+    );
+    let loaded = run("--incr-load");
+    // The same files, and the snapshot.
+    assert_eq!(
+        number(&loaded["read"]["calls"]),
+        number(&saved["read"]["calls"]) + 1
+    );
+    assert_eq!(number(&loaded["read"]["errors"]), 0);
+}
+
+#[test]
 fn failed_calls_are_counted_and_pass_through() {
     let real = real_lean();
     let dir = temp_dir("observe-errors");
@@ -122,7 +154,7 @@ fn failed_calls_are_counted_and_pass_through() {
 }
 
 #[test]
-fn a_server_which_leaves_without_running_destructors_writes_its_report() {
+fn a_server_and_its_worker_which_leave_without_running_destructors_write_reports() {
     let real = real_lean();
     let dir = temp_dir("server");
     let tree = tree::generate(&dir.path().join("tree"), 3, 3, 2);
@@ -134,69 +166,29 @@ fn a_server_which_leaves_without_running_destructors_writes_its_report() {
             .env("LEAN_REGION_MODE", mode)
             .report(&reports);
         let mut command = lean::command(&real, &tree.dir, &options);
-        let session = lsp::session(command.arg("--server"), &tree.dir.join(tree.all().source()));
+        let file = tree.dir.join(tree.all().source());
+        let worker_left = || {
+            let mut files = fs::read_dir(&reports).expect("a directory");
+            files.any(|f| {
+                f.expect("an entry")
+                    .path()
+                    .extension()
+                    .is_some_and(|e| e == "json")
+            })
+        };
+        let session = lsp::session(command.arg("--server"), &file, worker_left);
         assert!(session.status.success(), "{session:?}");
-        // The server reads no region itself. Its worker does, but it is killed when it does not leave at once.
-        let idle = lean::reports(&reports)
-            .iter()
-            .filter(|r| number(&r["read"]["calls"]) == 0)
-            .count();
-        assert_eq!(idle, 1);
-    }
-}
-
-#[test]
-fn a_worker_which_leaves_without_running_destructors_writes_its_report() {
-    let real = real_lean();
-    let dir = temp_dir("worker");
-    let tree = tree::generate(&dir.path().join("tree"), 3, 3, 2);
-    lean::compile(&real, &tree, &Options::stock());
-    let file = tree.dir.join(tree.all().source());
-    let uri = format!("file://{}", file.display());
-    let text = Value::from(fs::read_to_string(&file).expect("the tree's source"));
-    let message = |body: String| format!("Content-Length: {}\r\n\r\n{body}", body.len());
-    let document = format!(r#"{{"uri":"{uri}","languageId":"lean4","version":1,"text":{text}}}"#);
-    let open = [
-        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{}}}"#.to_owned(),
-        format!(
-            r#"{{"jsonrpc":"2.0","method":"textDocument/didOpen","params":{{"textDocument":{document}}}}}"#
-        ),
-        format!(
-            r#"{{"jsonrpc":"2.0","id":2,"method":"textDocument/waitForDiagnostics","params":{{"uri":"{uri}","version":1}}}}"#
-        ),
-    ];
-    for mode in ["observe", "replace"] {
-        let reports = dir.path().join(mode);
-        fs::create_dir(&reports).expect("new directory");
-        let options = Options::preloaded(library())
-            .env("LEAN_REGION_MODE", mode)
-            .report(&reports);
-        let mut command = lean::command(&real, &tree.dir, &options);
-        command
-            .args(["--worker", &uri])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut worker = command.spawn().expect("the program starts");
-        let mut input = worker.stdin.take().expect("a pipe");
-        let mut output = BufReader::new(worker.stdout.take().expect("a pipe"));
-        input
-            .write_all(open.clone().map(message).concat().as_bytes())
-            .expect("it listens");
-        let mut answers = Vec::new();
-        while !answers.ends_with(br#"{"id":2,"jsonrpc":"2.0","result":{}}"#) {
-            assert_ne!(
-                output.read_until(b'}', &mut answers).expect("a pipe"),
-                0,
-                "it ended early"
-            );
-        }
-        let exit = message(r#"{"jsonrpc":"2.0","method":"exit"}"#.to_owned());
-        input.write_all(exit.as_bytes()).expect("it listens");
-        assert!(worker.wait().expect("a child").success());
-        let report = report(&reports);
+        let all = lean::reports(&reports);
+        let mut reads: Vec<_> = all.iter().map(|r| number(&r["read"]["calls"])).collect();
+        reads.sort_unstable();
+        assert_eq!(
+            (reads.len(), reads[0]),
+            (2, 0),
+            "the server reads nothing: {all:?}"
+        );
         assert!(
-            number(&report["read"]["calls"]) >= tree.modules.len() as u64 - 1,
-            "{report}"
+            reads[1] >= tree.modules.len() as u64 - 1,
+            "the worker imports: {all:?}"
         );
     }
 }

@@ -413,3 +413,80 @@ unsafe fn read_code(entry: usize, len: usize) -> Vec<u8> {
 fn text(name: &CStr) -> String {
     name.to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page of its own with the given protection, filled with no-operations.
+    fn page(protection: i32) -> usize {
+        let len = crate::redirect::page_size();
+        let all = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping, filled while it is writable.
+        unsafe {
+            let at = libc::mmap(std::ptr::null_mut(), len, all, flags, -1, 0);
+            assert_ne!(at, libc::MAP_FAILED);
+            at.cast::<u8>().write_bytes(0x90, len);
+            assert_eq!(libc::mprotect(at, len, protection), 0);
+            at as usize
+        }
+    }
+
+    #[test]
+    fn changes_made_before_one_that_fails_are_undone() {
+        let protection = libc::PROT_READ | libc::PROT_EXEC;
+        let (first, second) = (page(protection), page(protection));
+        let mut mappings = maps::mappings().expect("procfs");
+        let change = |entry| Change {
+            name: c"f",
+            entry,
+            old: &[0x90; 3],
+            new: &[1, 2, 3],
+        };
+        // SAFETY: pages of this test's own, which nobody executes.
+        unsafe {
+            write_all(&mappings, &[change(first), change(second + 8)]).expect("both can be changed");
+            assert_eq!(
+                (read_code(first, 3), read_code(second + 8, 3)),
+                (vec![1, 2, 3], vec![1, 2, 3])
+            );
+            let back = |entry| Change {
+                name: c"f",
+                entry,
+                old: &[1, 2, 3],
+                new: &[0x90; 3],
+            };
+            // As if the second were not there any more.
+            mappings.retain(|m| !m.range.contains(&second));
+            let error = write_all(&mappings, &[back(first), back(second + 8)]).expect_err("the second fails");
+            assert!(matches!(error, PatchError::Protect { .. }), "{error}");
+            assert_eq!(read_code(first, 4), [1, 2, 3, 0x90], "as it was before");
+        }
+        let now = maps::mappings().expect("procfs");
+        assert_eq!(maps::protection_at(&now, first), Some(protection));
+    }
+
+    #[test]
+    fn a_jump_across_two_pages_restores_each_as_it_was() {
+        let len = crate::redirect::page_size();
+        let all = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping of two pages, of which the first loses its write permission.
+        let at = unsafe {
+            let at = libc::mmap(std::ptr::null_mut(), 2 * len, all, flags, -1, 0);
+            assert_ne!(at, libc::MAP_FAILED);
+            assert_eq!(libc::mprotect(at, len, libc::PROT_READ), 0);
+            at as usize
+        };
+        let mappings = maps::mappings().expect("procfs");
+        let code: Vec<u8> = (1..=14).collect();
+        // SAFETY: pages of this test's own.
+        unsafe { write(&mappings, at + len - 7, &code) }.expect("written");
+        // SAFETY: as above.
+        assert_eq!(unsafe { read_code(at + len - 7, 14) }, code);
+        let now = maps::mappings().expect("procfs");
+        assert_eq!(maps::protection_at(&now, at), Some(libc::PROT_READ));
+        assert_eq!(maps::protection_at(&now, at + len), Some(all));
+    }
+}
