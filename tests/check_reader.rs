@@ -530,6 +530,19 @@ fn the_root_of_very_old_files_is_last_and_not_for_loaders() {
 }
 
 #[test]
+fn a_root_address_that_looks_like_a_header_is_still_a_root_to_loaders() {
+    // The root lies at a multiple of 2^32, and the last word could be a root as well.
+    let mut spec = Spec::new(true, true, 2);
+    spec.base = 0x1_ffff_0000;
+    let text = spec.push(Node::Str("x".repeat(0x10000 - 96 - 32 - 1)));
+    spec.root = spec.push(Node::Array(vec![text, Val::Box(0)]));
+    let written = spec.write();
+    assert_eq!(written.offsets[1], 0x10000);
+    let summary = verify_region(&written.bytes, &[], &Options::default()).unwrap();
+    assert_eq!(summary.objects, 2);
+}
+
+#[test]
 fn bignums_are_shown_in_decimal() {
     let mut spec = Spec::new(true, true, 2);
     let values = [

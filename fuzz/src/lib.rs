@@ -27,7 +27,7 @@ pub fn exercise(bytes: &[u8], width: Option<Width>, deps: &[&Region<'_>]) {
         if let Ok(r) = &checked
             && r.file().width() == Width::W64
         {
-            assert_eq!(loaded.is_ok(), r.file().root_first());
+            assert!(loaded.is_ok() || !r.file().root_first());
         }
     }
     let Ok(region) = checked else { return };

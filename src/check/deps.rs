@@ -56,10 +56,8 @@ impl<'r, 'a> Deps<'r, 'a> {
 
     pub(crate) fn lazy(deps: &[DepBytes<'a>], width: Width) -> Result<Self> {
         let parse = |d: &DepBytes<'a>| {
-            Ok(Dep::Lazy(Box::new((
-                File::parse(d.bytes, d.name, Some(width))?,
-                OnceCell::new(),
-            ))))
+            let file = File::parse(d.bytes, d.name, Some(width))?.root_at_start();
+            Ok(Dep::Lazy(Box::new((file, OnceCell::new()))))
         };
         Ok(Self::sorted(deps.iter().map(parse).collect::<Result<_>>()?))
     }

@@ -241,6 +241,14 @@ impl<'a> File<'a> {
             .map_err(|e| e.in_file(name))
     }
 
+    /// The file as loaders read it: the first word of the data is the root, whatever it looks like.
+    pub(crate) fn root_at_start(mut self) -> Self {
+        self.root_at = self.data.start;
+        self.root = word(self.bytes, self.root_at, self.width);
+        self.objects = self.root_at + self.width.bytes()..self.data.end;
+        self
+    }
+
     fn parse_as(bytes: &'a [u8], width: Width) -> Result<Self> {
         let w = width.bytes();
         let header = HEADER_FIXED + w;

@@ -48,12 +48,12 @@ pub fn verify_region(
     options: &Options<'_>,
 ) -> Result<Summary, CheckError> {
     let file = File::parse(bytes, options.name, Some(Width::W64))?;
-    if !file.root_first() {
-        let e = CheckError::new(Violation::RootLast)
-            .at(file.root_at)
-            .field("root");
+    let (root_first, root_at) = (file.root_first(), file.root_at);
+    let deps = deps::Deps::lazy(deps, Width::W64)?;
+    let checked = Region::check_alone(file.root_at_start(), &deps).map(|r| r.summary());
+    if checked.is_err() && !root_first {
+        let e = CheckError::new(Violation::RootLast).at(root_at).field("root");
         return Err(e.in_file(options.name));
     }
-    let deps = deps::Deps::lazy(deps, Width::W64)?;
-    Region::check_alone(file, &deps).map(|r| r.summary())
+    checked
 }

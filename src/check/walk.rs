@@ -186,8 +186,10 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
             Kind::Closure => self.closure(h, left)?,
             Kind::Thunk | Kind::Task => {
                 self.fixed(h, left, 2)?;
-                let name = if kind == Kind::Thunk { "m_closure" } else { "m_imp" };
-                self.expect(h, body + W, name, self.word(body + W), 0)?;
+                if STRICT {
+                    let name = if kind == Kind::Thunk { "m_closure" } else { "m_imp" };
+                    self.expect(h, body + W, name, self.word(body + W), 0)?;
+                }
                 (body, 1, body + 2 * W)
             }
             Kind::Ref | Kind::Promise => {
