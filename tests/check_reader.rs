@@ -530,6 +530,59 @@ fn the_root_of_very_old_files_is_last_and_not_for_loaders() {
 }
 
 #[test]
+fn bignums_that_lean_would_box_are_refused() {
+    for (wide, limit) in [(false, 1u64 << 30), (true, 1 << 31)] {
+        for (negative, value, sound) in [
+            (false, limit - 1, false),
+            (false, limit, true),
+            (true, limit, false),
+            (true, limit + 1, true),
+        ] {
+            let mut spec = Spec::new(wide, false, 2);
+            spec.root = spec.push(Node::Big(negative, (value as u32).to_le_bytes().to_vec()));
+            let bytes = spec.write().bytes;
+            match check(&bytes, width(&spec), &[]) {
+                Ok(_) => assert!(sound, "{wide} {negative} {value}"),
+                Err(e) => assert!(!sound && matches!(e.violation(), Violation::BignumSmall), "{e}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn any_order_of_objects_is_accepted() {
+    for wide in [false, true] {
+        let mut spec = Spec::new(wide, true, 2);
+        spec.root = spec.push(Node::Array(vec![Val::Node(2), Val::Node(1)]));
+        spec.push(Node::Promise(Val::Node(3)));
+        spec.push(Node::Str("later".into()));
+        spec.push(Node::Task(Val::Node(2)));
+        let good = spec.write();
+        let region = check(&good.bytes, width(&spec), &[]).unwrap();
+        assert_eq!(region.summary().forward, 3);
+        exercise(&region, &[]);
+
+        let refused = |v: Val, is: fn(&Violation) -> bool| {
+            let mut bad = spec.clone();
+            bad.nodes[1] = Node::Promise(v);
+            let e = check(&bad.write().bytes, width(&spec), &[]).unwrap_err();
+            assert!(is(e.violation()), "{e}");
+        };
+        refused(Val::Node(2), |v| matches!(v, Violation::PromiseResult));
+        let middle = spec.base + good.offsets[3] as u64 + 8;
+        refused(Val::Word(middle), |v| {
+            matches!(
+                v,
+                Violation::Pointer {
+                    why: BadPointer::NoObject,
+                    ..
+                }
+            )
+        });
+    }
+}
+
+#[test]
 fn a_root_address_that_looks_like_a_header_is_still_a_root_to_loaders() {
     // The root lies at a multiple of 2^32, and the last word could be a root as well.
     let mut spec = Spec::new(true, true, 2);
