@@ -56,7 +56,7 @@ fn scenarios(program: &Path) -> Vec<String> {
 /// Runs each scenario, two at a time; panics with the outputs of those that failed.
 fn run_all(program: &Path, scale: &str, wrap: impl Fn(&Command) -> Command + Sync) {
     let names = scenarios(program);
-    assert!(names.len() > 15, "{names:?}");
+    assert!(names.len() > 5, "{names:?}");
     let next = AtomicUsize::new(0);
     let failed = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|s| {
@@ -110,4 +110,36 @@ fn scenarios_in_a_program_that_opens_the_library() {
 fn scenarios_under_valgrind() {
     let dir = shared_dir("c-scenarios-valgrind");
     run_all(&build(&dir, Use::Linked), "100", testkit::valgrind);
+}
+
+/// The scenarios with faults, linked behind a library that makes system calls fail; with `memory` also requests
+/// for memory, which valgrind has to see for itself.
+fn build_faults(dir: &Path, memory: bool) -> PathBuf {
+    let source = workspace_dir().join("c-tests/scenarios");
+    let mut interpose = c::Build::new();
+    interpose.shared().file(source.join("interpose.c")).arg("-ldl");
+    let mut program = c::Build::new();
+    program.include(workspace_dir().join("include")).include(&source);
+    program.define("FAULTS", "");
+    if memory {
+        interpose.define("MEMORY", "");
+        program.define("MEMORY", "");
+    }
+    let interpose = interpose.build(dir.join("libinterpose.so"));
+    for file in ["main.c", "common.c", "faults.c"] {
+        program.file(source.join(file));
+    }
+    program.link(interpose).link(library()).build(dir.join("faults"))
+}
+
+#[test]
+fn faults_of_system_calls() {
+    let dir = shared_dir("c-faults");
+    run_all(&build_faults(&dir, true), "1", unwrapped);
+}
+
+#[test]
+fn faults_of_system_calls_under_valgrind() {
+    let dir = shared_dir("c-faults-valgrind");
+    run_all(&build_faults(&dir, false), "100", testkit::valgrind);
 }

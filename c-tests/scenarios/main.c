@@ -10,12 +10,13 @@
 size_t scale = 1;
 
 static const scenario *const all[] = {
+#ifdef FAULTS
+    fault_scenarios,
+#else
     object_scenarios,
     region_scenarios,
     error_scenarios,
     thread_scenarios,
-#ifdef FAULTS
-    fault_scenarios,
 #endif
 };
 

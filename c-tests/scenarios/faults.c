@@ -1,0 +1,310 @@
+/* System calls that are interrupted, transfer less than asked for, or fail: everything is either as if nothing
+ * had happened, or an error with name and cause that leaves nothing behind and the old file as it was. */
+#define _GNU_SOURCE
+#include "common.h"
+#include "interpose.h"
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LARGE 400000
+
+static lean_object *old_data, *new_data, *part_names, *part_list, *key;
+static char *old_bytes, *new_bytes;
+static size_t old_size, new_size;
+
+static lean_object *save_new(void) { return save("f", new_data, NULL, NULL); }
+static lean_object *save_parts(void) { return lean_save_module_data_parts(key, part_list); }
+static lean_object *read_large(void) { return read_result("large", NULL); }
+static lean_object *read_small(void) { return read_result("small", NULL); }
+static lean_object *read_parts(void) { return lean_read_module_data_parts(part_names); }
+
+/* Checks and frees the regions of what was read, a pair or an array of two, which is consumed. */
+static void free_value(lean_object *value) {
+    region r[2];
+    bool pair = lean_region_tag(value) == 0;
+    size_t n = pair ? 1 : lean_region_child_count(value);
+    CHECK(pair || n == 2);
+    for (size_t i = 0; i < n; i++) {
+        r[i] = from_pair(inc(pair ? value : lean_region_child(value, i)));
+        CHECK(same(new_data, r[i].root) || same(old_data, r[i].root));
+    }
+    /* It leads to the roots, so it goes before the regions. */
+    lean_region_dec(value);
+    while (n-- > 0) free_region(r[n]);
+}
+
+/* An operation, the file that it may name in an error, whether it saves. */
+static const struct operation {
+    lean_object *(*run)(void);
+    const char *file;
+    bool saves, relocates;
+} operations[] = {
+    {save_new, "'f'", true, false},     {save_parts, "'p", true, false}, {read_large, "'large'", false, false},
+    {read_large, "'large'", false, true}, {read_small, "'small'", false, true}, {read_small, "'small'", false, false},
+    {read_parts, "'p", false, false},
+};
+#define OPERATIONS (sizeof operations / sizeof *operations)
+
+static void prepare(void) {
+    old_data = array(str("old"), END);
+    new_data = array(random_string(LARGE, 3), str("new"), END);
+    save_ok("f", new_data);
+    new_bytes = slurp("f", &new_size);
+    save_ok("f", old_data);
+    old_bytes = slurp("f", &old_size);
+    save_ok("large", new_data);
+    save_ok("small", old_data);
+    key = name("P");
+    part_names = array(str("p1"), str("p2"), END);
+    part_list = array(ctor(0, str("p1"), inc(new_data), END), ctor(0, str("p2"), inc(old_data), END), END);
+    lean_region_dec(ok(save_parts()));
+}
+
+static void clean_up(void) {
+    free(old_bytes);
+    free(new_bytes);
+    lean_object *all[] = {old_data, new_data, part_names, part_list, key};
+    for (size_t i = 0; i < 5; i++) lean_region_dec(all[i]);
+}
+
+static bool holds(const char *file, const char *bytes, size_t count) {
+    size_t n;
+    char *content = slurp(file, &n);
+    bool equal = n == count && !memcmp(content, bytes, n);
+    free(content);
+    return equal;
+}
+
+/* Runs an operation with the fault armed; answers how often it struck. */
+static int strike(const struct operation *o, call which, fault how, int error, int nth, int count) {
+    size_t taken = o->relocates ? file_base(o->run == read_large ? "large" : "small") : 0;
+    if (taken) take(taken, 4096);
+    holdings before = held();
+    fault_arm(which, how, error, nth, count);
+    lean_object *result = o->run();
+    int hits = fault_disarm();
+    bool done = lean_region_io_is_ok(result);
+    if (done) {
+        lean_object *value = ok(result);
+        if (o->saves)
+            lean_region_dec(value);
+        else
+            free_value(value);
+        CHECK_HELD(before);
+        CHECK(o->run != save_new || holds("f", new_bytes, new_size));
+    } else {
+        const char *text = lean_region_io_error_text(result);
+        bool right = strstr(text, o->file) && (how == END_EARLY || strstr(text, strerror(error)) ||
+                                               (error == ENOMEM && strstr(text, "out of memory")));
+        if (!right) fail(__FILE__, __LINE__, text);
+        CHECK(how == FAILURE || how == END_EARLY);
+        FAILS(result, o->file);
+        CHECK_HELD(before);
+        CHECK(o->run != save_new || holds("f", old_bytes, old_size));
+    }
+    /* What a file system reports at close of a file that was only read means nothing; without a mapping it is read. */
+    bool bearable = how != FAILURE || which == MMAP || (which == CLOSE && !o->saves);
+    if (hits && !done) CHECK(how == END_EARLY || !bearable || o->saves);
+    if (hits && done) CHECK(bearable && how != END_EARLY);
+    CHECK(files(true) == 0);
+    if (taken) give_back(taken, 4096);
+    if (o->run == save_new) save_ok("f", old_data);
+    return hits;
+}
+
+/* Each single call of each operation once. */
+static void each_call(call which, fault how, int error) {
+    int all = 0;
+    for (size_t i = 0; i < OPERATIONS; i++) {
+        for (int nth = 1; strike(&operations[i], which, how, error, nth, 1); nth++, all++) CHECK(nth < 1000);
+    }
+    CHECK(all > 0);
+}
+
+static void interrupted(void) {
+    prepare();
+    for (int round = 0; round < (scale > 1 ? 1 : 2); round++) {
+        each_call(OPEN, INTERRUPT, 0);
+        each_call(PREAD, INTERRUPT, 0);
+        each_call(WRITE, INTERRUPT, 0);
+        each_call(CLOSE, INTERRUPT, 0);
+        each_call(RENAME, INTERRUPT, 0);
+    }
+    clean_up();
+}
+
+static void short_transfers(void) {
+    prepare();
+    each_call(PREAD, SHORT, 0);
+    each_call(WRITE, SHORT, 0);
+    for (size_t i = 0; i < OPERATIONS; i++) {
+        int pieces = strike(&operations[i], operations[i].saves ? WRITE : PREAD, PIECES, 0, 1, INT_MAX);
+        CHECK(pieces > (operations[i].run == save_new ? 2 * LARGE / 1000 : 1));
+    }
+    /* The file has become shorter since its size was asked for. */
+    each_call(PREAD, END_EARLY, 0);
+    clean_up();
+}
+
+static void failures(void) {
+    static const struct {
+        call which;
+        int errors[6];
+    } table[] = {{OPEN, {EMFILE, EACCES, EIO}},
+                 {PREAD, {EIO, EISDIR}},
+                 {WRITE, {ENOSPC, EFBIG, EDQUOT, EIO}},
+                 {CLOSE, {ENOSPC, EDQUOT, EIO}},
+                 {RENAME, {EIO, EACCES, ENOSPC}},
+                 {MMAP, {ENOMEM, EPERM, ENODEV, EAGAIN}}};
+    prepare();
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        for (const int *error = table[i].errors; *error; error++) {
+            each_call(table[i].which, FAILURE, *error);
+            if (scale > 1) break;
+        }
+    clean_up();
+}
+
+/* Memory for the data to be saved cannot be had: the buffer, which is mapped and moved as it grows, and tables. */
+static void no_memory_to_save(void) {
+    prepare();
+    /* More than is kept from one save to the next. */
+    size_t count = 40000;
+    uint8_t scalars[200] = {0};
+    lean_object **many = malloc(count * sizeof *many);
+    for (size_t i = 0; i < count; i++) {
+        lean_object *fields[1] = {box(i)};
+        many[i] = lean_region_mk_ctor(3, fields, 1, scalars, sizeof scalars);
+    }
+    lean_object *data = lean_region_mk_array(many, count);
+    free(many);
+    save_ok("many", data);
+    int all = 0;
+    holdings before = held();
+    for (int kind = 0; kind < 3; kind++) {
+        for (int nth = 1;; nth++) {
+            fault_sizes(100000, SIZE_MAX);
+            fault_arm(kind == 0 ? MMAP : kind == 1 ? MREMAP : MALLOC, FAILURE, ENOMEM, nth, 1);
+            lean_object *result = save("many", data, NULL, NULL);
+            int hits = fault_disarm();
+            if (!hits) {
+                lean_region_dec(ok(result));
+                break;
+            }
+            all++;
+            FAILS(result, "failed to write 'many': out of memory: ", " bytes for ", " are not available");
+            CHECK(files(true) == 0);
+            /* Memory is kept for the next save, as much as after a save that went well. */
+            save_ok("many", data);
+            CHECK_HELD(before);
+        }
+    }
+#ifdef MEMORY
+    CHECK(all > 5);
+#else
+    CHECK(all > 2);
+#endif
+    lean_region_dec(data);
+    clean_up();
+}
+
+#ifdef MEMORY
+/* No mapping and no memory for a region. */
+static void no_memory_to_read(void) {
+    prepare();
+    size_t bytes;
+    free(slurp("large", &bytes));
+    char text[100];
+    snprintf(text, sizeof text, "failed to read 'large': out of memory: %zu bytes for the region are not available",
+             bytes);
+    holdings before = held();
+    fault_sizes(bytes, bytes);
+    take(file_base("large"), 4096);
+    /* The limit of mappings is far, then reached. */
+    for (int near = 0; near < 2; near++) {
+        if (near) {
+            char limit[30];
+            snprintf(limit, sizeof limit, "%ld\n", held().mappings + 1);
+            spew("limit", limit, strlen(limit));
+            fault_map_limit("limit");
+        }
+        fault_arm(MMAP, FAILURE, ENOMEM, 1, INT_MAX);
+        fault_arm(MALLOC, FAILURE, ENOMEM, 1, 1);
+        lean_object *result = read_large();
+        CHECK(fault_disarm() == 3);
+        CHECK(near == !!strstr(lean_region_io_error_text(result), "vm.max_map_count"));
+        FAILS(result, text);
+        fault_map_limit(NULL);
+    }
+    give_back(file_base("large"), 4096);
+    CHECK(unlink("limit") == 0);
+    CHECK_HELD(before);
+    clean_up();
+}
+#endif
+
+/* A file may not become larger than so many bytes. */
+static void too_large_a_file(void) {
+    prepare();
+    struct rlimit before, small;
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    small = before;
+    small.rlim_cur = 65536;
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    FAILS(save_new(), "failed to write 'f': File too large", "nothing was changed");
+    FAILS(save_parts(), "failed to write 'p1': File too large");
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    CHECK(holds("f", old_bytes, old_size) && files(true) == 0);
+    lean_region_dec(ok(save_new()));
+    CHECK(holds("f", new_bytes, new_size));
+    clean_up();
+}
+
+/* A file system of 256 KiB of our own, or where we may mount none, one that is full after as many bytes. */
+static bool mount_small(void) {
+    CHECK(mkdir("small_disk", 0777) == 0);
+    if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
+    if (mount("none", "/", "none", MS_REC | MS_PRIVATE, "") != 0) return false;
+    return mount("small", "small_disk", "tmpfs", 0, "size=256k") == 0;
+}
+
+static void full_disk(void) {
+    prepare();
+    bool real = mount_small();
+    printf("full disk: %s\n", real ? "a tmpfs of its own" : "simulated, because no tmpfs can be mounted here");
+    save_ok("small_disk/f", old_data);
+    char *content = slurp("small_disk/f", &old_size);
+    holdings before = held();
+    for (int i = 0; i < 3; i++) {
+        if (!real) fault_arm(WRITE, FULL, 256 << 10, 1, INT_MAX);
+        lean_object *result = save("small_disk/f", new_data, NULL, NULL);
+        fault_disarm();
+        FAILS(result, "failed to write 'small_disk/f': No space left on device", "nothing was changed");
+        CHECK(holds("small_disk/f", content, old_size));
+        CHECK_HELD(before);
+    }
+    CHECK(chdir("small_disk") == 0);
+    CHECK(files(false) == 1);
+    save_ok("g", old_data);
+    CHECK(chdir("..") == 0);
+    free(content);
+    clean_up();
+}
+
+const scenario fault_scenarios[] = {{"interrupted", interrupted},
+                                    {"short_transfers", short_transfers},
+                                    {"failures", failures},
+                                    {"no_memory_to_save", no_memory_to_save},
+#ifdef MEMORY
+                                    {"no_memory_to_read", no_memory_to_read},
+#endif
+                                    {"too_large_a_file", too_large_a_file},
+                                    {"full_disk", full_disk},
+                                    {0}};
