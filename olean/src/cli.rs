@@ -93,6 +93,8 @@ pub enum Command {
     Narrow(commands::width::NarrowArgs),
     Relocate(commands::relocate::Args),
     Demo(commands::demo::Args),
+    Ab(commands::ab::Args),
+    With(commands::with::Args),
     Completions(commands::generate::CompletionsArgs),
     Man(commands::generate::ManArgs),
     /// Prints the mappings of a process that has just started.

@@ -45,6 +45,9 @@ pub enum Failure {
         /// Why, and what to do.
         text: String,
     },
+    /// A command could not be run, or not as it has to be.
+    #[error("{0}")]
+    CannotRun(String),
     /// The result cannot be written where it should go.
     #[error("cannot write the output: {}", io_text(.0))]
     Output(#[from] io::Error),

@@ -6,6 +6,7 @@
 //! * `output`, `render`: where results go and how they look;
 //! * `demo`: the processes of the demonstration;
 //! * `dump`: graphs as lines, terms and pictures;
+//! * `swap`: commands run with the library swapped into their Lean;
 //! * `error`: why a command failed, its exit code and what to do next.
 
 mod cli;
@@ -18,6 +19,7 @@ mod module;
 mod output;
 mod prove;
 mod render;
+mod swap;
 mod write;
 
 use clap::Parser;

@@ -1,5 +1,6 @@
 //! The subcommands, one per file: its arguments with their help, and what it does.
 
+pub mod ab;
 pub mod demo;
 pub mod diff;
 pub mod dump;
@@ -10,6 +11,7 @@ pub mod relocate;
 pub mod stats;
 pub mod verify;
 pub mod width;
+pub mod with;
 
 use crate::cli::Command;
 use crate::error::{Failure, Result};
@@ -25,6 +27,8 @@ pub enum Outcome {
     Bad,
     /// A file could not be read, which the user was told: exit code 2.
     Unreadable,
+    /// The exit code of a command that was run.
+    Code(u8),
 }
 
 impl Outcome {
@@ -39,6 +43,7 @@ impl Outcome {
             Self::Good => 0,
             Self::Bad => 1,
             Self::Unreadable => 2,
+            Self::Code(code) => code,
         })
     }
 }
@@ -56,6 +61,8 @@ pub fn run(command: Command, out: &mut Output) -> Result<Outcome> {
         Command::Narrow(args) => width::narrow(&args, out),
         Command::Relocate(args) => relocate::run(&args, out),
         Command::Demo(args) => demo::run(&args, out),
+        Command::Ab(args) => ab::run_ab(&args, out),
+        Command::With(args) => with::run(&args),
         Command::Completions(args) => generate::completions(&args, out),
         Command::Man(args) => generate::man(&args, out),
         Command::DemoStep(args) => demo::step(&args, out),

@@ -1,0 +1,239 @@
+//! `olean ab`: one command under the host's own loader and under ours, alternately, and the verdict.
+
+use super::Outcome;
+use crate::error::{Failure, Result};
+use crate::output::Output;
+use crate::render::{BAD, DIM, GOOD, TITLE, clean, count, plural};
+use crate::swap::judge::{Agreement, Equal, judge};
+use crate::swap::report::{Compare, Host};
+use crate::swap::run::{Mode, Run, run};
+use crate::swap::{library, table};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Run a command under Lean's own loader and under this one, and compare
+///
+/// The command runs alternately in mode observe, where Lean's own loader serves and is only measured, and in mode
+/// replace. Both legs must print the same, end with the same code and write the same files; the table shows what they
+/// used. The command's input is empty, and it has to do the same every time: where the runs under Lean's own loader
+/// already differ among themselves, no verdict is given on that.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Runs of each leg that count
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Runs of each leg before those
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    warmup: u32,
+    /// Mode of the second leg
+    #[arg(long, value_enum, default_value_t = Mode::Replace)]
+    mode: Mode,
+    /// Add one run in mode compare, where both loaders do every call
+    #[arg(long)]
+    compare: bool,
+    /// The library to swap in [default: the one beside olean, in deps/ there, or installed]
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
+    /// The command, such as lean and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+const EXAMPLES: &str = "Exit codes: 0 equal, 1 different, 2 something could not be run.\n\n\
+     Examples:\n  \
+     olean ab -- lean Foo.lean\n  \
+     olean ab --runs 20 --compare -- lean -o Foo.olean Foo.lean\n  \
+     olean ab --json -- lake env lean Foo.lean > ab.json";
+
+/// The JSON document.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    runs: u32,
+    rows: &'a [table::Row],
+    equal: &'a Equal,
+    compare: Option<&'a Compare>,
+    exit: Option<i32>,
+    host: &'a Host,
+    library: String,
+}
+
+/// Runs `olean ab`.
+pub fn run_ab(args: &Args, out: &mut Output) -> Result<Outcome> {
+    let library = library::find(args.library.as_deref())?;
+    let dir = tempfile::Builder::new().prefix("olean-ab-").tempdir();
+    let dir = dir.map_err(Failure::io("create", &std::env::temp_dir()))?;
+    let runs = all_runs(args, &library, dir.path())?;
+    let equal = judge(&runs)?;
+    let compare = runs.iter().filter_map(|run| run.total.compare.as_ref());
+    let compare = compare.fold(None, |sum: Option<Compare>, run| {
+        let mut sum = sum.unwrap_or_default();
+        sum.add(run);
+        Some(sum)
+    });
+    let rows = table::rows(&runs, args.mode);
+    let host = &runs[0].reports[0].host;
+    if out.is_json() {
+        out.json(&Document {
+            schema: 1,
+            runs: args.runs,
+            rows: &rows,
+            equal: &equal,
+            compare: compare.as_ref(),
+            exit: runs[0].status.code(),
+            host,
+            library: library.display().to_string(),
+        })?;
+    } else {
+        print_head(args, &library, host, out)?;
+        for line in table::lines(&rows, args.mode, out.width()) {
+            writeln!(out, "{line}")?;
+        }
+        writeln!(out)?;
+        print_equal(&equal, &runs, out)?;
+        if let Some(compare) = &compare {
+            print_compare(compare, out)?;
+        }
+    }
+    let good = equal.is_equal() && compare.as_ref().is_none_or(Compare::is_equal);
+    if !out.is_json() {
+        let (style, word) = if good { (GOOD, "equal") } else { (BAD, "different") };
+        writeln!(out, "{TITLE}verdict{TITLE:#}    {style}{word}{style:#}")?;
+    }
+    Ok(Outcome::good_if(good))
+}
+
+/// All runs that count.
+fn all_runs(args: &Args, library: &Path, dir: &Path) -> Result<Vec<Run>> {
+    let mut legs = Vec::new();
+    for round in 0..args.warmup + args.runs {
+        let mut pair = [Mode::Observe, args.mode];
+        // Neither leg always follows the other.
+        if round % 2 == 1 {
+            pair.reverse();
+        }
+        legs.extend(pair.map(|mode| (mode, round >= args.warmup)));
+    }
+    if args.compare {
+        legs.push((Mode::Compare, true));
+    }
+    let bar = ProgressBar::new(legs.len() as u64);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {eta} left");
+    bar.set_style(style.expect("a valid template"));
+    let mut runs = Vec::new();
+    for (i, (mode, counts)) in legs.into_iter().enumerate() {
+        bar.set_message(mode.name());
+        let place = dir.join(i.to_string());
+        fs::create_dir(&place).map_err(Failure::io("create", &place))?;
+        let done = run(library, mode, &args.command, &place);
+        let done = done.inspect_err(|_| bar.finish_and_clear())?;
+        bar.inc(1);
+        if counts {
+            runs.push(done);
+        } else {
+            fs::remove_dir_all(&place).map_err(Failure::io("remove", &place))?;
+        }
+    }
+    bar.finish_and_clear();
+    // The first one is the host's, whichever ran first.
+    runs.sort_by_key(|run| run.mode != Mode::Observe);
+    Ok(runs)
+}
+
+fn print_head(args: &Args, library: &Path, host: &Host, out: &mut Output) -> Result<()> {
+    let Host {
+        library: lean,
+        abi,
+        lean_version,
+        githash,
+        allocator,
+    } = host;
+    let hash = githash.get(..12).unwrap_or(githash);
+    let lean = if lean.is_empty() { "the program itself" } else { lean };
+    writeln!(
+        out,
+        "{TITLE}Lean {}{TITLE:#} {} {DIM}({abi} regions, {allocator}) in {}{DIM:#}",
+        clean(lean_version),
+        clean(hash),
+        clean(lean)
+    )?;
+    writeln!(out, "{DIM}library {}{DIM:#}", clean(&library.display().to_string()))?;
+    let mode = args.mode.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned());
+    writeln!(
+        out,
+        "{DIM}{} in mode observe and in mode {mode}, alternately, after {} of each to warm up{DIM:#}\n",
+        plural(args.runs.into(), "run"),
+        args.warmup
+    )?;
+    Ok(())
+}
+
+fn print_equal(equal: &Equal, runs: &[Run], out: &mut Output) -> Result<()> {
+    let mut line = |what: &str, agreement: Agreement, detail: String| -> Result<()> {
+        let (style, word) = match agreement {
+            Some(true) => (GOOD, "equal"),
+            Some(false) => (BAD, "different"),
+            None => (DIM, "not comparable: runs under Lean's own loader differ among themselves"),
+        };
+        writeln!(out, "{what:<10} {style}{word}{style:#}{detail}")?;
+        Ok(())
+    };
+    let size = |bytes: usize| match bytes {
+        0 => " (empty)".to_owned(),
+        n => format!(" ({})", plural(n as u64, "byte")),
+    };
+    line("stdout", equal.stdout, size(runs[0].stdout.len()))?;
+    line("stderr", equal.stderr, size(runs[0].stderr.len()))?;
+    let ended = match runs[0].status.code() {
+        Some(code) => format!(" ({code})"),
+        None => format!(" ({})", runs[0].status),
+    };
+    line("exit code", equal.exit, ended)?;
+    let written = match equal.files_compared {
+        0 => " (none was written)".to_owned(),
+        n => format!(" ({})", plural(n as u64, "file")),
+    };
+    line("files", equal.files, written)?;
+    for different in &equal.files_different {
+        let (file, detail) = (clean(&different.file), clean(&different.detail));
+        writeln!(out, "  {BAD}{file}{BAD:#}: {detail}")?;
+    }
+    for file in &equal.files_unstable {
+        writeln!(out, "  {DIM}{}{DIM:#}", clean(file))?;
+    }
+    let legs = runs.iter().filter(|run| run.mode == Mode::Observe).count();
+    if !equal.is_equal() && legs == 1 {
+        writeln!(out, "{DIM}with --runs 2 or more it shows whether the command does the same twice{DIM:#}")?;
+    }
+    Ok(())
+}
+
+fn print_compare(compare: &Compare, out: &mut Output) -> Result<()> {
+    let calls = compare.saves_equal + compare.reads_equal;
+    let different = compare.saves_different + compare.reads_different;
+    let (style, word) = if different == 0 { (GOOD, "equal") } else { (BAD, "different") };
+    write!(out, "{:<10} {style}{word}{style:#}", "calls")?;
+    writeln!(
+        out,
+        " ({} compared: {} and {}; {} different, {} not compared)",
+        count(calls + different),
+        plural(compare.saves_equal + compare.saves_different, "save"),
+        plural(compare.reads_equal + compare.reads_different, "read"),
+        count(different),
+        count(compare.not_compared)
+    )?;
+    if let Some(first) = &compare.first_difference {
+        let (call, file, detail) = (&first.call, clean(&first.file), clean(&first.detail));
+        writeln!(out, "  {BAD}{call} of {file}{BAD:#}: {detail}")?;
+        if let Some(kept) = &first.host_file {
+            writeln!(out, "  {DIM}the host's file is kept as {}{DIM:#}", clean(kept))?;
+        }
+    }
+    Ok(())
+}

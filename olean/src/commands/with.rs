@@ -1,0 +1,112 @@
+//! `olean with`: a command with the library swapped into its Lean.
+
+use super::Outcome;
+use crate::error::{Failure, Result};
+use crate::render::clean;
+use crate::swap::report::{self, Report};
+use crate::swap::{library, run};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+
+/// Run a command with this loader swapped into its Lean
+///
+/// Sets LD_PRELOAD and becomes the command. The variables of the library work as ever: LEAN_REGION_MODE,
+/// LEAN_REGION_REPORT and the others.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Say at the end, on stderr, which Lean it attached to and what it did there
+    #[arg(short, long)]
+    verbose: bool,
+    /// The library to swap in [default: the one beside olean, in deps/ there, or installed]
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
+    /// The command, such as lean and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+const EXAMPLES: &str = "Exit codes: the command's own; 128 and the signal's number if it was killed by one; 2 if it \
+     could not be run.\n\n\
+     Examples:\n  \
+     olean with -- lean Foo.lean\n  \
+     olean with --verbose -- lake build\n  \
+     LEAN_REGION_MODE=compare olean with -- lean -o Foo.olean Foo.lean";
+
+/// The library's variable for reports.
+const REPORT: &str = "LEAN_REGION_REPORT";
+
+/// Runs `olean with`.
+pub fn run(args: &Args) -> Result<Outcome> {
+    let library = library::find(args.library.as_deref())?;
+    let mut command = run::swapped_in(&library, &args.command);
+    if !args.verbose {
+        // Comes back only when it fails.
+        return Err(run::cannot_start(&args.command[0], &command.exec()));
+    }
+    let dir = tempfile::Builder::new().prefix("olean-with-").tempdir();
+    let dir = dir.map_err(Failure::io("create", &std::env::temp_dir()))?;
+    let wanted = std::env::var_os(REPORT).filter(|path| !path.is_empty());
+    let status = command.env(REPORT, dir.path().join("%p.json")).status();
+    let status = status.map_err(|e| run::cannot_start(&args.command[0], &e))?;
+    let reports = report::read_all(dir.path())?;
+    tell(&library, &reports);
+    if let Some(wanted) = wanted {
+        pass_on(&reports, dir.path(), &wanted)?;
+    }
+    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    Ok(Outcome::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(2)))
+}
+
+/// Says on stderr what the library did.
+fn tell(library: &Path, reports: &[Report]) {
+    eprintln!("olean: {}", clean(&library.display().to_string()));
+    if reports.is_empty() {
+        eprintln!("olean: attached to nothing: no process had a Lean runtime that could be attached to");
+    }
+    for Report {
+        pid,
+        mode,
+        host,
+        save,
+        read,
+        notes,
+        ..
+    } in reports
+    {
+        let place = match host.library.as_str() {
+            "" => "the program itself",
+            library => library,
+        };
+        eprintln!(
+            "olean: process {pid}: mode {mode}, attached to Lean {} in {} ({} regions, {}): {} saves, {} reads, {} of \
+             them mapped",
+            clean(&host.lean_version),
+            clean(place),
+            host.abi,
+            host.allocator,
+            save.calls,
+            read.calls,
+            read.mapped
+        );
+        for note in notes {
+            eprintln!("olean: process {pid}: {}: {}", clean(&note.file), clean(&note.reason));
+        }
+    }
+}
+
+/// Puts the reports where the user wants them.
+fn pass_on(reports: &[Report], dir: &Path, wanted: &OsStr) -> Result<()> {
+    for Report { pid, .. } in reports {
+        let mut path = wanted.as_bytes().to_vec();
+        while let Some(at) = path.windows(2).position(|w| w == b"%p") {
+            path.splice(at..at + 2, pid.to_string().into_bytes());
+        }
+        let path = PathBuf::from(OsString::from_vec(path));
+        fs::copy(dir.join(format!("{pid}.json")), &path).map_err(Failure::io("write", &path))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! Running commands with the library swapped into their Lean.
+//!
+//! * [`library`]: where the library is;
+//! * [`run`]: one run of a command and what it used; [`report`]: what the library says of it;
+//! * [`judge`]: whether runs under the host's loader and under ours did the same;
+//! * [`table`]: the measurements side by side.
+
+pub mod judge;
+pub mod library;
+pub mod report;
+pub mod run;
+pub mod table;
