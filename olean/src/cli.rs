@@ -95,6 +95,7 @@ pub enum Command {
     Demo(commands::demo::Args),
     Ab(commands::ab::Args),
     With(commands::with::Args),
+    Doctor(commands::doctor::Args),
     Completions(commands::generate::CompletionsArgs),
     Man(commands::generate::ManArgs),
     /// Prints the mappings of a process that has just started.

@@ -155,7 +155,11 @@ fn print_head(args: &Args, library: &Path, host: &Host, out: &mut Output) -> Res
         allocator,
     } = host;
     let hash = githash.get(..12).unwrap_or(githash);
-    let lean = if lean.is_empty() { "the program itself" } else { lean };
+    let lean = if lean.is_empty() {
+        "the program itself"
+    } else {
+        lean
+    };
     writeln!(
         out,
         "{TITLE}Lean {}{TITLE:#} {} {DIM}({abi} regions, {allocator}) in {}{DIM:#}",
@@ -163,8 +167,15 @@ fn print_head(args: &Args, library: &Path, host: &Host, out: &mut Output) -> Res
         clean(hash),
         clean(lean)
     )?;
-    writeln!(out, "{DIM}library {}{DIM:#}", clean(&library.display().to_string()))?;
-    let mode = args.mode.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned());
+    writeln!(
+        out,
+        "{DIM}library {}{DIM:#}",
+        clean(&library.display().to_string())
+    )?;
+    let mode = args
+        .mode
+        .to_possible_value()
+        .map_or(String::new(), |v| v.get_name().to_owned());
     writeln!(
         out,
         "{DIM}{} in mode observe and in mode {mode}, alternately, after {} of each to warm up{DIM:#}\n",
@@ -179,7 +190,10 @@ fn print_equal(equal: &Equal, runs: &[Run], out: &mut Output) -> Result<()> {
         let (style, word) = match agreement {
             Some(true) => (GOOD, "equal"),
             Some(false) => (BAD, "different"),
-            None => (DIM, "not comparable: runs under Lean's own loader differ among themselves"),
+            None => (
+                DIM,
+                "not comparable: runs under Lean's own loader differ among themselves",
+            ),
         };
         writeln!(out, "{what:<10} {style}{word}{style:#}{detail}")?;
         Ok(())
@@ -204,12 +218,17 @@ fn print_equal(equal: &Equal, runs: &[Run], out: &mut Output) -> Result<()> {
         let (file, detail) = (clean(&different.file), clean(&different.detail));
         writeln!(out, "  {BAD}{file}{BAD:#}: {detail}")?;
     }
-    for file in &equal.files_unstable {
-        writeln!(out, "  {DIM}{}{DIM:#}", clean(file))?;
+    for unstable in &equal.files_unstable {
+        // The values are those of two runs of the host.
+        let place = unstable.detail.split(": ours ").next().unwrap_or_default();
+        writeln!(out, "  {DIM}{}: {}{DIM:#}", clean(&unstable.file), clean(place))?;
     }
     let legs = runs.iter().filter(|run| run.mode == Mode::Observe).count();
     if !equal.is_equal() && legs == 1 {
-        writeln!(out, "{DIM}with --runs 2 or more it shows whether the command does the same twice{DIM:#}")?;
+        writeln!(
+            out,
+            "{DIM}with --runs 2 or more it shows whether the command does the same twice{DIM:#}"
+        )?;
     }
     Ok(())
 }
@@ -217,7 +236,11 @@ fn print_equal(equal: &Equal, runs: &[Run], out: &mut Output) -> Result<()> {
 fn print_compare(compare: &Compare, out: &mut Output) -> Result<()> {
     let calls = compare.saves_equal + compare.reads_equal;
     let different = compare.saves_different + compare.reads_different;
-    let (style, word) = if different == 0 { (GOOD, "equal") } else { (BAD, "different") };
+    let (style, word) = if different == 0 {
+        (GOOD, "equal")
+    } else {
+        (BAD, "different")
+    };
     write!(out, "{:<10} {style}{word}{style:#}", "calls")?;
     writeln!(
         out,

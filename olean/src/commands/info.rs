@@ -308,14 +308,17 @@ fn describe(root: &Root) -> String {
 
 /// A mapping of a process.
 #[derive(Debug, PartialEq, Eq)]
-struct Mapping {
-    start: u64,
-    end: u64,
-    what: String,
+pub struct Mapping {
+    /// First address.
+    pub start: u64,
+    /// Address behind the last byte.
+    pub end: u64,
+    /// File or name of what is there; empty for anonymous memory.
+    pub what: String,
 }
 
 /// What lies between `base` and `base + size` in a process with these mappings.
-fn taken(maps: &[Mapping], base: u64, size: u64) -> Option<String> {
+pub fn taken(maps: &[Mapping], base: u64, size: u64) -> Option<String> {
     let end = base.saturating_add(size);
     if base < 0x1_0000 {
         return Some("nothing may be mapped so low".to_owned());
@@ -337,7 +340,7 @@ fn fresh_maps() -> Result<Vec<Mapping>> {
 }
 
 /// Lines as in `/proc/PID/maps`.
-fn parse_maps(text: &str) -> Vec<Mapping> {
+pub fn parse_maps(text: &str) -> Vec<Mapping> {
     let mapping = |line: &str| {
         let mut fields = line.splitn(6, ' ');
         let (start, end) = fields.next()?.split_once('-')?;

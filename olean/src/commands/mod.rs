@@ -3,6 +3,7 @@
 pub mod ab;
 pub mod demo;
 pub mod diff;
+pub mod doctor;
 pub mod dump;
 pub mod generate;
 pub mod hash;
@@ -63,6 +64,7 @@ pub fn run(command: Command, out: &mut Output) -> Result<Outcome> {
         Command::Demo(args) => demo::run(&args, out),
         Command::Ab(args) => ab::run_ab(&args, out),
         Command::With(args) => with::run(&args),
+        Command::Doctor(args) => doctor::run(&args, out),
         Command::Completions(args) => generate::completions(&args, out),
         Command::Man(args) => generate::man(&args, out),
         Command::DemoStep(args) => demo::step(&args, out),

@@ -58,7 +58,9 @@ pub fn run(args: &Args) -> Result<Outcome> {
         pass_on(&reports, dir.path(), &wanted)?;
     }
     let code = status.code().or(status.signal().map(|signal| 128 + signal));
-    Ok(Outcome::Code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(2)))
+    Ok(Outcome::Code(
+        code.and_then(|code| u8::try_from(code).ok()).unwrap_or(2),
+    ))
 }
 
 /// Says on stderr what the library did.
@@ -93,7 +95,11 @@ fn tell(library: &Path, reports: &[Report]) {
             read.mapped
         );
         for note in notes {
-            eprintln!("olean: process {pid}: {}: {}", clean(&note.file), clean(&note.reason));
+            eprintln!(
+                "olean: process {pid}: {}: {}",
+                clean(&note.file),
+                clean(&note.reason)
+            );
         }
     }
 }

@@ -28,7 +28,7 @@ pub struct Equal {
     /// The ones that differ, and how.
     pub files_different: Vec<Different>,
     /// The ones that differ among the host's own runs.
-    pub files_unstable: Vec<String>,
+    pub files_unstable: Vec<Different>,
 }
 
 /// A file that differs.
@@ -41,7 +41,9 @@ pub struct Different {
 impl Equal {
     /// Whether nothing is known to differ.
     pub fn is_equal(&self) -> bool {
-        [self.stdout, self.stderr, self.exit, self.files].iter().all(|a| *a != Some(false))
+        [self.stdout, self.stderr, self.exit, self.files]
+            .iter()
+            .all(|a| *a != Some(false))
     }
 }
 
@@ -91,7 +93,7 @@ fn agreement<T: Ord>(runs: &[Run], seen: impl Fn(&Run) -> T) -> Agreement {
     }
 }
 
-type Files = (Vec<Different>, Vec<String>, usize);
+type Files = (Vec<Different>, Vec<Different>, usize);
 
 /// Every file of every run against the first run of the host's.
 fn compare_files(runs: &[Run]) -> Result<Files> {
@@ -102,7 +104,7 @@ fn compare_files(runs: &[Run]) -> Result<Files> {
     let (mut different, mut unstable) = (Vec::new(), Vec::new());
     for path in &paths {
         let mut found = None;
-        let mut host_differs = false;
+        let mut host_differs = None;
         for run in runs {
             let detail = match (run.files.get(*path), base.files.get(*path)) {
                 (Some(a), Some(b)) => differs(a, b)?,
@@ -111,16 +113,16 @@ fn compare_files(runs: &[Run]) -> Result<Files> {
                 (None, Some(_)) => Some("it was not written".to_owned()),
             };
             match detail {
-                Some(_) if run.mode == Mode::Observe => host_differs = true,
+                Some(detail) if run.mode == Mode::Observe => host_differs = host_differs.or(Some(detail)),
                 Some(detail) => found = found.or(Some(detail)),
                 None => {}
             }
         }
         let file = path.display().to_string();
-        match found {
-            _ if host_differs => unstable.push(file),
-            Some(detail) => different.push(Different { file, detail }),
-            None => {}
+        match (host_differs, found) {
+            (Some(detail), _) => unstable.push(Different { file, detail }),
+            (None, Some(detail)) => different.push(Different { file, detail }),
+            (None, None) => {}
         }
     }
     Ok((different, unstable, paths.len()))
@@ -170,7 +172,10 @@ mod tests {
     }
 
     fn judged(runs: &[(Mode, &str, Option<u8>)]) -> Equal {
-        let runs: Vec<_> = runs.iter().map(|&(mode, out, digest)| run(mode, out, digest)).collect();
+        let runs: Vec<_> = runs
+            .iter()
+            .map(|&(mode, out, digest)| run(mode, out, digest))
+            .collect();
         judge(&runs).unwrap()
     }
 
@@ -179,9 +184,15 @@ mod tests {
         use Mode::{Observe, Replace};
         let same = judged(&[(Observe, "x", Some(1)), (Replace, "x", Some(1))]);
         assert!(same.is_equal());
-        assert_eq!((same.stdout, same.files, same.files_compared), (Some(true), Some(true), 1));
+        assert_eq!(
+            (same.stdout, same.files, same.files_compared),
+            (Some(true), Some(true), 1)
+        );
         let other = judged(&[(Observe, "x", Some(1)), (Replace, "y", Some(2))]);
-        assert_eq!((other.stdout, other.files, other.exit), (Some(false), Some(false), Some(true)));
+        assert_eq!(
+            (other.stdout, other.files, other.exit),
+            (Some(false), Some(false), Some(true))
+        );
         assert!(!other.is_equal());
         for files in [(Some(1), None), (None, Some(1))] {
             let missing = judged(&[(Observe, "", files.0), (Replace, "", files.1)]);
@@ -192,10 +203,15 @@ mod tests {
     #[test]
     fn nothing_is_said_where_the_host_does_not_agree_with_itself() {
         use Mode::{Observe, Replace};
-        let legs = [(Observe, "x", Some(1)), (Observe, "y", Some(2)), (Replace, "z", Some(3))];
+        let legs = [
+            (Observe, "x", Some(1)),
+            (Observe, "y", Some(2)),
+            (Replace, "z", Some(3)),
+        ];
         let unstable = judged(&legs);
         assert_eq!((unstable.stdout, unstable.files), (None, None));
-        assert_eq!(unstable.files_unstable, ["a.olean"]);
+        assert_eq!(unstable.files_unstable.len(), 1);
+        assert_eq!(unstable.files_unstable[0].file, "a.olean");
         assert!(unstable.is_equal());
         let known = judged(&[(Observe, "x", None), (Observe, "y", None), (Replace, "y", None)]);
         assert_eq!(known.stdout, Some(true));

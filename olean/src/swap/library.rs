@@ -33,9 +33,16 @@ fn search() -> Result<PathBuf> {
     let program = env::current_exe().and_then(|path| path.canonicalize());
     let program = program.map_err(Failure::io("find", Path::new("olean itself")))?;
     let here = program.parent().unwrap_or(Path::new("/"));
-    let modified = |path: &PathBuf| path.metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let modified = |path: &PathBuf| {
+        path.metadata()
+            .and_then(|m| m.modified())
+            .unwrap_or(SystemTime::UNIX_EPOCH)
+    };
     let built = [here.join(NAME), here.join("deps").join(NAME)];
-    let newest = built.into_iter().filter(|path| path.is_file()).max_by_key(modified);
+    let newest = built
+        .into_iter()
+        .filter(|path| path.is_file())
+        .max_by_key(modified);
     let installed = [here.join("../lib"), "/usr/local/lib".into(), "/usr/lib".into()];
     newest
         .or_else(|| installed.iter().map(|dir| dir.join(NAME)).find(|path| path.is_file()))

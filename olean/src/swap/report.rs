@@ -90,8 +90,12 @@ pub fn read_all(dir: &Path) -> Result<Vec<Report>> {
         let path = entry.map_err(Failure::io("read", dir))?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
             let bytes = fs::read(&path).map_err(Failure::io("read", &path))?;
-            let report = serde_json::from_slice(&bytes)
-                .map_err(|e| Failure::CannotRun(format!("the report '{}' is of another library: {e}", path.display())))?;
+            let report = serde_json::from_slice(&bytes).map_err(|e| {
+                Failure::CannotRun(format!(
+                    "the report '{}' is of another library: {e}",
+                    path.display()
+                ))
+            })?;
             reports.push(report);
         }
     }

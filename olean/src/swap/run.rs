@@ -116,7 +116,9 @@ pub fn run(library: &Path, mode: Mode, command: &[OsString], dir: &Path) -> Resu
 /// The command with the library preloaded, and nothing else changed.
 pub fn swapped_in(library: &Path, command: &[OsString]) -> Command {
     let mut process = Command::new(&command[0]);
-    process.args(&command[1..]).env("LD_PRELOAD", library::preload(library));
+    process
+        .args(&command[1..])
+        .env("LD_PRELOAD", library::preload(library));
     process
 }
 
@@ -156,7 +158,10 @@ fn measure(process: &mut Command) -> Result<(ExitStatus, Usage)> {
         }
         let e = io::Error::last_os_error();
         if e.kind() != io::ErrorKind::Interrupted {
-            return Err(Failure::CannotRun(format!("cannot wait for '{}': {e}", program.display())));
+            return Err(Failure::CannotRun(format!(
+                "cannot wait for '{}': {e}",
+                program.display()
+            )));
         }
     }
     let wall = start.elapsed();

@@ -23,7 +23,12 @@ struct Metric {
 }
 
 const fn metric(name: &'static str, label: &'static str, unit: Unit, of: fn(&Run) -> f64) -> Metric {
-    Metric { name, label, unit, of }
+    Metric {
+        name,
+        label,
+        unit,
+        of,
+    }
 }
 
 fn seconds(ns: u64) -> f64 {
@@ -31,19 +36,39 @@ fn seconds(ns: u64) -> f64 {
 }
 
 const METRICS: [Metric; 16] = [
-    metric("wall_s", "wall time", Unit::Seconds, |r| r.usage.wall.as_secs_f64()),
-    metric("user_s", "user time", Unit::Seconds, |r| r.usage.user.as_secs_f64()),
-    metric("system_s", "system time", Unit::Seconds, |r| r.usage.system.as_secs_f64()),
-    metric("peak_memory_bytes", "peak memory", Unit::Bytes, |r| r.usage.peak as f64),
-    metric("page_faults", "page faults", Unit::Count, |r| r.usage.faults as f64),
+    metric("wall_s", "wall time", Unit::Seconds, |r| {
+        r.usage.wall.as_secs_f64()
+    }),
+    metric("user_s", "user time", Unit::Seconds, |r| {
+        r.usage.user.as_secs_f64()
+    }),
+    metric("system_s", "system time", Unit::Seconds, |r| {
+        r.usage.system.as_secs_f64()
+    }),
+    metric("peak_memory_bytes", "peak memory", Unit::Bytes, |r| {
+        r.usage.peak as f64
+    }),
+    metric("page_faults", "page faults", Unit::Count, |r| {
+        r.usage.faults as f64
+    }),
     metric("mappings", "mappings", Unit::Count, |r| r.total.mappings as f64),
     metric("save_calls", "saves", Unit::Count, |r| r.total.save.calls as f64),
-    metric("save_bytes", "bytes saved", Unit::Bytes, |r| r.total.save.bytes as f64),
-    metric("save_s", "time saving", Unit::Seconds, |r| seconds(r.total.save.ns)),
+    metric("save_bytes", "bytes saved", Unit::Bytes, |r| {
+        r.total.save.bytes as f64
+    }),
+    metric("save_s", "time saving", Unit::Seconds, |r| {
+        seconds(r.total.save.ns)
+    }),
     metric("read_calls", "reads", Unit::Count, |r| r.total.read.calls as f64),
-    metric("read_bytes", "bytes read", Unit::Bytes, |r| r.total.read.bytes as f64),
-    metric("read_mapped", "reads mapped", Unit::Count, |r| r.total.read.mapped as f64),
-    metric("read_mapped_s", "time in them", Unit::Seconds, |r| seconds(r.total.read.mapped_ns)),
+    metric("read_bytes", "bytes read", Unit::Bytes, |r| {
+        r.total.read.bytes as f64
+    }),
+    metric("read_mapped", "reads mapped", Unit::Count, |r| {
+        r.total.read.mapped as f64
+    }),
+    metric("read_mapped_s", "time in them", Unit::Seconds, |r| {
+        seconds(r.total.read.mapped_ns)
+    }),
     metric("read_relocated", "reads relocated", Unit::Count, |r| {
         let read = &r.total.read;
         read.calls.saturating_sub(read.errors + read.mapped) as f64
@@ -68,7 +93,11 @@ impl Spread {
         numbers.sort_by(f64::total_cmp);
         let (n, middle) = (numbers.len(), numbers.len() / 2);
         Self {
-            median: if n % 2 == 1 { numbers[middle] } else { (numbers[middle - 1] + numbers[middle]) / 2.0 },
+            median: if n % 2 == 1 {
+                numbers[middle]
+            } else {
+                (numbers[middle - 1] + numbers[middle]) / 2.0
+            },
             min: numbers[0],
             max: numbers[n - 1],
         }
@@ -104,7 +133,12 @@ impl Serialize for Row {
 /// The rows for `runs`, of which there is at least one in mode observe and one in mode `other`.
 pub fn rows(runs: &[Run], other: Mode) -> Vec<Row> {
     let spread = |mode: Mode, metric: &Metric| {
-        Spread::of(runs.iter().filter(|run| run.mode == mode).map(metric.of).collect())
+        Spread::of(
+            runs.iter()
+                .filter(|run| run.mode == mode)
+                .map(metric.of)
+                .collect(),
+        )
     };
     METRICS
         .iter()
@@ -157,8 +191,22 @@ mod tests {
     #[test]
     fn medians_are_of_the_middle() {
         let spread = |numbers: &[f64]| Spread::of(numbers.to_vec());
-        assert_eq!(spread(&[3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
-        assert_eq!(spread(&[4.0, 1.0]), Spread { median: 2.5, min: 1.0, max: 4.0 });
+        assert_eq!(
+            spread(&[3.0, 1.0, 2.0]),
+            Spread {
+                median: 2.0,
+                min: 1.0,
+                max: 3.0
+            }
+        );
+        assert_eq!(
+            spread(&[4.0, 1.0]),
+            Spread {
+                median: 2.5,
+                min: 1.0,
+                max: 4.0
+            }
+        );
     }
 
     #[test]
@@ -166,7 +214,10 @@ mod tests {
         let times = [12.34, 1.234, 0.1234, 0.01234, 0.001234, 0.0001234, 0.0];
         let texts = ["12.3 s", "1.23 s", "123 ms", "12 ms", "1.2 ms", "123 µs", "0 µs"];
         assert_eq!(times.map(|t| shown(t, Unit::Seconds)), texts);
-        assert_eq!([shown(2048.0, Unit::Bytes), shown(1234.6, Unit::Count)], ["2.0 KiB", "1,235"]);
+        assert_eq!(
+            [shown(2048.0, Unit::Bytes), shown(1234.6, Unit::Count)],
+            ["2.0 KiB", "1,235"]
+        );
     }
 
     #[test]
@@ -174,14 +225,33 @@ mod tests {
         let row = Row {
             metric: &METRICS[0],
             other: Mode::Replace,
-            host: Spread { median: 2.0, min: 1.0, max: 3.0 },
-            ours: Spread { median: 1.0, min: 1.0, max: 1.0 },
+            host: Spread {
+                median: 2.0,
+                min: 1.0,
+                max: 3.0,
+            },
+            ours: Spread {
+                median: 1.0,
+                min: 1.0,
+                max: 1.0,
+            },
         };
         assert_eq!(
             serde_json::to_string(&row).unwrap(),
             r#"{"metric":"wall_s","observe":{"median":2.0,"min":1.0,"max":3.0},"replace":{"median":1.0,"min":1.0,"max":1.0},"ratio":0.5}"#
         );
-        let nothing = Row { host: Spread { median: 0.0, min: 0.0, max: 0.0 }, ..row };
-        assert!(serde_json::to_string(&nothing).unwrap().ends_with(r#""ratio":null}"#));
+        let nothing = Row {
+            host: Spread {
+                median: 0.0,
+                min: 0.0,
+                max: 0.0,
+            },
+            ..row
+        };
+        assert!(
+            serde_json::to_string(&nothing)
+                .unwrap()
+                .ends_with(r#""ratio":null}"#)
+        );
     }
 }
