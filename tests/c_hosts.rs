@@ -1,0 +1,179 @@
+//! Small Lean runtimes of every generation and allocation scheme, linked `-Bsymbolic` as Lean's releases are:
+//! calls inside them reach this library by preloading, calls from beside them directly. Each is a library of
+//! `c-tests/hosts` that counts the calls of its own loader and the objects that live.
+
+use std::path::PathBuf;
+use std::process::Command;
+use testkit::{TempDir, Value, c, library, process, temp_dir, workspace_dir};
+
+/// A runtime to imitate, as its macros say.
+struct Host {
+    generation: &'static str,
+    allocator: &'static str,
+    io_fields: &'static str,
+    gmp: &'static str,
+    /// Names in reports.
+    abi: &'static str,
+    allocator_name: &'static str,
+}
+
+const HOSTS: [Host; 7] = [
+    host("BATCH", "SMALL", "2", "1", "batch", "small"),
+    host("BATCH", "MIMALLOC", "1", "1", "batch", "mimalloc"),
+    host("BATCH", "PLAIN", "2", "0", "batch", "malloc"),
+    host("HANDLE", "MIMALLOC", "1", "1", "handle", "mimalloc"),
+    host("HANDLE", "SMALL", "1", "0", "handle", "small"),
+    host("STRUCTURE", "FUSED", "1", "1", "structure", "mimalloc-fused"),
+    host("STRUCTURE", "PLAIN", "1", "1", "structure", "malloc"),
+];
+
+const fn host(
+    generation: &'static str,
+    allocator: &'static str,
+    io_fields: &'static str,
+    gmp: &'static str,
+    abi: &'static str,
+    allocator_name: &'static str,
+) -> Host {
+    Host {
+        generation,
+        allocator,
+        io_fields,
+        gmp,
+        abi,
+        allocator_name,
+    }
+}
+
+impl Host {
+    fn label(&self) -> String {
+        format!("{}-{}", self.abi, self.allocator_name)
+    }
+}
+
+/// A program on its runtime, built.
+struct Program {
+    dir: TempDir,
+    path: PathBuf,
+}
+
+impl Program {
+    fn new(host: &Host) -> Self {
+        let dir = temp_dir(&format!("c-host-{}", host.label()));
+        let source = workspace_dir().join("c-tests/hosts");
+        let define = |build: &mut c::Build| {
+            build.define(host.generation, "").define(host.allocator, "");
+            build.define("IO_FIELDS", host.io_fields).define("GMP", host.gmp);
+        };
+        let mut runtime = c::Build::new();
+        runtime.shared().bsymbolic().file(source.join("host.c"));
+        define(&mut runtime);
+        let runtime = runtime.build(dir.path().join("libhost.so"));
+        let mut program = c::Build::new();
+        program.file(source.join("program.c")).link(runtime).arg("-ldl");
+        define(&mut program);
+        let path = program.build(dir.path().join("program"));
+        Program { dir, path }
+    }
+
+    /// The program in a fresh directory.
+    fn command(&self, how: &str) -> (Command, TempDir) {
+        let work = temp_dir("c-host-work");
+        let mut command = Command::new(&self.path);
+        command
+            .arg(how)
+            .arg(work.path())
+            .env("LEAN_REGION_LIBRARY", library());
+        (command, work)
+    }
+
+    fn report(&self) -> PathBuf {
+        self.dir.path().join("report.json")
+    }
+
+    /// The program with our library preloaded.
+    fn preloaded(&self, how: &str) -> (Command, TempDir) {
+        let (mut command, work) = self.command(how);
+        command
+            .env("LD_PRELOAD", library())
+            .env("LEAN_REGION_REPORT", self.report());
+        (command, work)
+    }
+}
+
+/// Nothing but the files that were saved lies in `dir`.
+#[track_caller]
+fn assert_no_temporary(dir: &TempDir, context: &str) {
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert!(
+            !name.to_string_lossy().contains(".tmp."),
+            "{context}: {name:?} is left"
+        );
+    }
+}
+
+#[track_caller]
+fn run(mut command: Command, work: &TempDir, context: &str) {
+    let output = process::run(&mut command).success();
+    assert_eq!(output.stderr, "", "{context}");
+    assert_no_temporary(work, context);
+}
+
+#[test]
+fn calls_inside_a_runtime_are_its_own_without_us_and_ours_by_preloading() {
+    for host in HOSTS {
+        let label = host.label();
+        let program = Program::new(&host);
+        let (command, work) = program.command("stock");
+        run(command, &work, &label);
+        let (mut command, work) = program.preloaded("stock");
+        command.env("LEAN_REGION_MODE", "off");
+        run(command, &work, &label);
+
+        let (command, work) = program.preloaded("inside");
+        run(command, &work, &label);
+        let text = std::fs::read_to_string(program.report()).expect("a report");
+        let report: Value = text.parse().expect("JSON");
+        assert_eq!(report["host"]["abi"], host.abi, "{label}");
+        assert_eq!(report["host"]["allocator"], host.allocator_name, "{label}");
+        assert_eq!(report["host"]["lean_version"], "4.25.1-rc3", "{label}");
+        for counter in ["save", "read", "free"] {
+            assert!(
+                report[counter]["calls"].as_u64().unwrap() > 2,
+                "{label}: {report}"
+            );
+        }
+        assert!(
+            report["read"]["mapped"].as_u64().unwrap() > 1,
+            "{label}: {report}"
+        );
+        assert!(
+            report["read"]["relocated"].as_u64().unwrap() > 1,
+            "{label}: {report}"
+        );
+        assert!(
+            report["save"]["errors"].as_u64().unwrap() > 0,
+            "{label}: {report}"
+        );
+    }
+}
+
+#[test]
+fn our_functions_serve_a_runtime_beside_us() {
+    for host in HOSTS {
+        let program = Program::new(&host);
+        let (command, work) = program.command("beside");
+        run(command, &work, &host.label());
+    }
+}
+
+#[test]
+fn runtimes_are_served_without_errors_or_leaks() {
+    for host in HOSTS {
+        let program = Program::new(&host);
+        for (command, work) in [program.preloaded("inside"), program.command("beside")] {
+            run(testkit::valgrind(&command), &work, &host.label());
+        }
+    }
+}
