@@ -339,13 +339,14 @@ fn several_random_changes_are_found_or_harmless() {
             .wrapping_add(1442695040888963407);
         (state >> 33) as usize % below
     };
+    let room = scene.bytes.len() - HEADER_SIZE - 8;
     for round in 0..20_000 {
         let mut bytes = scene.bytes.clone();
         for _ in 0..=random(4) {
-            let at = HEADER_SIZE + random(bytes.len() - HEADER_SIZE - 8);
+            let (at, to) = (HEADER_SIZE + random(room), HEADER_SIZE + random(room));
             match random(3) {
                 0 => bytes[at] = random(256) as u8,
-                1 => bytes.copy_within(at..at + 8, HEADER_SIZE + random(bytes.len() - HEADER_SIZE - 8)),
+                1 => bytes.copy_within(at..at + 8, to),
                 _ => bytes[at] = bytes[at].wrapping_add(8),
             }
         }
