@@ -95,6 +95,10 @@ int main(int argc, char **argv) {
             object *name = CALL("inside_string", object * (*)(const char *))(ARGUMENT);
             object *none = CALL("inside_array", object * (*)(object *))(NULL);
             keep_region(CALL("lean_compacted_region_read", object * (*)(object *, object *))(name, none));
+        } else if (IS("buffered")) {
+            /* Left in the buffer until the process ends. */
+            setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
+            puts(ARGUMENT);
         } else if (IS("host-calls")) {
             printf("host calls: %d\n", *(int *)find("host_calls"));
         } else if (IS("attach")) {

@@ -7,6 +7,7 @@
 
 pub mod c;
 pub mod closures;
+mod fault;
 pub mod lean;
 pub mod lsp;
 pub mod olean;
@@ -17,6 +18,7 @@ pub mod tree;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+pub use fault::faulty_library;
 pub use process::valgrind;
 pub use real_lean::{RealLean, VERSION as REAL_LEAN_VERSION, real_lean};
 pub use serde_json::Value;

@@ -1,0 +1,174 @@
+//! A real Lean in this very process, attached to in mode compare, so that calls of its functions come from as many
+//! threads and with as strange objects as wanted.
+
+use crate::graph::{Kinds, Pool, assert_same};
+use crate::lean::{Loader, lean};
+use crate::{assert_equal, found};
+use lean_region::capi::control::{lean_region_attach, lean_region_report};
+use lean_region::object::Obj;
+use std::ffi::c_void;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use testkit::Value;
+
+/// The host's own functions, which lead to the comparison.
+fn compared() -> Loader {
+    static ATTACHED: OnceLock<()> = OnceLock::new();
+    ATTACHED.get_or_init(|| {
+        // SAFETY: Rust's own accesses to the environment are locked against each other; the C code of this process
+        // that looks at it, Lean's, is loaded behind this.
+        unsafe { std::env::set_var("LEAN_REGION_MODE", "compare") };
+        lean();
+        // SAFETY: the threads that use the loader get it from here.
+        assert_eq!(unsafe { lean_region_attach() }, 0, "attached");
+    });
+    lean().theirs
+}
+
+fn report() -> Value {
+    let mut text = vec![0u8; 1 << 16];
+    // SAFETY: the buffer has that many bytes.
+    let n = unsafe { lean_region_report(text.as_mut_ptr().cast(), text.len()) };
+    std::str::from_utf8(&text[..n]).unwrap().parse().unwrap()
+}
+
+/// A key of its own for every call, and so a base address.
+fn key() -> Obj {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: the runtime is initialised. Keys are few and never released.
+    unsafe {
+        lean()
+            .host
+            .mk_name(&format!("Compare.{}.{n}", std::process::id()))
+    }
+}
+
+fn release(object: Obj) {
+    // SAFETY: owned by the caller.
+    unsafe { lean().host.dec(object) };
+}
+
+fn files_in(dir: &Path) -> usize {
+    std::fs::read_dir(dir).unwrap().count()
+}
+
+#[test]
+fn random_graphs_in_chains_are_equal_saved_and_read() {
+    let loader = compared();
+    let before = assert_equal(&report());
+    let dir = testkit::temp_dir("compare-graphs");
+    let mut saves = 0;
+    for seed in 0..120 {
+        let mut pool = Pool::new(
+            seed,
+            Kinds {
+                closures: seed % 4 == 3,
+            },
+        );
+        let mut prev = None;
+        let mut regions = Vec::new();
+        let key = key();
+        for part in 0..1 + seed % 4 {
+            let size = 1 + pool.random.below(if seed % 16 == 0 { 400 } else { 40 });
+            pool.grow(size);
+            let root = pool.all();
+            let file = dir.path().join(format!("{seed}.{part}"));
+            let closures = pool.kinds.closures || seed % 5 == 0;
+            let saved = loader.save(&file, key, root, &[], prev, closures);
+            prev = Some(saved.unwrap_or_else(|e| panic!("seed {seed}, part {part}: {e}")));
+            let earlier: Vec<_> = regions.iter().collect();
+            let region = loader
+                .read(&file, &earlier)
+                .unwrap_or_else(|e| panic!("seed {seed}, part {part}: {e}"));
+            assert_same(root, region.root, &format!("seed {seed}, part {part}"));
+            regions.push(region);
+            saves += 1;
+        }
+        prev.into_iter().for_each(release);
+        regions.into_iter().rev().for_each(|region| region.free());
+    }
+    assert_eq!(files_in(dir.path()), saves, "the host's files are removed");
+    let after = assert_equal(&report());
+    assert!(
+        after[0] >= before[0] + saves as u64 && after[1] >= before[1] + saves as u64,
+        "{after:?}"
+    );
+}
+
+#[test]
+fn four_threads_read_at_once() {
+    const FILES: usize = 40;
+    const ROUNDS: usize = 5;
+    let loader = compared();
+    let dir = testkit::temp_dir("compare-threads");
+    let file = |i: usize| dir.path().join(i.to_string());
+    let mut pool = Pool::new(1, Kinds::default());
+    for i in 0..FILES {
+        pool.grow(30);
+        release(
+            loader
+                .save(&file(i), key(), pool.all(), &[], None, false)
+                .unwrap(),
+        );
+    }
+    let before = assert_equal(&report());
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let file = &file;
+            scope.spawn(move || {
+                for n in 0..FILES * ROUNDS {
+                    // Two threads at a time are at the same file: one of them finds its address taken.
+                    let i = (n + thread / 2 * 7) % FILES;
+                    loader
+                        .read(&file(i), &[])
+                        .unwrap_or_else(|e| panic!("{}: {e}", file(i).display()))
+                        .free();
+                }
+            });
+        }
+    });
+    let after = assert_equal(&report());
+    assert!(after[1] >= before[1] + 4 * (FILES * ROUNDS) as u64, "{after:?}");
+}
+
+#[test]
+fn failures_are_compared_too() {
+    let loader = compared();
+    let host = lean().host;
+    let dir = testkit::temp_dir("compare-failures");
+    // SAFETY: the runtime is initialised; the closure is never called.
+    let closure = unsafe { host.mk_closure(lean().spawn as *const c_void, 2, &[]) };
+    let before = report();
+    let refused = loader.save(&dir.path().join("closure"), key(), closure, &[], None, false);
+    assert!(refused.unwrap_err().contains("Closures cannot be compacted"));
+    let nowhere = loader.save(&dir.path().join("no/such"), key(), Obj::UNIT, &[], None, false);
+    assert!(nowhere.unwrap_err().contains("failed to create file"));
+    // A chain goes on in neither after a failure.
+    let first = loader
+        .save(&dir.path().join("first"), key(), Obj::UNIT, &[], None, false)
+        .unwrap();
+    assert!(
+        loader
+            .save(
+                &dir.path().join("second"),
+                key(),
+                closure,
+                &[],
+                Some(first),
+                false
+            )
+            .is_err()
+    );
+    assert!(loader.read(&dir.path().join("absent"), &[]).is_err());
+    let short = dir.path().join("short");
+    std::fs::write(&short, "olean").unwrap();
+    assert!(loader.read(&short, &[]).is_err());
+    let after = report();
+    assert_equal(&after);
+    let more = |number| found(&after, number) - found(&before, number);
+    assert!(more("saves_equal") >= 4 && more("reads_equal") >= 2, "{after:#}");
+    assert_eq!(files_in(dir.path()), 2, "the first part and the short file");
+    release(closure);
+}
