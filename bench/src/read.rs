@@ -137,11 +137,16 @@ impl Drop for Occupied {
     }
 }
 
-/// Makes the C library give large blocks back to the system, so that each read's memory is used for the
-/// first time, as it is in a process that imports.
+/// Makes the C library give free memory back to the system, so that the next read's memory is used for the
+/// first time, as it is in a process that imports. Otherwise what earlier rows freed would serve. Large blocks
+/// are mappings of their own from the first call on.
 pub fn fresh_memory() {
-    // SAFETY: only sets a parameter of malloc.
-    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10) };
+    // SAFETY: sets parameters of malloc and gives back pages that hold nothing.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 128 << 10);
+        libc::malloc_trim(0);
+    }
 }
 
 /// All rows of reading.
@@ -224,13 +229,13 @@ fn mapped_row(runtime: &Runtime, files: &Readable, work: &str, effort: &Effort) 
 
 fn relocated_row(runtime: &Runtime, files: &Readable, work: &str, objects: usize, effort: &Effort) -> Row {
     let occupied = Occupied::bases(files);
-    fresh_memory();
     let read = |loader: Loader| {
         let mut time = Duration::ZERO;
         for &name in &files.names {
             // SAFETY: live objects; nothing of the region is used after it is freed.
             unsafe {
                 let mut region = Obj::UNIT;
+                fresh_memory();
                 time += timed(|| region = runtime.read(loader, name, runtime.no_deps).1);
                 assert!(
                     !runtime.is_mapped(region),

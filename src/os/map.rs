@@ -36,7 +36,7 @@ pub enum Missed {
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
 
 /// From this size on a copy is a mapping of its own.
-const OWN_MAPPING: usize = 256 << 10;
+const OWN_MAPPING: usize = 64 << 10;
 
 impl Memory {
     /// Maps `size` > 0 bytes of a file privately and writably at exactly `base`.
@@ -70,18 +70,26 @@ impl Memory {
         })
     }
 
-    /// A copy of the `size` > 0 bytes of a file, anywhere, 8-aligned. A large one is a private mapping all of
-    /// whose pages are copied at once, which saves clearing them first and a fault for each; a small one is
-    /// read into memory from `malloc`.
+    /// A copy of the `size` > 0 bytes of a file, anywhere, 8-aligned. A large one is a private mapping, whose
+    /// pages are copied when they are written or asked for ([`Memory::populate`]): that saves clearing them
+    /// first. A small one is read into memory from `malloc`.
     ///
     /// # Errors
     /// `Err` when the memory cannot be had, `Ok(Err)` with what `pread` said, or `UnexpectedEof` when the file is
     /// shorter now.
     pub fn copy_file(file: &File, size: usize) -> Result<io::Result<Memory>, OutOfMemory> {
         if size >= OWN_MAPPING {
-            let flags = libc::MAP_PRIVATE | libc::MAP_POPULATE;
             // SAFETY: a new mapping anywhere touches no memory in use.
-            let got = unsafe { libc::mmap(std::ptr::null_mut(), size, READ_WRITE, flags, file.fd(), 0) };
+            let got = unsafe {
+                libc::mmap(
+                    std::ptr::null_mut(),
+                    size,
+                    READ_WRITE,
+                    libc::MAP_PRIVATE,
+                    file.fd(),
+                    0,
+                )
+            };
             if got != libc::MAP_FAILED
                 && let Some(start) = NonNull::new(got.cast())
             {
@@ -106,6 +114,20 @@ impl Memory {
             Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
             Err(e) => Err(e),
         })
+    }
+
+    /// What brings pages of a private mapping into memory, to be written, before they are touched one by one.
+    #[must_use]
+    pub fn populate(&self) -> Populate {
+        let size = if self.kind == MemoryKind::Mapping {
+            self.size
+        } else {
+            0
+        };
+        Populate {
+            address: self.address(),
+            size,
+        }
     }
 
     /// # Safety
@@ -147,6 +169,34 @@ impl Memory {
         // SAFETY: as in `bytes_mut`; mappings begin at a page and `malloc` aligns to 16 bytes.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.size / 8) }
     }
+}
+
+/// See [`Memory::populate`]. It changes no content, so it may be used while the content is borrowed; after its
+/// memory is gone it does harm to nobody but asks for pages that nobody wants.
+pub struct Populate {
+    address: usize,
+    size: usize,
+}
+
+impl Populate {
+    /// Copies the pages of `length` bytes from offset `from` on at once, as far as the system can. What it
+    /// leaves out is copied when it is written.
+    pub fn bytes(&self, from: usize, length: usize) {
+        let page = page_size();
+        let from = from & !(page - 1);
+        let end = from.saturating_add(length.next_multiple_of(page)).min(self.size);
+        if from < end {
+            let start = (self.address + from) as *mut libc::c_void;
+            // SAFETY: populating pages changes no content; an address that is not mapped is refused.
+            unsafe { libc::madvise(start, end - from, libc::MADV_POPULATE_WRITE) };
+        }
+    }
+}
+
+fn page_size() -> usize {
+    // SAFETY: asks for a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
 }
 
 impl Drop for Memory {

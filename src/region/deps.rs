@@ -8,6 +8,7 @@ use super::serve::{ServeError, elements};
 use crate::host::Host;
 use crate::object::Obj;
 use crate::relocate::{Dependencies, RegionView};
+use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -27,6 +28,10 @@ static KEPT: Mutex<Option<Arc<Dependencies>>> = Mutex::new(None);
 pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Dependencies>, ServeError> {
     // SAFETY: the caller vouches for the array, and an array for its elements.
     let regions = unsafe { elements(array, "dependency regions")? };
+    if regions.is_empty() {
+        static NONE: Lazy<Arc<Dependencies>> = Lazy::new(Arc::default);
+        return Ok(Arc::clone(&NONE));
+    }
     if regions.len() < WORTH_KEEPING {
         // SAFETY: passed on from the caller.
         return Ok(Arc::new(Dependencies::new(unsafe { views(host, regions)? })));

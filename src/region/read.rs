@@ -17,7 +17,7 @@ use crate::format::trailer::{Trailer, closure_count, ends_with_extension};
 use crate::os::counters;
 use crate::os::file::{File, errno_text};
 use crate::os::map::{Memory, Missed, mapping_counts};
-use crate::relocate::{self, Dependencies, RegionView, Target};
+use crate::relocate::{self, AHEAD, Dependencies, RegionView, Target};
 use std::ffi::{CStr, OsStr};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -151,7 +151,13 @@ impl Opened<'_> {
                 gmp: shape.header.flags & FLAG_GMP != 0,
                 closures: shape.header.version == VERSION_3,
             };
-            root = relocate::relocate(memory.words_mut(), &target, deps)
+            let populate = memory.populate();
+            let ahead = |from| {
+                if !mapped {
+                    populate.bytes(from, AHEAD);
+                }
+            };
+            root = relocate::relocate(memory.words_mut(), &target, deps, ahead)
                 .map_err(|e| ReadError::walk(path, &e))? as usize;
         }
         #[cfg(feature = "fault-injection")]

@@ -7,4 +7,4 @@ mod deps;
 mod walk;
 
 pub use deps::{Dependencies, OverlapError, RegionView, meant_by};
-pub use walk::{Fault, Target, WalkError, relocate};
+pub use walk::{AHEAD, Fault, Target, WalkError, relocate};
