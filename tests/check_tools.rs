@@ -30,7 +30,7 @@ impl Module {
     }
 
     /// Axioms of these names, whose type is the application of a constant `f` to a literal.
-    fn new(names: &[&str], f: &str, literal: &str) -> Spec {
+    fn spec(names: &[&str], f: &str, literal: &str) -> Spec {
         let mut m = Module(Spec::new(true, true, 2));
         let mut const_names = Vec::new();
         let mut constants = Vec::new();
@@ -84,7 +84,7 @@ fn different(path: &str, left: &str, right: &str) -> Difference {
 
 #[test]
 fn paths_name_the_fields_of_module_data() {
-    let bytes = Module::new(&["a", "b c"], "f", "text").write().bytes;
+    let bytes = Module::spec(&["a", "b c"], "f", "text").write().bytes;
     with_graph(&bytes, |g| {
         let at = |path: &str| g.follow(path).map(|p| g.describe(p)).map_err(|e| e.to_string());
         for (path, expected) in [
@@ -120,7 +120,7 @@ fn paths_name_the_fields_of_module_data() {
 
 #[test]
 fn equal_files_are_identical_and_equal_graphs_have_reasons() {
-    let spec = Module::new(&["a", "b"], "f", "text");
+    let spec = Module::spec(&["a", "b"], "f", "text");
     let bytes = spec.write().bytes;
     assert_eq!(compare(&bytes, &bytes), Difference::Identical);
     let other = Spec {
@@ -219,7 +219,7 @@ fn shift(spec: &mut Spec, new: impl Fn(usize) -> usize) {
 
 #[test]
 fn the_first_difference_has_a_path_and_both_values() {
-    let write = |names: &[&str], f, text| Module::new(names, f, text).write().bytes;
+    let write = |names: &[&str], f, text| Module::spec(names, f, text).write().bytes;
     let a = write(&["a", "b"], "f", "text");
     assert_eq!(
         compare(&a, &write(&["a", "b"], "g", "text")),
@@ -264,7 +264,7 @@ fn the_first_difference_has_a_path_and_both_values() {
 
 #[test]
 fn statistics_add_up() -> Result<(), CheckError> {
-    let mut spec = Module::new(&["a", "b"], "f", "text");
+    let mut spec = Module::spec(&["a", "b"], "f", "text");
     spec.push(Node::Str("not reached".into()));
     let bytes = spec.write().bytes;
     with_graph(&bytes, |g| {

@@ -100,12 +100,11 @@ pub extern "C" fn lean_region_live_regions() -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_tag(object: *mut lean_object) -> u8 {
     let o = obj(object);
-    // SAFETY: not a scalar, so a live object.
     if o.is_scalar() {
-        255
-    } else {
-        unsafe { o.kind().tag }
+        return 255;
     }
+    // SAFETY: not a scalar, so a live object.
+    unsafe { o.kind().tag }
 }
 
 /// Children of an object: fields of a constructor, elements of an array, captured arguments of a closure, the value
@@ -285,7 +284,7 @@ pub unsafe extern "C" fn lean_region_mk_sarray(
     bytes: usize,
 ) -> *mut lean_object {
     make(|host| {
-        if !matches!(element_size, 1 | 2 | 4 | 8) || bytes % usize::from(element_size) != 0 {
+        if !matches!(element_size, 1 | 2 | 4 | 8) || !bytes.is_multiple_of(usize::from(element_size)) {
             return Err(
                 "lean_region_mk_sarray: the element size is none, or does not divide the bytes".to_owned(),
             );

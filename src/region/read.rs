@@ -312,7 +312,7 @@ fn examine(path: &CStr, file: &File, deps: &Dependencies, options: &ReadOptions)
         }
         root_slot + claimed as usize
     } else {
-        if size % 8 != 0 {
+        if !size.is_multiple_of(8) {
             return damaged(format!(
                 "the size of {size} bytes is no multiple of 8: the file is truncated"
             ));
@@ -357,7 +357,7 @@ fn root_is_last(
         ));
     }
     let at = at as usize;
-    if at < data.start + 8 || at >= data.end || at % 8 != 0 {
+    if at < data.start + 8 || at >= data.end || !at.is_multiple_of(8) {
         return damaged(format!("the root {root:#x} is not an object of the data"));
     }
     let mut object = [0; 32];
