@@ -142,6 +142,26 @@ static void wrong_names(void) {
     lean_region_dec(nul);
 }
 
+/* Temporary files that a killed process of this number has left are in nobody's way. */
+static void stale_temporaries(void) {
+    lean_object *data = str("x");
+    char file[8][64];
+    for (int i = 0; i < 8; i++) {
+        snprintf(file[i], sizeof file[i], "f.tmp.%d.%d", (int)getpid(), i);
+        spew(file[i], "stale", 5);
+    }
+    for (int i = 0; i < 3; i++) save_ok("f", data);
+    for (int i = 0; i < 8; i++) {
+        size_t bytes;
+        char *content = slurp(file[i], &bytes);
+        CHECK(bytes == 5 && !memcmp(content, "stale", 5));
+        free(content);
+        CHECK(unlink(file[i]) == 0);
+    }
+    CHECK(files(false) == 1);
+    lean_region_dec(data);
+}
+
 /* Without rights to the directory or the file. Root may do everything, so not as root. */
 static void no_rights(void) {
     lean_object *data = str("x");
@@ -161,5 +181,6 @@ const scenario error_scenarios[] = {{"wrong_prev", wrong_prev},
                                     {"free_junk", free_junk},
                                     {"freed_dependency", freed_dependency},
                                     {"wrong_names", wrong_names},
+                                    {"stale_temporaries", stale_temporaries},
                                     {"no_rights", no_rights},
                                     {0}};

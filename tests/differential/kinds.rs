@@ -93,9 +93,16 @@ fn kinds() -> Vec<(String, Obj)> {
         let equal = || host.mk_pair(host.mk_string("equal"), host.mk_sarray(1, b"equal"));
         add("equal content", host.mk_array(&[equal(), equal(), equal()]));
         // Runtimes mark arrays and strings that have one owner with a bit of the element size's byte.
-        let marked = host.mk_sarray(2, &[1, 2, 3, 4]);
-        marked.ptr().add(6).write(0x82);
-        add("scalar array with a mark", marked);
+        let marked = |o: Obj| {
+            o.ptr().add(6).write(o.kind().other | 0x80);
+            o
+        };
+        add(
+            "scalar array with a mark",
+            marked(host.mk_sarray(2, &[1, 2, 3, 4])),
+        );
+        add("string with a mark", marked(host.mk_string("marked")));
+        add("array with a mark", marked(host.mk_array(&[Obj::UNIT])));
     }
     all
 }
