@@ -56,24 +56,22 @@ const METRICS: [Metric; 16] = [
     metric("save_bytes", "bytes saved", Unit::Bytes, |r| {
         r.total.save.bytes as f64
     }),
-    metric("save_s", "time saving", Unit::Seconds, |r| {
-        seconds(r.total.save.ns)
-    }),
+    metric("save_s", "save time", Unit::Seconds, |r| seconds(r.total.save.ns)),
     metric("read_calls", "reads", Unit::Count, |r| r.total.read.calls as f64),
     metric("read_bytes", "bytes read", Unit::Bytes, |r| {
         r.total.read.bytes as f64
     }),
-    metric("read_mapped", "reads mapped", Unit::Count, |r| {
+    metric("read_mapped", "mapped reads", Unit::Count, |r| {
         r.total.read.mapped as f64
     }),
-    metric("read_mapped_s", "time in them", Unit::Seconds, |r| {
+    metric("read_mapped_s", "mapped read time", Unit::Seconds, |r| {
         seconds(r.total.read.mapped_ns)
     }),
-    metric("read_relocated", "reads relocated", Unit::Count, |r| {
+    metric("read_relocated", "relocated reads", Unit::Count, |r| {
         let read = &r.total.read;
         read.calls.saturating_sub(read.errors + read.mapped) as f64
     }),
-    metric("read_relocated_s", "time in them", Unit::Seconds, |r| {
+    metric("read_relocated_s", "relocated read time", Unit::Seconds, |r| {
         seconds(r.total.read.ns.saturating_sub(r.total.read.mapped_ns))
     }),
     metric("free_calls", "frees", Unit::Count, |r| r.total.frees as f64),
