@@ -32,7 +32,10 @@ mod tests {
             BASE_MODULUS + 0x1_0001,
         ] {
             let b = base_address(h);
-            assert!(b < BASE_MODULUS && b % BASE_ALIGN == 0, "{h:#x} -> {b:#x}");
+            assert!(
+                b < BASE_MODULUS && b.is_multiple_of(BASE_ALIGN),
+                "{h:#x} -> {b:#x}"
+            );
         }
         assert_eq!(base_address(BASE_MODULUS + 0x1_0001), 0x1_0000);
     }

@@ -192,7 +192,7 @@ fn random_pool(seed: u64) -> Pool {
             closures: seed % 4 == 3,
         },
     );
-    let size = 1 + pool.random.below(if seed % 16 == 0 { 400 } else { 40 });
+    let size = 1 + pool.random.below(if seed.is_multiple_of(16) { 400 } else { 40 });
     pool.grow(size);
     pool
 }
