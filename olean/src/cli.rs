@@ -3,12 +3,12 @@
 use crate::commands;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Look into, verify, compare and rewrite Lean's region files (.olean, .ir).
+/// The whole command line.
 #[derive(Parser)]
 #[command(
     name = "olean",
     version,
-    about,
+    about = "Look into, verify, compare and rewrite Lean's region files (.olean, .ir)",
     long_about = "Look into, verify, compare and rewrite Lean's region files: the parts of a module (.olean, \
                   .olean.server, .olean.private, .ir.sig, .ir) and snapshots.\n\n\
                   Nothing in a file is trusted: every command proves first what it reads.",
@@ -98,10 +98,23 @@ pub enum Command {
     Doctor(commands::doctor::Args),
     Completions(commands::generate::CompletionsArgs),
     Man(commands::generate::ManArgs),
+}
+
+/// What this program asks of further processes of its own; no user sees it.
+#[derive(Parser)]
+pub enum Internal {
     /// Prints the mappings of a process that has just started.
-    #[command(name = "__maps", hide = true)]
+    #[command(name = "__maps")]
     Maps,
     /// Does one step of the demonstration.
-    #[command(name = "__demo", hide = true)]
+    #[command(name = "__demo")]
     DemoStep(commands::demo::StepArgs),
+}
+
+impl Internal {
+    /// The request, if this process was started for one.
+    pub fn of_process() -> Option<Self> {
+        let first = std::env::args_os().nth(1)?;
+        first.to_str()?.starts_with("__").then(Self::parse)
+    }
 }

@@ -26,14 +26,20 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    cli.global.color.apply();
-    let mut out = output::Output::new(cli.global.json);
-    let result = commands::run(cli.command, &mut out).and_then(|outcome| {
+    let (result, mut out) = if let Some(request) = cli::Internal::of_process() {
+        let mut out = output::Output::new(true);
+        (commands::run_internal(&request, &mut out), out)
+    } else {
+        let cli = cli::Cli::parse();
+        cli.global.color.apply();
+        let mut out = output::Output::new(cli.global.json);
+        (commands::run(cli.command, &mut out), out)
+    };
+    let finished = result.and_then(|outcome| {
         out.finish()?;
         Ok(outcome)
     });
-    match result {
+    match finished {
         Ok(outcome) => outcome.code(),
         Err(failure) => failure.report(),
     }

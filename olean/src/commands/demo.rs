@@ -75,6 +75,7 @@ struct Report {
 struct SavedFile {
     path: String,
     bytes: u64,
+    objects: u32,
     graphhash: String,
 }
 
@@ -210,12 +211,19 @@ fn hashes(dir: &Path) -> Result<Vec<SavedFile>> {
         doing: "hashing",
     };
     many.each(
-        |p| Ok((p.region.file().bytes().len() as u64, p.graph()?.digests()?)),
+        |p| {
+            Ok((
+                p.region.file().bytes().len() as u64,
+                p.region.summary().objects,
+                p.graph()?.digests()?,
+            ))
+        },
         |source, result| {
-            let (bytes, digests) = result?;
+            let (bytes, objects, digests) = result?;
             files.push(SavedFile {
                 path: source.name.clone(),
                 bytes,
+                objects,
                 graphhash: digests.graphhash.to_string(),
             });
             Ok(())
@@ -225,20 +233,22 @@ fn hashes(dir: &Path) -> Result<Vec<SavedFile>> {
 }
 
 fn told_save(step: &Step, files: &[SavedFile], out: &mut Output) -> Result<()> {
+    writeln!(out, "{TITLE}save{TITLE:#}      process {}", step.pid)?;
+    let built = count(step.objects as u64);
+    writeln!(out, "    {built} objects built in {}", milliseconds(step.visit_s))?;
+    let different: u64 = files.iter().map(|f| u64::from(f.objects)).sum();
     writeln!(
         out,
-        "{TITLE}save{TITLE:#}      process {}: {} objects built in {}, {} saved in {}",
-        step.pid,
-        count(step.objects as u64),
-        milliseconds(step.visit_s),
+        "    {} saved in {}: {} objects, equal ones merged",
         bytes(step.bytes),
-        milliseconds(step.loader_s)
+        milliseconds(step.loader_s),
+        count(different)
     )?;
     for (f, part) in files.iter().zip(PARTS) {
+        let size = bytes(f.bytes);
         writeln!(
             out,
-            "            {part:<20} {:>10}  {DIM}graphhash {}{DIM:#}",
-            bytes(f.bytes),
+            "    {part:<20} {size:>10}  {DIM}graphhash {}{DIM:#}",
             f.graphhash
         )?;
     }
@@ -252,12 +262,12 @@ fn told_load(what: &str, step: &Step, out: &mut Output) -> Result<()> {
         (0, relocated) => format!("{relocated} parts relocated"),
         (mapped, relocated) => format!("{mapped} parts mapped, {relocated} relocated"),
     };
+    writeln!(out, "{TITLE}{what:<8}{TITLE:#}  process {}", step.pid)?;
+    writeln!(out, "    {how} in {}", milliseconds(step.loader_s))?;
+    let objects = count(step.objects as u64);
     writeln!(
         out,
-        "{TITLE}{what:<8}{TITLE:#}  process {}: {how} in {}, all {} objects visited in {}",
-        step.pid,
-        milliseconds(step.loader_s),
-        count(step.objects as u64),
+        "    {objects} objects visited in {}",
         milliseconds(step.visit_s)
     )?;
     out.flush()?;

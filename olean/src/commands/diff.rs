@@ -5,7 +5,7 @@ use crate::error::{Failure, Result};
 use crate::input::{self, Input, Source};
 use crate::output::Output;
 use crate::prove;
-use crate::render::{BAD, DIM, GOOD, TITLE, clean, plural};
+use crate::render::{BAD, DIM, GOOD, TITLE, clean, cut, cut_left, plural};
 use lean_region::check::diff::{self, Difference, Reason};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -94,6 +94,11 @@ impl From<Difference> for Verdict {
 /// Runs it.
 pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     let folders = (args.a.is_dir(), args.b.is_dir());
+    if args.a == Path::new("-") && args.b == Path::new("-") {
+        return Err(Failure::Usage(
+            "standard input (-) can be only one of the two files".to_owned(),
+        ));
+    }
     let pairs = match folders {
         (true, true) => pairs(&args.a, &args.b)?,
         (false, false) => vec![(Some(Source::one(&args.a)?), Some(Source::one(&args.b)?))],
@@ -229,7 +234,7 @@ fn print(pair: &Pair, several: bool, stat: bool, out: &mut Output) -> Result<()>
             writeln!(
                 out,
                 "{prefix}{BAD}different{BAD:#} at {TITLE}{}{TITLE:#}",
-                clean(at)
+                shorten(&clean(at))
             )?;
             writeln!(out, "  {DIM}-{DIM:#} {}", clean(a))?;
             writeln!(out, "  {DIM}+{DIM:#} {}", clean(b))?;
@@ -238,20 +243,32 @@ fn print(pair: &Pair, several: bool, stat: bool, out: &mut Output) -> Result<()>
     Ok(())
 }
 
+/// A path without its middle where it is very long, as in a list of unknown type.
+fn shorten(path: &str) -> String {
+    const ENDS: usize = 100;
+    if path.chars().count() <= 3 * ENDS {
+        return path.to_owned();
+    }
+    format!(
+        "{}{}",
+        cut(path, ENDS),
+        cut_left(path, ENDS).trim_start_matches('…')
+    )
+}
+
 fn summary(r: &Report, out: &mut Output) -> Result<()> {
     let all = r.identical + r.same_graph + r.different + r.only_in_a + r.only_in_b;
-    let mut line = plural(all, "file");
+    let mut line = format!("{}:", plural(all, "file"));
     for (n, what) in [
         (r.identical, "identical"),
-        (r.same_graph, "with the same graph"),
+        (r.same_graph, "same graph"),
         (r.different, "different"),
-        (r.only_in_a, "only in the first folder"),
-        (r.only_in_b, "only in the second folder"),
+        (r.only_in_a + r.only_in_b, "only in one folder"),
     ] {
         if n > 0 {
-            line += &format!(", {n} {what}");
+            line += &format!(" {n} {what},");
         }
     }
-    writeln!(out, "{line}")?;
+    writeln!(out, "{}", line.trim_end_matches([',', ':']))?;
     Ok(())
 }

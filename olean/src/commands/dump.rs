@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::dump::dot;
-use crate::dump::tree::{Entry, Limits, More, Tree};
+use crate::dump::tree::{Entry, Limits, More, Tree, file_of, indent};
 use crate::error::{Failure, Result};
 use crate::input::Source;
 use crate::output::Output;
@@ -61,7 +61,8 @@ struct Report {
 #[derive(Serialize)]
 struct Node {
     level: usize,
-    path: String,
+    /// Field or index in the node above that has one level less; the path for the first.
+    label: String,
     text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
@@ -119,7 +120,7 @@ fn parent(path: &str) -> &str {
 }
 
 fn line(graph: &Graph<'_, '_>, e: &Entry, out: &mut Output) -> Result<()> {
-    write!(out, "{:indent$}", "", indent = 2 * e.level)?;
+    write!(out, "{DIM}{}{DIM:#}", indent(e.level))?;
     if let More::Elements(n) = e.more {
         writeln!(out, "{DIM}… {} more; see --limit{DIM:#}", count(n))?;
         return Ok(());
@@ -132,22 +133,8 @@ fn line(graph: &Graph<'_, '_>, e: &Entry, out: &mut Output) -> Result<()> {
         write!(out, "{text}")?;
     }
     if let Some(n) = e.node {
-        let place = graph.reference(n);
-        let file = match graph.region_of(n) {
-            0 => "",
-            r => graph.region(r).file().name(),
-        };
-        let file = file.rsplit('/').next().unwrap_or_default();
-        write!(
-            out,
-            "  {DIM}@{}0x{:x}{DIM:#}",
-            if file.is_empty() {
-                String::new()
-            } else {
-                format!("{}:", clean(file))
-            },
-            place.offset
-        )?;
+        let file = file_of(graph, n).map_or(String::new(), |f| clean(f) + ":");
+        write!(out, "  {DIM}@{file}0x{:x}{DIM:#}", graph.reference(n).offset)?;
     }
     match e.more {
         More::Above => write!(out, " {DIM}^{DIM:#}")?,
@@ -162,7 +149,7 @@ fn node(graph: &Graph<'_, '_>, e: Entry) -> Node {
     let region = e.node.map(|n| graph.region_of(n)).filter(|&r| r > 0);
     Node {
         level: e.level,
-        path: e.path,
+        label: e.label,
         text: match e.more {
             More::Elements(n) => format!("{n} more"),
             _ => e.text,

@@ -289,7 +289,9 @@ fn print(info: &Info, out: &mut Output) -> Result<()> {
 fn describe(root: &Root) -> String {
     match root {
         Root::Scalar { value } => format!("the scalar {value}"),
-        Root::Outside { address } => format!("at 0x{address:x}, in another file"),
+        Root::Outside { address } => {
+            format!("at 0x{address:x}: in a dependency, or the file is cut off")
+        }
         Root::Bad { address } => format!("at 0x{address:x}, where no object is; see olean verify"),
         Root::Object {
             offset,

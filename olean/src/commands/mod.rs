@@ -14,7 +14,7 @@ pub mod verify;
 pub mod width;
 pub mod with;
 
-use crate::cli::Command;
+use crate::cli::{Command, Internal};
 use crate::error::{Failure, Result};
 use crate::output::Output;
 use std::process::ExitCode;
@@ -67,8 +67,14 @@ pub fn run(command: Command, out: &mut Output) -> Result<Outcome> {
         Command::Doctor(args) => doctor::run(&args, out),
         Command::Completions(args) => generate::completions(&args, out),
         Command::Man(args) => generate::man(&args, out),
-        Command::DemoStep(args) => demo::step(&args, out),
-        Command::Maps => info::print_own_maps(out),
+    }
+}
+
+/// Does what another process of this program asks for.
+pub fn run_internal(request: &Internal, out: &mut Output) -> Result<Outcome> {
+    match request {
+        Internal::DemoStep(args) => demo::step(args, out),
+        Internal::Maps => info::print_own_maps(out),
     }
 }
 

@@ -29,8 +29,6 @@ pub struct Entry {
     pub level: usize,
     /// Field or index; the path for the start.
     pub label: String,
-    /// Path from the root.
-    pub path: String,
     /// What is there.
     pub text: String,
     /// Whether the text quotes what the file holds, as a name or a string does.
@@ -67,12 +65,10 @@ enum Todo {
     Place {
         place: Place,
         label: String,
-        path: String,
         level: usize,
     },
     Rest {
         level: usize,
-        path: String,
         count: u64,
     },
 }
@@ -94,7 +90,6 @@ impl<'g, 'r, 'a> Tree<'g, 'r, 'a> {
         self.stack.push(Todo::Place {
             place: start,
             label: label.to_owned(),
-            path: path.to_owned(),
             level: 0,
         });
         std::iter::from_fn(move || self.next())
@@ -109,18 +104,12 @@ impl<'g, 'r, 'a> Tree<'g, 'r, 'a> {
     }
 
     fn next(&mut self) -> Option<Entry> {
-        let (place, label, path, level) = match self.stack.pop()? {
-            Todo::Place {
-                place,
-                label,
-                path,
-                level,
-            } => (self.typed(place), label, path, level),
-            Todo::Rest { level, path, count } => {
+        let (place, label, level) = match self.stack.pop()? {
+            Todo::Place { place, label, level } => (self.typed(place), label, level),
+            Todo::Rest { level, count } => {
                 return Some(Entry {
                     level,
                     label: String::new(),
-                    path,
                     text: String::new(),
                     quoted: false,
                     node: None,
@@ -131,7 +120,6 @@ impl<'g, 'r, 'a> Tree<'g, 'r, 'a> {
         let mut entry = Entry {
             level,
             label,
-            path,
             text: String::new(),
             quoted: false,
             node: None,
@@ -147,8 +135,13 @@ impl<'g, 'r, 'a> Tree<'g, 'r, 'a> {
     /// Fills in the text; whether it says all.
     fn describe(&self, place: Place, entry: &mut Entry) -> bool {
         let graph = self.graph;
-        // Besides the text there are label and offset.
-        let beside = 2 * entry.level + entry.label.chars().count() + 2 + OFFSET;
+        // Besides the text there are label and offset, and the name of a dependency.
+        let beside = indent(entry.level).chars().count() + entry.label.chars().count() + 2 + OFFSET;
+        let beside = beside
+            + match place.value {
+                Value::Object(n) => file_of(graph, n).map_or(0, |f| f.chars().count() + 1),
+                _ => 0,
+            };
         let room = self.limits.width.saturating_sub(beside).max(MIN_TEXT);
         let Value::Object(n) = place.value else {
             entry.text = graph.describe(place);
@@ -194,40 +187,39 @@ impl<'g, 'r, 'a> Tree<'g, 'r, 'a> {
         if let Type::List(_) = place.ty
             && self.graph.is_cons(n)
         {
-            self.elements(place, n, level, &entry.path, &mut below);
+            self.elements(place, n, level, &mut below);
         } else {
             let most = match self.graph.kind(n) {
                 Kind::Array => self.limits.elements,
                 _ => usize::MAX,
             };
             for i in 0..fields.min(most) {
-                below.extend(self.child(place, n, i, level, &entry.path));
+                below.extend(self.child(place, n, i, level));
             }
             if fields > most {
-                let (path, count) = (entry.path.clone(), (fields - most) as u64);
-                below.push(Todo::Rest { level, path, count });
+                let count = (fields - most) as u64;
+                below.push(Todo::Rest { level, count });
             }
         }
         self.stack.extend(below.into_iter().rev());
     }
 
-    fn child(&self, place: Place, n: NodeId, i: usize, level: usize, path: &str) -> Option<Todo> {
+    fn child(&self, place: Place, n: NodeId, i: usize, level: usize) -> Option<Todo> {
         let mut step = String::new();
         let child = self.graph.step(place, n, i, &mut step)?;
         Some(Todo::Place {
             place: child,
             label: step.trim_start_matches('.').to_owned(),
-            path: format!("{path}{step}").trim_start_matches('.').to_owned(),
             level,
         })
     }
 
     /// The elements of a list, which is walked as far as they are shown and counted on.
-    fn elements(&self, mut place: Place, mut n: NodeId, level: usize, path: &str, below: &mut Vec<Todo>) {
+    fn elements(&self, mut place: Place, mut n: NodeId, level: usize, below: &mut Vec<Todo>) {
         let mut left_out = 0;
         loop {
             if below.len() < self.limits.elements {
-                below.extend(self.child(place, n, 0, level, path));
+                below.extend(self.child(place, n, 0, level));
             } else {
                 left_out += 1;
             }
@@ -240,9 +232,31 @@ impl<'g, 'r, 'a> Tree<'g, 'r, 'a> {
             }
         }
         if left_out > 0 {
-            let (path, count) = (path.to_owned(), left_out);
-            below.push(Todo::Rest { level, path, count });
+            below.push(Todo::Rest {
+                level,
+                count: left_out,
+            });
         }
+    }
+}
+
+/// Levels that are shown by indentation; the rest by a number, or a deep list would print more blanks than text.
+const INDENTED: usize = 16;
+
+/// The name of the dependency that an object lies in, without folders.
+pub fn file_of<'a>(graph: &Graph<'a, '_>, n: NodeId) -> Option<&'a str> {
+    match graph.region_of(n) {
+        0 => None,
+        r => graph.region(r).file().name().rsplit('/').next(),
+    }
+}
+
+/// What a line begins with.
+pub fn indent(level: usize) -> String {
+    let blanks = "  ".repeat(level.min(INDENTED));
+    match level.saturating_sub(INDENTED) {
+        0 => blanks,
+        deeper => format!("{blanks}+{deeper} "),
     }
 }
 

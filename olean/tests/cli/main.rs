@@ -1,0 +1,17 @@
+//! `olean` as users run it: every subcommand on files made here by the project's own writers, in a pipe and on a
+//! terminal.
+
+mod deep;
+mod files;
+mod json;
+mod loads;
+mod pipes;
+mod run;
+mod snapshots;
+mod terminal;
+
+// The demonstration's module serves as a test file.
+#[path = "../../src/demo/graph.rs"]
+mod graph;
+#[path = "../../src/demo/objects.rs"]
+mod objects;
