@@ -223,6 +223,13 @@ fn print_equal(equal: &Equal, runs: &[Run], out: &mut Output) -> Result<()> {
         let place = unstable.detail.split(": ours ").next().unwrap_or_default();
         writeln!(out, "  {DIM}{}: {}{DIM:#}", clean(&unstable.file), clean(place))?;
     }
+    let compared = runs.iter().any(|run| run.mode == Mode::Compare);
+    if !equal.files_unstable.is_empty() && !compared {
+        writeln!(
+            out,
+            "{DIM}--compare has both loaders write such files of the same data{DIM:#}"
+        )?;
+    }
     let legs = runs.iter().filter(|run| run.mode == Mode::Observe).count();
     if !equal.is_equal() && legs == 1 {
         writeln!(

@@ -154,9 +154,9 @@ pub fn lines(rows: &[Row], other: Mode, width: usize) -> Vec<String> {
     let mut table = Table::new(&["", "observe", "min … max", other.name(), "min … max", "ratio"]);
     for row in rows.iter().filter(|row| row.host.max > 0.0 || row.ours.max > 0.0) {
         let unit = row.metric.unit;
-        let spread = |s: Spread| match s.min == s.max {
-            true => String::new(),
-            false => format!("{} … {}", shown(s.min, unit), shown(s.max, unit)),
+        let spread = |s: Spread| match (shown(s.min, unit), shown(s.max, unit)) {
+            (min, max) if min == max => String::new(),
+            (min, max) => format!("{min} … {max}"),
         };
         table.row([
             row.metric.label.to_owned(),
