@@ -172,3 +172,39 @@ fn failures_are_compared_too() {
     assert_eq!(files_in(dir.path()), 2, "the first part and the short file");
     release(closure);
 }
+
+/// Bytes of this process in memory.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line
+        .and_then(|line| line.trim().strip_suffix(" kB"))
+        .expect("a number of kB");
+    kib.parse::<usize>().unwrap() << 10
+}
+
+#[test]
+fn what_the_host_made_is_released() {
+    const TIMES: usize = 100;
+    const SIZE: usize = 4 << 20;
+    let loader = compared();
+    let host = lean().host;
+    let dir = testkit::temp_dir("compare-leaks");
+    let file = dir.path().join("x");
+    // SAFETY: the runtime is initialised.
+    let data = unsafe { host.mk_string(&"x".repeat(SIZE)) };
+    let key = key();
+    let before = resident();
+    for _ in 0..TIMES {
+        // The host's compactor and its copy of the region are as large each.
+        release(loader.save(&file, key, data, &[], None, false).unwrap());
+        loader.read(&file, &[]).unwrap().free();
+    }
+    let after = resident();
+    assert!(
+        after < before + TIMES * SIZE / 2,
+        "{before} bytes before, {after} after"
+    );
+    assert_equal(&report());
+    release(data);
+}
