@@ -3,6 +3,7 @@
 
 mod corpus;
 mod mutants;
+mod tool;
 mod written;
 
 use peak_alloc::PeakAlloc;
