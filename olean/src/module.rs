@@ -151,7 +151,8 @@ fn listed_deps(path: &Path) -> Vec<PathBuf> {
     let keys = ["olean", "oleanServer", "oleanPrivate", "irSig", "ir"];
     let paths = modules
         .iter()
-        .flat_map(|m| keys.iter().filter_map(|k| m.get(k)?.as_str()));
+        .flat_map(|m| keys.iter().filter_map(|k| m.get(k)?.as_str()))
+        .map(|p| p.strip_prefix("./").unwrap_or(p));
     paths
         .filter_map(|p| {
             [PathBuf::from(p), folder.join(p)]

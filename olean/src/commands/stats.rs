@@ -325,8 +325,13 @@ fn print(n: &Numbers, top: usize, out: &mut Output) -> Result<()> {
         let text = cut(&clean(&m.text), width.saturating_sub(40));
         line("", format!("most: {text} with {}", plural(m.size, "reference")))?;
     }
-    line("distinct", plural(n.distinct, "value"))?;
-    line("depth", plural(n.depth.into(), "object"))?;
+    let with = if n.cross.is_empty() {
+        ""
+    } else {
+        ", dependencies included"
+    };
+    line("distinct", plural(n.distinct, "value") + with)?;
+    line("depth", plural(n.depth.into(), "object") + with)?;
     if n.unreachable_objects > 0 {
         let (objects, size) = (
             plural(n.unreachable_objects, "object"),

@@ -44,6 +44,7 @@ struct Report {
     schema: u32,
     good: u64,
     bad: u64,
+    unreadable: u64,
     bytes: u64,
     files: Vec<Verdict>,
 }
@@ -77,6 +78,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         schema: 1,
         good: 0,
         bad: 0,
+        unreadable: 0,
         bytes: 0,
         files: Vec::new(),
     };
@@ -100,6 +102,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
                 }
                 Err(problem @ Problem::Unreadable(_)) => {
                     failed.note(problem);
+                    report.unreadable += 1;
                     return Ok(());
                 }
                 Err(Problem::Bad { error, because }) => {
@@ -149,19 +152,19 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
 }
 
 fn summary(report: &Report, start: Instant) {
-    let all = report.good + report.bad;
+    let all = plural(report.good + report.bad + report.unreadable, "file");
     let time = start.elapsed().as_secs_f64();
-    if report.bad == 0 {
+    let unreadable = match report.unreadable {
+        0 => String::new(),
+        n => format!("{n} unreadable, "),
+    };
+    if report.bad + report.unreadable == 0 {
         let size = bytes(report.bytes);
-        anstream::eprintln!(
-            "{GOOD}good{GOOD:#}: {}, {size}, in {time:.2} s",
-            plural(all, "file")
-        );
+        anstream::eprintln!("{GOOD}good{GOOD:#}: {all}, {size}, in {time:.2} s");
     } else {
         anstream::eprintln!(
-            "{BAD}bad{BAD:#}: {} of {}, in {time:.2} s",
-            report.bad,
-            plural(all, "file")
+            "{BAD}bad{BAD:#}: {} of {all}, {unreadable}in {time:.2} s",
+            report.bad
         );
     }
 }
