@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use testkit::lean::{self, Options};
 use testkit::process::{self, Output};
 use testkit::tree::{self, Tree};
-use testkit::{Value, library, real_lean, shared_dir, temp_dir};
+use testkit::{Value, library, lsp, real_lean, shared_dir, temp_dir};
 
 use crate::{assert_equal, found};
 
@@ -158,4 +158,20 @@ fn files_that_are_not_there_or_damaged_are_no_differences() {
     // The host's reader would follow the sizes out of the file.
     fs::write(&file, &whole[..whole.len() / 16 * 8]).unwrap();
     assert_eq!(import(), 1, "the host's is not given it");
+}
+
+#[test]
+fn a_language_server_and_its_worker_find_no_difference() {
+    let reports = temp_dir("compare-server");
+    let file = tree().dir.join("Served.lean");
+    fs::write(&file, "prelude\nimport All\n#check N.z\n#check missing\n").unwrap();
+    let left = || fs::read_dir(reports.path()).unwrap().next().is_some();
+    let mut server = lean::command(&real_lean(), &tree().dir, &compare().report(reports.path()));
+    let session = lsp::session(server.arg("--server"), &file, left);
+    assert!(session.status.success(), "{session:?}");
+    assert_eq!((session.diagnostics.len(), &*session.stderr), (2, ""), "{session:?}");
+    let reports = lean::reports(reports.path());
+    assert_eq!(reports.len(), 2, "server and worker: {reports:#?}");
+    let reads: u64 = reports.iter().map(|report| assert_equal(report)[1]).sum();
+    assert!(reads as usize > tree().modules.len(), "{reads}");
 }
