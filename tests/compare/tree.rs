@@ -169,7 +169,11 @@ fn a_language_server_and_its_worker_find_no_difference() {
     let mut server = lean::command(&real_lean(), &tree().dir, &compare().report(reports.path()));
     let session = lsp::session(server.arg("--server"), &file, left);
     assert!(session.status.success(), "{session:?}");
-    assert_eq!((session.diagnostics.len(), &*session.stderr), (2, ""), "{session:?}");
+    assert_eq!(
+        (session.diagnostics.len(), &*session.stderr),
+        (2, ""),
+        "{session:?}"
+    );
     let reports = lean::reports(reports.path());
     assert_eq!(reports.len(), 2, "server and worker: {reports:#?}");
     let reads: u64 = reports.iter().map(|report| assert_equal(report)[1]).sum();
