@@ -140,7 +140,10 @@ fn open(path: &Path) -> Result<Bytes> {
         // see other bytes or end by SIGBUS, as every process that has loaded the file. The validating reader
         // checks every access, so other bytes lead to another verdict or a panic, never to a wild access.
         let mapped = unsafe { memmap2::MmapOptions::new().map_copy_read_only(&file) };
-        return Ok(Bytes::Mapped(mapped.map_err(Failure::io("map", path))?));
+        // The number of mappings is limited; what cannot be mapped can be read.
+        if let Ok(mapped) = mapped {
+            return Ok(Bytes::Mapped(mapped));
+        }
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(Failure::io("read", path))?;

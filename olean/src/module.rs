@@ -98,7 +98,7 @@ pub fn group(sources: &[Source]) -> Vec<Group> {
     found.into_iter().map(complete).collect()
 }
 
-/// The parts of a module up to the last that was asked for; those that were not, if they exist.
+/// The parts of a module up to the last that was asked for, whether they exist or not.
 fn parts(part: &Part, files: &[(usize, usize)], sources: &[Source]) -> Group {
     let last = files[files.len() - 1].0;
     let mut group = Group::new();
@@ -111,9 +111,8 @@ fn parts(part: &Part, files: &[(usize, usize)], sources: &[Source]) -> Group {
                 wanted: Some(i),
             });
         }
-        let path = part.path(rank);
-        if group.len() == before && path.is_file() {
-            let source = Source::file(path);
+        if group.len() == before {
+            let source = Source::file(part.path(rank));
             group.push(Member { source, wanted: None });
         }
     }
@@ -197,16 +196,28 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_were_not_asked_for_are_taken_from_the_disk() {
+    fn earlier_parts_that_were_not_asked_for_are_added() {
+        let groups = group(&[Source::file("X.olean.private".into())]);
+        let expected = [
+            ("X.olean", None),
+            ("X.olean.server", None),
+            ("X.olean.private", Some(0)),
+        ];
+        assert_eq!(names(&groups[0]), expected);
+        let groups = group(&[Source::file("X.olean".into())]);
+        assert_eq!(names(&groups[0]), [("X.olean", Some(0))]);
+    }
+
+    #[test]
+    fn a_snapshot_comes_after_the_files_that_its_list_names() {
         let dir = tempfile::tempdir().unwrap();
-        let path = |name| dir.path().join(name);
-        fs::write(path("X.olean"), "").unwrap();
-        let groups = group(&[Source::file(path("X.olean.private"))]);
-        let base = path("X.olean").display().to_string();
-        let private = path("X.olean.private").display().to_string();
-        assert_eq!(
-            names(&groups[0]),
-            [(base.as_str(), None), (private.as_str(), Some(0))]
-        );
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("A.olean"), "").unwrap();
+        let list = r#"[{"olean":"./A.olean","ir":"./gone.ir"},{"other":"A.olean"}]"#;
+        fs::write(path("X.snap.deps"), list).unwrap();
+        let groups = group(&[Source::file(path("X.snap"))]);
+        let shown = |name| path(name).display().to_string();
+        let (a, snap) = (shown("A.olean"), shown("X.snap"));
+        assert_eq!(names(&groups[0]), [(a.as_str(), None), (snap.as_str(), Some(0))]);
     }
 }

@@ -44,7 +44,7 @@ pub enum Problem {
     Bad {
         /// What is wrong.
         error: CheckError,
-        /// The dependency that is bad as well, if that may be the reason.
+        /// What is the matter with a dependency, if that may be the reason.
         because: Option<String>,
     },
 }
@@ -62,10 +62,10 @@ impl From<Problem> for Failure {
             Problem::Bad { error, because: None } => Self::Bad(error),
             Problem::Bad {
                 error,
-                because: Some(dep),
+                because: Some(because),
             } => Self::Refused {
                 path: error.file().unwrap_or_default().to_owned(),
-                text: format!("its dependency '{dep}' is bad; look at that first"),
+                text: format!("{because}; look at that first"),
             },
         }
     }
@@ -252,9 +252,13 @@ fn prove_group(group: &Group, shared: &[(&Path, &Region<'_>)], visit: Visit<'_>)
     let largest = inputs.iter().flatten().max_by_key(|i| i.len());
     let width = largest.and_then(|i| Some(File::parse(i, "", None).ok()?.width()));
     let regions: Vec<OnceCell<Region<'_>>> = group.iter().map(|_| OnceCell::new()).collect();
-    let mut bad: Option<String> = None;
+    // The first dependency that is bad or missing.
+    let mut lacking: Option<String> = None;
     for (i, (member, input)) in group.iter().zip(inputs.iter()).enumerate() {
-        let Ok(input) = input else { continue };
+        let Ok(input) = input else {
+            lacking.get_or_insert_with(|| format!("its dependency '{}' cannot be read", member.source.name));
+            continue;
+        };
         let mut deps: Vec<&Region<'_>> = regions[..i].iter().filter_map(OnceCell::get).collect();
         deps.extend(&others);
         match prove(input, width, &deps, member.wanted.is_some()) {
@@ -270,8 +274,8 @@ fn prove_group(group: &Group, shared: &[(&Path, &Region<'_>)], visit: Visit<'_>)
                 }
             }
             Err(error) => {
-                let because = bad.clone().filter(|_| leaves(&error));
-                bad.get_or_insert_with(|| member.source.name.clone());
+                let because = lacking.clone().filter(|_| leaves(&error));
+                lacking.get_or_insert_with(|| format!("its dependency '{}' is bad", member.source.name));
                 if let Some(wanted) = member.wanted {
                     visit(wanted, Err(Problem::Bad { error, because }));
                 }

@@ -112,8 +112,8 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
                         _ => {}
                     }
                     let mut reason = clean(&error.reason());
-                    if let Some(dep) = because {
-                        reason += &format!(" (its dependency {} is bad)", clean(&dep));
+                    if let Some(because) = because {
+                        reason += &format!(" ({})", clean(&because));
                     }
                     let offset = error.offset();
                     if !out.is_json() {
