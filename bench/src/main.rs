@@ -5,7 +5,8 @@ use bench::inputs::{self, Corpus};
 use bench::measure::{self, Effort};
 use bench::report::{HEAD, Row};
 use bench::runtime::Runtime;
-use bench::{memory, read, save};
+use bench::save::{self, INCUMBENT, OURS};
+use bench::{memory, read};
 use clap::Parser;
 use serde_json::json;
 use std::path::PathBuf;
@@ -28,6 +29,9 @@ struct Args {
     /// Fewer runs, for a first look.
     #[arg(long)]
     quick: bool,
+    /// Let only one side save, for a profiler; files are not compared then.
+    #[arg(long, value_name = "SIDE", value_parser = ["ours", "incumbent"])]
+    alone: Option<String>,
     /// Also the modules of this directory of region files, of either pointer width.
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
@@ -49,7 +53,11 @@ fn run(args: &Args) {
     measure::pin(&cpus[cpus.len() - 1..]);
     let runtime = Runtime::real();
     let scratch = Scratch::new();
-    let effort = Effort::new(args.runs, args.quick);
+    let mut effort = Effort::new(args.runs, args.quick);
+    effort.alone = args
+        .alone
+        .as_ref()
+        .map(|side| if side == "ours" { OURS } else { INCUMBENT });
     let wanted = |work: &str| work.contains(&args.filter);
     let mut rows: Vec<Row> = Vec::new();
     println!("{HEAD}");

@@ -13,6 +13,8 @@ pub struct Effort {
     pub budget: Duration,
     /// Fewest and most runs within the budget.
     pub bounds: (usize, usize),
+    /// Saves by one side alone, for a profiler: the side's number.
+    pub alone: Option<usize>,
 }
 
 impl Effort {
@@ -28,6 +30,7 @@ impl Effort {
             runs,
             budget: Duration::from_millis(budget),
             bounds,
+            alone: None,
         }
     }
 }

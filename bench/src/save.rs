@@ -143,9 +143,27 @@ impl<'m> Saves<'m> {
         times[2]
     }
 
+    /// A row in which one side stands for both.
+    fn alone(&self, work: &str, side: usize, effort: &Effort) -> Row {
+        let times = interleave(effort, &mut [&mut || self.run(side)], || self.clear());
+        Row {
+            work: format!("{work}, {} alone", self.loader(side).name),
+            count: (self.modules.iter().map(|m| m.objects).sum(), "objects"),
+            unit: Unit::Time,
+            ours: times[0].clone(),
+            incumbent: times[0].clone(),
+            floor: None,
+            first: None,
+            target: Target::None,
+        }
+    }
+
     /// The row of these saves.
     #[must_use]
     pub fn row(&self, work: &str, target: Target, effort: &Effort) -> Row {
+        if let Some(side) = effort.alone {
+            return self.alone(work, side, effort);
+        }
         let first = (self.first(OURS), self.first(INCUMBENT));
         self.clear();
         self.run(OURS);

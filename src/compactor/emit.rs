@@ -2,7 +2,6 @@
 
 use super::error::CompactError;
 use super::hash::WordHash;
-use super::tables::Probe;
 use super::{Compactor, Values};
 use crate::format::layout::{
     ARRAY_HEADER, BIG_CS_SZ, CLOSURE_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, OBJECT_HEADER,
@@ -17,27 +16,93 @@ fn header(cs_sz: u16, other: u8, tag: u8) -> u64 {
     u64::from(cs_sz) << 32 | u64::from(other) << 48 | u64::from(tag) << 56
 }
 
-impl Compactor {
-    /// Writes `object`, whose children's words are the stack from `children` on, and answers the word that
-    /// stands for it: its own address, or that of an equal object written earlier.
+/// Where the words of a constructor come from: the header is given, the fields are finished words, and what is
+/// behind them stands in the object.
+struct Sources {
+    object: *const u64,
+    words: *const u64,
+    fields: usize,
+}
+
+impl Sources {
+    /// Writes a constructor of `WORDS` words, `header` being the first, and hashes it.
     ///
     /// # Safety
-    /// `object` is a live object of kind `kind`, and its children are on the stack as said.
+    /// The object has that many words, `words` as many as there are fields, and `out` room for all.
     #[inline(always)]
+    unsafe fn copy<const WORDS: usize>(&self, header: u64, out: *mut u64) -> u32 {
+        // SAFETY: by the caller's word.
+        unsafe {
+            out.write(header);
+            let mut hash = WordHash::new(header);
+            for i in 1..WORDS {
+                // A choice between two addresses, not between two ways.
+                let field = self.words.wrapping_add(i - 1);
+                let from = if i <= self.fields {
+                    field
+                } else {
+                    self.object.add(i)
+                };
+                let word = from.read();
+                out.add(i).write(word);
+                hash.short(i, word);
+            }
+            hash.finish()
+        }
+    }
+}
+
+/// The hash of an object by its words.
+fn hash_words(words: &[u64]) -> u32 {
+    let mut hash = WordHash::new(words[0]);
+    let mut pairs = words[1..].chunks_exact(2);
+    for pair in &mut pairs {
+        hash.pair(pair[0], pair[1]);
+    }
+    for &word in pairs.remainder() {
+        hash.word(word);
+    }
+    hash.finish()
+}
+
+/// An object that was written at the end of the buffer.
+pub(super) enum Written {
+    /// Of a kind that is shared with equal objects written earlier.
+    Shareable {
+        /// Where it begins.
+        start: usize,
+        /// The hash of its words.
+        hash: u32,
+    },
+    /// Of a kind that never is.
+    Apart {
+        /// Where it begins.
+        start: usize,
+    },
+}
+
+impl Compactor {
+    /// Writes `object`, whose `count` children stand as `words`, behind everything else.
+    ///
+    /// # Safety
+    /// `object` is a live object of kind `kind`, and `words` points to the words of its `count` children, on the stack or,
+    /// where all are scalars, in the object itself.
+    #[inline(never)]
     pub(super) unsafe fn emit(
         &mut self,
         object: Obj,
         kind: Kind,
-        children: usize,
+        words: *const usize,
+        count: usize,
         values: &impl Values,
-    ) -> Result<usize, CompactError> {
+    ) -> Result<Written, CompactError> {
         // SAFETY: each branch passes on a live object of the kind it was told apart as.
         unsafe {
             if kind.tag <= MAX_CTOR_TAG {
-                return self.emit_ctor(object, kind, children, values);
+                return self.emit_ctor(object, kind, words, values);
             }
             match kind.tag {
-                TAG_ARRAY => self.emit_array(children),
+                TAG_ARRAY => self.emit_array(words, count),
                 TAG_STRING => self.emit_bytes(
                     object,
                     STRING_HEADER,
@@ -58,9 +123,9 @@ impl Compactor {
                     )
                 }
                 TAG_MPZ => self.emit_mpz(object),
-                TAG_CLOSURE => self.emit_closure(object, kind, children),
-                TAG_THUNK | TAG_TASK => self.emit_cell(kind, THUNK_SIZE, children),
-                TAG_PROMISE | TAG_REF => self.emit_cell(kind, PROMISE_SIZE, children),
+                TAG_CLOSURE => self.emit_closure(object, kind, words, count),
+                TAG_THUNK | TAG_TASK => self.emit_cell(kind, THUNK_SIZE, words),
+                TAG_PROMISE | TAG_REF => self.emit_cell(kind, PROMISE_SIZE, words),
                 tag => Err(CompactError::Tag {
                     address: object.0,
                     tag,
@@ -72,13 +137,13 @@ impl Compactor {
     /// # Safety
     /// As [`Compactor::emit`], for a constructor.
     #[inline(always)]
-    unsafe fn emit_ctor(
+    pub(super) unsafe fn emit_ctor(
         &mut self,
         object: Obj,
         kind: Kind,
-        children: usize,
+        words: *const usize,
         values: &impl Values,
-    ) -> Result<usize, CompactError> {
+    ) -> Result<Written, CompactError> {
         let fields = usize::from(kind.other);
         let size = match kind.cs_sz {
             // SAFETY: a live object of the host.
@@ -96,57 +161,55 @@ impl Compactor {
         self.scratch.buffer.reserve(bytes)?;
         let start = self.scratch.buffer.len();
         let word0 = header(size as u16, kind.other, kind.tag);
-        let mut hash = WordHash::new(word0);
-        // SAFETY: `bytes` were reserved at `start` and are all written: header, fields, scalars, the tail
-        // word zeroed before a partial copy. The stack holds `fields` words from `children` on. The source
+        // SAFETY: `bytes` were reserved at `start` and are all written: header, fields, the last word zeroed
+        // before scalars that may not fill it. `words` has as many words as the object has fields, and the
         // object has `size` bytes.
-        unsafe {
+        let hash = unsafe {
             let out = self.scratch.buffer.at(start).cast::<u64>();
-            out.write(word0);
-            let words = self.scratch.stack.as_ptr().add(children);
-            for i in 0..fields {
-                let w = words.add(i).read() as u64;
-                out.add(1 + i).write(w);
-                hash.word(w);
-            }
-            let scalars = size - own;
-            let to = out.add(1 + fields);
-            let from = object.ptr().add(own).cast::<u64>();
-            for i in 0..scalars / 8 {
-                let w = from.add(i).read();
-                to.add(i).write(w);
-                hash.word(w);
-            }
-            if !scalars.is_multiple_of(8) {
-                let last = to.add(scalars / 8);
-                last.write(0);
-                last.cast::<u8>()
-                    .copy_from_nonoverlapping(from.add(scalars / 8).cast(), scalars % 8);
-                hash.word(last.read());
-            }
+            let whole = size.is_multiple_of(8);
+            let sources = Sources {
+                object: object.ptr().cast(),
+                words: words.cast(),
+                fields,
+            };
+            // Most have up to five words behind the header; their number is known to the compiler in each arm.
+            let hash = match bytes / 8 {
+                2 if whole => sources.copy::<2>(word0, out),
+                3 if whole => sources.copy::<3>(word0, out),
+                4 if whole => sources.copy::<4>(word0, out),
+                5 if whole => sources.copy::<5>(word0, out),
+                6 if whole => sources.copy::<6>(word0, out),
+                count => {
+                    out.write(word0);
+                    out.add(count - 1).write(0);
+                    out.add(1).copy_from_nonoverlapping(words.cast(), fields);
+                    let (from, to) = (object.ptr().add(own), out.cast::<u8>().add(own));
+                    to.copy_from_nonoverlapping(from, size - own);
+                    hash_words(std::slice::from_raw_parts(out, count))
+                }
+            };
             self.buffer_commit(bytes);
-        }
-        self.share(start, hash.finish())
+            hash
+        };
+        Ok(Written::Shareable { start, hash })
     }
 
     /// # Safety
-    /// The words of the array's elements are the stack from `children` on.
-    unsafe fn emit_array(&mut self, children: usize) -> Result<usize, CompactError> {
-        let count = self.scratch.stack.len() - children;
+    /// `words` points to the words of the array's `count` elements.
+    unsafe fn emit_array(&mut self, words: *const usize, count: usize) -> Result<Written, CompactError> {
         let bytes = ARRAY_HEADER + 8 * count;
         self.scratch.buffer.reserve(bytes)?;
         let start = self.scratch.buffer.len();
-        // SAFETY: `bytes` were reserved and are all written; the stack holds `count` words.
+        // SAFETY: `bytes` were reserved and are all written.
         unsafe {
             let out = self.scratch.buffer.at(start).cast::<u64>();
             out.write(header(BIG_CS_SZ, 0, TAG_ARRAY));
             out.add(1).write(count as u64);
             out.add(2).write(count as u64);
-            let words = self.scratch.stack.as_ptr().add(children).cast::<u64>();
-            out.add(3).copy_from_nonoverlapping(words, count);
+            out.add(3).copy_from_nonoverlapping(words.cast(), count);
             self.buffer_commit(bytes);
         }
-        self.share_hashed(start)
+        Ok(self.shareable(start))
     }
 
     /// Strings and scalar arrays: size, capacity := size, for strings the length, then `bytes` bytes.
@@ -159,7 +222,7 @@ impl Compactor {
         fixed: usize,
         bytes: usize,
         word0: u64,
-    ) -> Result<usize, CompactError> {
+    ) -> Result<Written, CompactError> {
         let total = bytes.checked_add(fixed + 7).map(|n| n & !7);
         let total = total.ok_or(CompactError::TooLarge {
             limit: super::buffer::MAX_BYTES,
@@ -182,12 +245,12 @@ impl Compactor {
                 .copy_from_nonoverlapping(object.ptr().add(fixed), bytes);
             self.buffer_commit(total);
         }
-        self.share_hashed(start)
+        Ok(self.shareable(start))
     }
 
     /// # Safety
     /// `object` is a live bignum in the layout the compactor was told.
-    unsafe fn emit_mpz(&mut self, object: Obj) -> Result<usize, CompactError> {
+    unsafe fn emit_mpz(&mut self, object: Obj) -> Result<Written, CompactError> {
         let too_large = CompactError::TooLarge {
             limit: super::buffer::MAX_BYTES,
         };
@@ -229,7 +292,7 @@ impl Compactor {
             }
             self.buffer_commit(total);
         }
-        Ok(address)
+        Ok(Written::Apart { start })
     }
 
     /// # Safety
@@ -238,10 +301,10 @@ impl Compactor {
         &mut self,
         object: Obj,
         kind: Kind,
-        children: usize,
-    ) -> Result<usize, CompactError> {
-        let fixed = self.scratch.stack.len() - children;
-        let bytes = CLOSURE_HEADER + 8 * fixed;
+        words: *const usize,
+        count: usize,
+    ) -> Result<Written, CompactError> {
+        let bytes = CLOSURE_HEADER + 8 * count;
         self.scratch.buffer.reserve(bytes)?;
         let start = self.scratch.buffer.len();
         // SAFETY: `bytes` were reserved and are all written; a live closure has its code address at 8 and
@@ -251,36 +314,40 @@ impl Compactor {
             out.write(header(bytes as u16, kind.other, TAG_CLOSURE));
             out.add(1).write(object.word(8) as u64);
             out.add(2).write(object.word(16) as u64 & 0xffff_ffff);
-            let words = self.scratch.stack.as_ptr().add(children).cast::<u64>();
-            out.add(3).copy_from_nonoverlapping(words, fixed);
+            out.add(3).copy_from_nonoverlapping(words.cast(), count);
             self.buffer_commit(bytes);
         }
         self.closures.push(start + 8);
-        Ok(self.address(start))
+        Ok(Written::Apart { start })
     }
 
     /// Thunks, tasks, promises and references: one child, and for the first two a word that is null once the
     /// value is there.
     ///
     /// # Safety
-    /// The child's word is on the stack at `children`.
-    unsafe fn emit_cell(&mut self, kind: Kind, size: usize, children: usize) -> Result<usize, CompactError> {
+    /// `words` points to the child's word.
+    unsafe fn emit_cell(
+        &mut self,
+        kind: Kind,
+        size: usize,
+        words: *const usize,
+    ) -> Result<Written, CompactError> {
         self.scratch.buffer.reserve(size)?;
         let start = self.scratch.buffer.len();
         // SAFETY: `size` bytes, 16 or 24, were reserved and are all written.
         unsafe {
             let out = self.scratch.buffer.at(start).cast::<u64>();
             out.write(header(size as u16, kind.other, kind.tag));
-            out.add(1).write(self.scratch.stack[children] as u64);
+            out.add(1).write(words.read() as u64);
             if size > REF_SIZE {
                 out.add(2).write(0);
             }
             self.buffer_commit(size);
         }
         if kind.tag == TAG_REF {
-            return Ok(self.address(start));
+            return Ok(Written::Apart { start });
         }
-        self.share_hashed(start)
+        Ok(self.shareable(start))
     }
 
     /// # Safety
@@ -293,52 +360,19 @@ impl Compactor {
 
     /// The address that the byte at `offset` of the buffer has in files.
     #[inline(always)]
-    fn address(&self, offset: usize) -> usize {
+    pub(super) fn address(&self, offset: usize) -> usize {
         (self.base as usize).wrapping_add(offset)
     }
 
-    /// Hashes the object from `start` to the end of the buffer and shares it.
-    fn share_hashed(&mut self, start: usize) -> Result<usize, CompactError> {
-        let bytes = &self.scratch.buffer.bytes()[start..];
-        let (words, _) = bytes.as_chunks::<8>();
-        let mut hash = WordHash::new(u64::from_ne_bytes(words[0]));
-        let mut pairs = words[1..].chunks_exact(2);
-        for pair in &mut pairs {
-            hash.pair(u64::from_ne_bytes(pair[0]), u64::from_ne_bytes(pair[1]));
-        }
-        for word in pairs.remainder() {
-            hash.word(u64::from_ne_bytes(*word));
-        }
-        self.share(start, hash.finish())
-    }
-
-    /// Looks for an object equal to the one from `start` to the end: drops the new copy if there is one,
-    /// enters it otherwise. Equality of whole words is equality of exact sizes: sizes stand in the objects,
-    /// and tails are zero.
-    #[inline(always)]
-    fn share(&mut self, start: usize, hash: u32) -> Result<usize, CompactError> {
+    /// Hashes the object from `start` to the end of the buffer.
+    fn shareable(&self, start: usize) -> Written {
         let buffer = &self.scratch.buffer;
-        let length = buffer.len() - start;
-        // SAFETY: an earlier object begins at `other`, a multiple of 8 below `start`, so `length` bytes from
-        // there lie inside the buffer, as do the `length` bytes at `start`.
-        let equal = |other: usize| unsafe {
-            let (a, b) = (buffer.at(start).cast::<u64>(), buffer.at(other).cast::<u64>());
-            if length <= 64 {
-                (0..length / 8).all(|i| a.add(i).read() == b.add(i).read())
-            } else {
-                std::slice::from_raw_parts(a, length / 8) == std::slice::from_raw_parts(b, length / 8)
-            }
-        };
-        let offset = match self.scratch.sharing.probe(hash, equal)? {
-            Probe::Found(offset) => {
-                self.scratch.buffer.truncate(start);
-                offset
-            }
-            Probe::Vacant(slot) => {
-                self.scratch.sharing.fill(slot, hash, start);
-                start
-            }
-        };
-        Ok(self.address(offset))
+        // SAFETY: an object begins at `start`, a multiple of 8, and has a whole number of words up to the end.
+        let words =
+            unsafe { std::slice::from_raw_parts(buffer.at(start).cast(), (buffer.len() - start) / 8) };
+        Written::Shareable {
+            start,
+            hash: hash_words(words),
+        }
     }
 }

@@ -2,14 +2,20 @@
 //! sharing, chained parts (spec sections 5.2 to 6).
 //!
 //! * [`Compactor`] keeps what a chain of parts shares, and lays out parts in one growing buffer;
-//! * `traverse` walks a graph in the incumbent's order; `emit` writes one object;
-//! * `tables`, `hash`, `buffer` are the hot data structures, `scratch` keeps their memory between saves.
+//! * `traverse` walks a graph in the incumbent's order; `emit` writes one object, `share` finds
+//!   its equals;
+//! * `tables`, `hash`, `buffer`, `stack` are the hot data structures on `memory`, `scratch` keeps it between
+//!   saves; `regions` finds the dependency region of an address.
 
 mod buffer;
 mod emit;
 mod error;
 mod hash;
+mod memory;
+mod regions;
 mod scratch;
+mod share;
+mod stack;
 mod tables;
 mod traverse;
 
@@ -18,9 +24,10 @@ pub use error::CompactError;
 use crate::format::base::BASE_ALIGN;
 use crate::format::header::{HEADER_SIZE, VERSION_3};
 use crate::object::Obj;
-use crate::relocate::{Dependencies, RegionView};
+use crate::relocate::Dependencies;
+use regions::RegionIndex;
 use scratch::Scratch;
-use std::sync::Arc;
+use share::Pending;
 
 /// What the compactor asks the host about live objects.
 pub trait Values {
@@ -60,8 +67,8 @@ pub struct Part {
 pub struct Compactor {
     scratch: Scratch,
     base: u64,
-    deps: Arc<Dependencies>,
-    last_dep: RegionView,
+    regions: RegionIndex,
+    pending: Pending,
     gmp: bool,
     closures_allowed: bool,
     /// Buffer offsets of the `m_fun` fields of the current part's closures.
@@ -69,6 +76,8 @@ pub struct Compactor {
     /// Roots with one reference that earlier parts wrote: these alone may be met again although their
     /// count says that there is one edge to them.
     root_filter: RootFilter,
+    /// Whether it holds any.
+    has_roots: bool,
     dirty: bool,
 }
 
@@ -97,20 +106,17 @@ impl Compactor {
     /// An empty compactor whose first part wants to be mapped at `base`. Pointers into `deps` stay pointers.
     /// `gmp` says how the host lays out bignums.
     #[must_use]
-    pub fn new(base: u64, deps: Arc<Dependencies>, gmp: bool) -> Self {
+    pub fn new(base: u64, deps: &Dependencies, gmp: bool) -> Self {
         Compactor {
             scratch: Scratch::take(),
             base,
-            deps,
-            last_dep: RegionView {
-                begin: 0,
-                size: 0,
-                base: 0,
-            },
+            regions: RegionIndex::new(deps),
+            pending: Pending::default(),
             gmp,
             closures_allowed: false,
             closures: Vec::new(),
             root_filter: RootFilter([0; 16]),
+            has_roots: false,
             dirty: false,
         }
     }
@@ -169,6 +175,7 @@ impl Compactor {
             return Ok(());
         }
         self.root_filter.insert(root.0);
+        self.has_roots = true;
         self.scratch.pointers.insert(root.0, word)
     }
 

@@ -2,6 +2,7 @@
 //! otherwise. What is kept is bounded.
 
 use super::buffer::Buffer;
+use super::stack::Stack;
 use super::tables::{PointerTable, SharingTable};
 use parking_lot::Mutex;
 
@@ -22,7 +23,7 @@ pub struct Scratch {
     /// Objects by content.
     pub sharing: SharingTable,
     /// Frames of the traversal and the words of finished children.
-    pub stack: Vec<usize>,
+    pub stack: Stack,
 }
 
 static KEPT: Mutex<Vec<Scratch>> = Mutex::new(Vec::new());
@@ -42,10 +43,10 @@ impl Scratch {
             self.buffer = Buffer::new();
         }
         if self.stack.capacity() > KEEP_STACK {
-            self.stack = Vec::new();
+            self.stack = Stack::default();
         }
         self.buffer.clear();
-        self.stack.clear();
+        self.stack.truncate(0);
         self.pointers.clear();
         self.sharing.clear();
         let mut kept = KEPT.lock();

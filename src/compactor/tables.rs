@@ -2,62 +2,169 @@
 //! a probe is one cache line, and growing needs nothing but the slots themselves.
 
 use super::error::CompactError;
+use super::memory::{HUGE, Pages, prefetch};
 
-/// Slots of a fresh table; it is cleared for every save, so it stays within the first-level cache.
+/// Slots of an empty table. Growth starts from here for every save, so that a small one touches little.
 const FIRST_SLOTS: usize = 1 << 9;
+/// Below this many slots growth is fourfold, above it twofold.
+const SMALL_SLOTS: usize = 1 << 20;
+/// Memory that is kept for the next compactor, in bytes; what is larger is given back.
+const KEEP: usize = 1 << 20;
+const PAGE: usize = 4096;
 
-/// A table larger than this is given back when a compactor ends, not kept for the next one.
-const KEEP_SLOTS: usize = 1 << 16;
+/// A value of a slot; all-zero bytes are one, which stands for "empty".
+///
+/// # Safety
+/// All-zero bytes are a valid value, and the type has no drop.
+unsafe trait Slot: Copy {
+    /// Whether nothing was entered.
+    fn is_empty(self) -> bool;
+}
 
-fn zeroed<T: Copy>(slots: usize, empty: T) -> Result<Vec<T>, CompactError> {
-    let mut v = Vec::new();
-    v.try_reserve_exact(slots).map_err(|_| CompactError::Memory {
-        what: "a hash table",
-        bytes: slots * size_of::<T>(),
-    })?;
-    v.resize(slots, empty);
-    Ok(v)
+// SAFETY: integers.
+unsafe impl Slot for u64 {
+    #[inline(always)]
+    fn is_empty(self) -> bool {
+        self == 0
+    }
+}
+
+// SAFETY: integers.
+unsafe impl Slot for [usize; 2] {
+    #[inline(always)]
+    fn is_empty(self) -> bool {
+        self[0] == 0
+    }
+}
+
+/// A power of two of slots, at the beginning of `pages`; everything behind them and in `spare` is zero. Growth
+/// alternates between the two, so that memory that was used before is used again and need not be cleared.
+struct Slots<T> {
+    pages: Pages,
+    spare: Pages,
+    /// Number of slots minus one; meaningless while there are none.
+    mask: usize,
+    /// Slots in use at which the table grows; 0 while there are no slots.
+    limit: usize,
+    used: usize,
+    slot: std::marker::PhantomData<T>,
+}
+
+impl<T: Slot> Slots<T> {
+    const fn new() -> Self {
+        Slots {
+            pages: Pages::none(),
+            spare: Pages::none(),
+            mask: 0,
+            limit: 0,
+            used: 0,
+            slot: std::marker::PhantomData,
+        }
+    }
+
+    /// How many there are.
+    fn count(&self) -> usize {
+        if self.limit == 0 { 0 } else { self.mask + 1 }
+    }
+
+    /// The slot where a probe that began at `i` arrives.
+    ///
+    /// # Safety
+    /// There are slots.
+    #[inline(always)]
+    unsafe fn at(&self, i: usize) -> *mut T {
+        debug_assert!(self.limit > 0);
+        // SAFETY: `mask` is below the number of slots, which all lie in `pages`, page-aligned.
+        unsafe { self.pages.start().cast::<T>().add(i & self.mask) }
+    }
+
+    /// More slots; `home` is where the probe for a value begins, by the new mask.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, home: impl Fn(T, usize) -> usize) -> Result<(), CompactError> {
+        let old = self.count();
+        let count = match old {
+            0 => FIRST_SLOTS,
+            n if n < SMALL_SLOTS => n * 4,
+            n => n * 2,
+        };
+        let bytes = (count * size_of::<T>()).next_multiple_of(PAGE);
+        if self.spare.bytes() < bytes {
+            self.spare = Pages::zeroed(bytes, "a hash table")?;
+            if bytes < HUGE {
+                self.spare.populate(0, bytes);
+            }
+        }
+        std::mem::swap(&mut self.pages, &mut self.spare);
+        self.mask = count - 1;
+        self.limit = count / 4 * 3;
+        for i in 0..old {
+            // SAFETY: the old slots are at the beginning of `spare` now; the new table has an empty slot for
+            // each, as less than half of it will be used, and `at` stays inside of it.
+            unsafe {
+                let value = self.spare.start().cast::<T>().add(i).read();
+                if !value.is_empty() {
+                    let mut to = home(value, self.mask);
+                    while !(*self.at(to)).is_empty() {
+                        to += 1;
+                    }
+                    self.at(to).write(value);
+                }
+            }
+        }
+        Self::recycle(&mut self.spare, old);
+        Ok(())
+    }
+
+    /// Makes memory whose first `used` slots were in use zero again, or gives it back if it is large.
+    fn recycle(pages: &mut Pages, used: usize) {
+        if pages.bytes() > KEEP {
+            *pages = Pages::none();
+        } else {
+            // SAFETY: the slots lie in this memory, which is the caller's alone.
+            unsafe { pages.start().write_bytes(0, used * size_of::<T>()) };
+        }
+    }
+
+    /// Forgets everything; keeps memory that is not large.
+    fn clear(&mut self) {
+        let count = self.count();
+        Self::recycle(&mut self.pages, count);
+        (self.limit, self.used) = (0, 0);
+    }
 }
 
 /// Address of a live object -> the word that stands for it in the region.
 ///
 /// Holds only objects that can be met again: shared ones and those never shared by content.
-pub struct PointerTable {
-    slots: Vec<(usize, usize)>,
-    shift: u32,
-    used: usize,
+pub struct PointerTable(Slots<[usize; 2]>);
+
+/// Where the probe for an address begins. The upper half of the product depends on all bits of the address.
+#[inline(always)]
+fn home_of_address(key: usize, mask: usize) -> usize {
+    ((key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask
 }
 
 impl PointerTable {
-    /// An empty table without slots.
+    /// An empty table without memory.
     #[must_use]
     pub const fn new() -> Self {
-        PointerTable {
-            slots: Vec::new(),
-            shift: 0,
-            used: 0,
-        }
-    }
-
-    #[inline(always)]
-    fn first_slot(&self, key: usize) -> usize {
-        // Fibonacci hashing: the top bits of the product depend on all bits of the address.
-        (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> self.shift
+        PointerTable(Slots::new())
     }
 
     /// The word for the object at `key`, if it was inserted. `key` is not 0.
     #[must_use]
     #[inline(always)]
     pub fn get(&self, key: usize) -> Option<usize> {
-        if self.slots.is_empty() {
+        if self.0.limit == 0 {
             return None;
         }
-        let mask = self.slots.len() - 1;
-        let mut i = self.first_slot(key);
+        let mut i = home_of_address(key, self.0.mask);
         loop {
-            let (k, v) = self.slots[i & mask];
+            // SAFETY: there are slots.
+            let [k, word] = unsafe { self.0.at(i).read() };
             if k == key {
-                return Some(v);
+                return Some(word);
             }
             if k == 0 {
                 return None;
@@ -71,65 +178,36 @@ impl PointerTable {
     /// # Errors
     /// [`CompactError::Memory`] when the table cannot grow.
     #[inline(always)]
-    pub fn insert(&mut self, key: usize, value: usize) -> Result<(), CompactError> {
-        if self.used * 2 >= self.slots.len() {
-            self.grow()?;
+    pub fn insert(&mut self, key: usize, word: usize) -> Result<(), CompactError> {
+        if self.0.used >= self.0.limit {
+            self.0.grow(|[key, _], mask| home_of_address(key, mask))?;
         }
-        let mask = self.slots.len() - 1;
-        let mut i = self.first_slot(key);
+        let mut i = home_of_address(key, self.0.mask);
         loop {
-            let slot = &mut self.slots[i & mask];
-            if slot.0 == 0 {
-                *slot = (key, value);
-                self.used += 1;
+            // SAFETY: there are slots.
+            let slot = unsafe { &mut *self.0.at(i) };
+            if slot[0] == 0 {
+                *slot = [key, word];
+                self.0.used += 1;
                 return Ok(());
             }
-            if slot.0 == key {
-                slot.1 = value;
+            if slot[0] == key {
+                slot[1] = word;
                 return Ok(());
             }
             i += 1;
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self) -> Result<(), CompactError> {
-        let slots = if self.slots.is_empty() {
-            FIRST_SLOTS
-        } else {
-            self.slots.len() * 4
-        };
-        let old = std::mem::replace(&mut self.slots, zeroed(slots, (0, 0))?);
-        self.shift = usize::BITS - slots.trailing_zeros();
-        let mask = slots - 1;
-        for (key, value) in old.into_iter().filter(|s| s.0 != 0) {
-            let mut i = self.first_slot(key);
-            while self.slots[i & mask].0 != 0 {
-                i += 1;
-            }
-            self.slots[i & mask] = (key, value);
-        }
-        Ok(())
-    }
-
-    /// Forgets everything; keeps the slots when they are few.
+    /// Forgets everything; keeps memory that is not large.
     pub fn clear(&mut self) {
-        if self.slots.len() > KEEP_SLOTS {
-            *self = Self::new();
-        } else if self.used > 0 {
-            self.slots.fill((0, 0));
-            self.used = 0;
-        }
+        self.0.clear();
     }
 }
 
 /// Content of an object -> its offset in the buffer, for maximal sharing. The content itself stays in the
 /// buffer: a slot is 32 bits of hash and the offset divided by 8, or 0 when empty (no object is at 0).
-pub struct SharingTable {
-    slots: Vec<u64>,
-    used: usize,
-}
+pub struct SharingTable(Slots<u64>);
 
 /// Where a probe ended: at an equal object, or at the empty slot where the new one belongs.
 pub enum Probe {
@@ -140,13 +218,22 @@ pub enum Probe {
 }
 
 impl SharingTable {
-    /// An empty table without slots.
+    /// An empty table without memory.
     #[must_use]
     pub const fn new() -> Self {
-        SharingTable {
-            slots: Vec::new(),
-            used: 0,
-        }
+        SharingTable(Slots::new())
+    }
+
+    /// Asks for the memory that a probe for `hash` begins with.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u32) {
+        let slot = self
+            .0
+            .pages
+            .start()
+            .cast::<u64>()
+            .wrapping_add(hash as usize & self.0.mask);
+        prefetch(slot as usize);
     }
 
     /// Looks for an object of hash `hash`; `equal` compares the candidate at an offset.
@@ -155,15 +242,15 @@ impl SharingTable {
     /// [`CompactError::Memory`] when the table cannot grow.
     #[inline(always)]
     pub fn probe(&mut self, hash: u32, mut equal: impl FnMut(usize) -> bool) -> Result<Probe, CompactError> {
-        if self.used * 2 >= self.slots.len() {
-            self.grow()?;
+        if self.0.used >= self.0.limit {
+            self.0.grow(|slot, mask| (slot >> 32) as usize & mask)?;
         }
-        let mask = self.slots.len() - 1;
         let mut i = hash as usize;
         loop {
-            let slot = self.slots[i & mask];
+            // SAFETY: there are slots.
+            let slot = unsafe { self.0.at(i).read() };
             if slot == 0 {
-                return Ok(Probe::Vacant(i & mask));
+                return Ok(Probe::Vacant(i));
             }
             if (slot >> 32) as u32 == hash {
                 let offset = (slot as u32 as usize) << 3;
@@ -178,38 +265,18 @@ impl SharingTable {
     /// Enters the object at `offset` into the slot that [`SharingTable::probe`] named just before.
     #[inline(always)]
     pub fn fill(&mut self, slot: usize, hash: u32, offset: usize) {
-        self.slots[slot] = u64::from(hash) << 32 | (offset >> 3) as u64;
-        self.used += 1;
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self) -> Result<(), CompactError> {
-        let slots = if self.slots.is_empty() {
-            FIRST_SLOTS
-        } else {
-            self.slots.len() * 4
+        // SAFETY: a probe has been there, so there are slots.
+        unsafe {
+            self.0
+                .at(slot)
+                .write(u64::from(hash) << 32 | (offset >> 3) as u64)
         };
-        let old = std::mem::replace(&mut self.slots, zeroed(slots, 0)?);
-        let mask = slots - 1;
-        for slot in old.into_iter().filter(|&s| s != 0) {
-            let mut i = (slot >> 32) as usize;
-            while self.slots[i & mask] != 0 {
-                i += 1;
-            }
-            self.slots[i & mask] = slot;
-        }
-        Ok(())
+        self.0.used += 1;
     }
 
-    /// Forgets everything; keeps the slots when they are few.
+    /// Forgets everything; keeps memory that is not large.
     pub fn clear(&mut self) {
-        if self.slots.len() > KEEP_SLOTS {
-            *self = Self::new();
-        } else if self.used > 0 {
-            self.slots.fill(0);
-            self.used = 0;
-        }
+        self.0.clear();
     }
 }
 
@@ -244,6 +311,27 @@ mod tests {
         assert_eq!(t.get(10_000 * 48), None);
         t.clear();
         assert_eq!(t.get(96), None);
+    }
+
+    #[test]
+    fn memory_that_is_used_again_holds_nothing_of_before() {
+        let mut t = PointerTable::new();
+        // Sizes that leave the two halves of the memory in every relation to each other.
+        for (round, count) in [10_000, 3, 700, 30_000, 900, 5_000, 0, 2_000]
+            .into_iter()
+            .enumerate()
+        {
+            let key = |i: usize| (round + 2) << 32 | i << 3;
+            for i in 0..count {
+                assert_eq!(t.get(key(i)), None, "round {round}");
+                t.insert(key(i), i).unwrap();
+            }
+            for i in 0..count {
+                assert_eq!(t.get(key(i)), Some(i), "round {round}");
+                assert_eq!(t.get(key(i) - (1 << 32)), None, "round {round}");
+            }
+            t.clear();
+        }
     }
 
     #[test]

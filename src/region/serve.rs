@@ -18,7 +18,6 @@ use once_cell::sync::OnceCell;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 use thiserror::Error;
 
 /// Why a call failed.
@@ -190,7 +189,7 @@ unsafe fn save_part(
         let path = path(fname)?;
         let identity = host.file_identity();
         let Some(object) = chain else {
-            let mut compactor = Compactor::new(key_base(key)?, dependencies(host, deps)?, host.uses_gmp());
+            let mut compactor = Compactor::new(key_base(key)?, &*dependencies(host, deps)?, host.uses_gmp());
             let saved = save::save(&mut compactor, path, data, allow_closures, &identity, host)?;
             publish(path, saved.file)?;
             return Ok((Chain::into_object(compactor, host), saved.size));
@@ -242,7 +241,7 @@ pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, 
     unsafe {
         let parts = elements(parts, "parts")?;
         let identity = host.file_identity();
-        let mut compactor = Compactor::new(key_base(key)?, Arc::default(), host.uses_gmp());
+        let mut compactor = Compactor::new(key_base(key)?, &Dependencies::default(), host.uses_gmp());
         let mut files = Vec::with_capacity(parts.len());
         let mut bytes = Vec::with_capacity(parts.len());
         for &part in parts {

@@ -1,0 +1,136 @@
+//! Anonymous memory straight from the system: zero when it is new, in huge pages where it is large, and
+//! given back whole. Tables and the buffer stand on it.
+
+use super::error::CompactError;
+use std::ptr::NonNull;
+
+/// From this size on memory comes in whole huge pages, if the system has them to give (`madvise`): a table of
+/// some megabytes is hit at random, and each small page would cost a fault and a place in the TLB.
+pub const HUGE: usize = 2 << 20;
+
+/// A mapping of its own.
+pub struct Pages {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: the mapping is owned by this value alone; nothing in it is tied to a thread.
+unsafe impl Send for Pages {}
+
+impl Pages {
+    /// No memory.
+    #[must_use]
+    pub const fn none() -> Self {
+        Pages {
+            // Aligned for every use that a table makes of it.
+            start: NonNull::<u64>::dangling().cast(),
+            bytes: 0,
+        }
+    }
+
+    /// `bytes` zero bytes, aligned to a page; `what` they are for stands in the error. `bytes` is a multiple of
+    /// the page size and not 0.
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`].
+    pub fn zeroed(bytes: usize, what: &'static str) -> Result<Self, CompactError> {
+        // SAFETY: a new anonymous mapping anywhere touches no memory in use.
+        let got = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        Self::taken(got, bytes, what)
+    }
+
+    /// As many bytes as before and more behind them, wherever the system finds room; the new ones are zero.
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`]; the memory stays as it was.
+    pub fn grow(&mut self, bytes: usize, what: &'static str) -> Result<(), CompactError> {
+        let grown = if self.bytes == 0 {
+            Self::zeroed(bytes, what)?
+        } else {
+            // SAFETY: `start` and `bytes` describe exactly the mapping that this value owns, and nobody holds a
+            // pointer into it across a call that takes `&mut self`.
+            let got = unsafe {
+                libc::mremap(
+                    self.start.as_ptr().cast(),
+                    self.bytes,
+                    bytes,
+                    libc::MREMAP_MAYMOVE,
+                )
+            };
+            Self::taken(got, bytes, what)?
+        };
+        // The old mapping has become the new one.
+        std::mem::forget(std::mem::replace(self, grown));
+        Ok(())
+    }
+
+    fn taken(got: *mut libc::c_void, bytes: usize, what: &'static str) -> Result<Self, CompactError> {
+        let start = NonNull::new(got.cast::<u8>()).filter(|_| got != libc::MAP_FAILED);
+        let start = start.ok_or(CompactError::Memory { what, bytes })?;
+        if bytes >= HUGE {
+            // SAFETY: advice on a mapping of this value; a system that does not take it changes nothing.
+            unsafe { libc::madvise(got, bytes, libc::MADV_HUGEPAGE) };
+        }
+        Ok(Pages { start, bytes })
+    }
+
+    /// Where the memory begins.
+    #[must_use]
+    #[inline(always)]
+    pub fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// How much it is.
+    #[must_use]
+    #[inline(always)]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Has the system provide the small pages of `from..to` now, all at once: a fault for each costs more.
+    /// `from` is a multiple of the page size.
+    pub fn populate(&self, from: usize, to: usize) {
+        debug_assert!(from <= to && to <= self.bytes);
+        // SAFETY: a range inside the mapping of this value; contents do not change. Systems without this advice
+        // (before Linux 5.14) refuse it, and the pages come by faults.
+        unsafe {
+            libc::madvise(
+                self.start.as_ptr().add(from).cast(),
+                to - from,
+                libc::MADV_POPULATE_WRITE,
+            );
+        }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        if self.bytes != 0 {
+            // SAFETY: exactly the mapping this value owns, which nobody uses any more.
+            unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
+        }
+    }
+}
+
+/// Asks for the cache line at `address`, which need not be valid.
+#[inline(always)]
+pub fn prefetch(address: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing as far as the program can tell, and never faults.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address as *const i8);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
