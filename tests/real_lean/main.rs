@@ -3,6 +3,7 @@
 //! too, and nothing but the loader's own report may tell the two apart.
 
 mod compile;
+mod damaged;
 mod session;
 mod snapshots;
 mod tasks;
