@@ -6,7 +6,7 @@ use bench::measure::{self, Effort};
 use bench::report::{HEAD, Row};
 use bench::runtime::Runtime;
 use bench::save::{self, INCUMBENT, OURS};
-use bench::{memory, read};
+use bench::{memory, read, scaling};
 use clap::Parser;
 use serde_json::json;
 use std::path::PathBuf;
@@ -29,6 +29,9 @@ struct Args {
     /// Fewer runs, for a first look.
     #[arg(long)]
     quick: bool,
+    /// Instead of the table, measure cost against size and write the charts into this directory.
+    #[arg(long, value_name = "DIR")]
+    scaling: Option<PathBuf>,
     /// Let only one side save, for a profiler; files are not compared then.
     #[arg(long, value_name = "SIDE", value_parser = ["ours", "incumbent"])]
     alone: Option<String>,
@@ -58,6 +61,11 @@ fn run(args: &Args) {
         .alone
         .as_ref()
         .map(|side| if side == "ours" { OURS } else { INCUMBENT });
+    if let Some(dir) = &args.scaling {
+        let most = if args.quick { 100_000 } else { 10_000_000 };
+        scaling::draw(&runtime, &scratch, dir, &effort, most);
+        return;
+    }
     let wanted = |work: &str| work.contains(&args.filter);
     let mut rows: Vec<Row> = Vec::new();
     println!("{HEAD}");
