@@ -292,10 +292,12 @@ holdings held(void) {
 
 void check_held(holdings before, const char *file, int line) {
     holdings now = held();
-    if (memcmp(&before, &now, sizeof now)) {
+    /* Two mappings of anonymous memory that come to lie side by side are one to the system. */
+    if (now.descriptors != before.descriptors || now.mappings > before.mappings ||
+        now.objects != before.objects || now.regions != before.regions) {
         fprintf(stderr, "descriptors %ld -> %ld, mappings %ld -> %ld, objects %ld -> %ld, regions %ld -> %ld\n",
                 before.descriptors, now.descriptors, before.mappings, now.mappings, before.objects, now.objects,
                 before.regions, now.regions);
-        fail(file, line, "the process holds more or less than before");
+        fail(file, line, "the process does not hold what it held before");
     }
 }
