@@ -7,6 +7,7 @@ use crate::module::Module;
 use crate::report::{Row, Target, Unit};
 use crate::runtime::Runtime;
 use crate::save::{INCUMBENT, OURS, Saves};
+use crate::shapes;
 use std::fs;
 
 /// Children of each side.
@@ -24,8 +25,10 @@ fn status(field: &str) -> f64 {
 }
 
 /// By how many bytes `work` raises the high-water mark above what is resident before it.
-fn added_by(work: impl FnOnce()) -> f64 {
+fn added_by(warm_up: impl FnOnce(), work: impl FnOnce()) -> f64 {
     let [added] = in_child(|| {
+        // Brings the loader's code into the process.
+        warm_up();
         // What earlier calls left in the C library's hands goes back to the system.
         // SAFETY: a function of malloc without conditions.
         unsafe { libc::malloc_trim(0) };
@@ -45,11 +48,16 @@ pub fn row(runtime: &Runtime, scratch: &Scratch, module: &Module, work: &str) ->
     let modules = [module];
     // SAFETY: modules are never released; no regions.
     let saves = unsafe { Saves::new(runtime, &dir, &modules, runtime.no_deps) };
+    let tiny = Module::of_root(runtime, "Tiny", shapes::list(runtime, 1), 1);
+    let tinies = [&tiny];
+    // SAFETY: as above.
+    let tiny_saves = unsafe { Saves::new(runtime, &scratch.dir("memory-tiny"), &tinies, runtime.no_deps) };
+    let run = |saves: &Saves<'_>, side| {
+        saves.run(side);
+    };
     let added = |side| {
         saves.clear();
-        added_by(|| {
-            saves.run(side);
-        })
+        added_by(|| run(&tiny_saves, side), || run(&saves, side))
     };
     let (ours, incumbent) = (0..RUNS).map(|_| (added(OURS), added(INCUMBENT))).unzip();
     saves.clear();

@@ -6,12 +6,16 @@ use super::memory::{HUGE, Pages};
 
 /// Sizes are multiples of this; growth is by half, so that few calls are needed and little is spare.
 const STEP: usize = 64 << 10;
+const PAGE: usize = 4096;
 /// Small pages are populated in steps of this many bytes.
 const POPULATE: usize = 128 << 10;
+/// From this size on the buffer has huge pages: the part of the last one that is not used is little then.
+const LARGE: usize = 4 << 20;
 /// Offsets are kept divided by 8 in 32 bits elsewhere, so a buffer ends here.
 pub const MAX_BYTES: usize = 32 << 30;
 
-/// Bytes of all parts of a chain so far. Bytes behind `len` may be dirty from dropped copies.
+/// Bytes of all parts of a chain so far. All memory of the mapping is initialised; behind `len`
+/// it may be dirty from dropped copies.
 pub struct Buffer {
     pages: Pages,
     len: usize,
@@ -72,23 +76,40 @@ impl Buffer {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, bytes: usize) -> Result<(), CompactError> {
+        let wanted = self.extend(bytes)?;
+        let capacity = self.pages.bytes();
+        if capacity >= LARGE {
+            self.ready = capacity;
+        } else {
+            let ready = wanted.next_multiple_of(POPULATE).min(capacity);
+            self.pages.populate(self.ready & !(PAGE - 1), ready);
+            self.ready = ready;
+        }
+        Ok(())
+    }
+
+    /// Has memory for `bytes` more behind the end, and answers where it ends.
+    fn extend(&mut self, bytes: usize) -> Result<usize, CompactError> {
         let wanted = self.len.checked_add(bytes).filter(|&n| n <= MAX_BYTES);
         let wanted = wanted.ok_or(CompactError::TooLarge { limit: MAX_BYTES })?;
         let capacity = self.pages.bytes();
         if wanted > capacity {
             let size = wanted.max(capacity + capacity / 2);
-            let step = if size >= HUGE { HUGE } else { STEP };
+            let step = if size >= LARGE { HUGE } else { STEP };
             self.pages
                 .grow(size.next_multiple_of(step), "the bytes of the region")?;
         }
-        let capacity = self.pages.bytes();
-        if capacity >= HUGE {
-            self.ready = capacity;
-        } else {
-            let ready = wanted.next_multiple_of(POPULATE).min(capacity);
-            self.pages.populate(self.ready, ready);
-            self.ready = ready;
-        }
+        Ok(wanted)
+    }
+
+    /// Moves the end to the next multiple of `align`. What is skipped belongs to no file, so it is not touched.
+    ///
+    /// # Errors
+    /// As [`Buffer::reserve`].
+    pub fn align(&mut self, align: usize) -> Result<(), CompactError> {
+        let bytes = self.len.next_multiple_of(align) - self.len;
+        self.len = self.extend(bytes)?;
+        self.ready = self.ready.max(self.len);
         Ok(())
     }
 

@@ -141,8 +141,7 @@ impl Compactor {
         }
         self.dirty = true;
         let buffer = &mut self.scratch.buffer;
-        let pad = buffer.len().next_multiple_of(BASE_ALIGN as usize) - buffer.len();
-        buffer.push_zeros(pad)?;
+        buffer.align(BASE_ALIGN as usize)?;
         let offset = buffer.len();
         let root_slot = offset
             + if version == VERSION_3 {

@@ -7,7 +7,10 @@ use super::memory::{HUGE, Pages, prefetch};
 /// Slots of an empty table. Growth starts from here for every save, so that a small one touches little.
 const FIRST_SLOTS: usize = 1 << 9;
 /// Below this many slots growth is fourfold, above it twofold.
-const SMALL_SLOTS: usize = 1 << 20;
+const SMALL_SLOTS: usize = 1 << 17;
+/// A table grows when so many sixteenths of its slots are used. Memory is dearer than a longer probe: most of a
+/// probe lies in one cache line.
+const MAX_SIXTEENTHS: usize = 13;
 /// Memory that is kept for the next compactor, in bytes; what is larger is given back.
 const KEEP: usize = 1 << 20;
 const PAGE: usize = 4096;
@@ -97,7 +100,7 @@ impl<T: Slot> Slots<T> {
         }
         std::mem::swap(&mut self.pages, &mut self.spare);
         self.mask = count - 1;
-        self.limit = count / 4 * 3;
+        self.limit = count / 16 * MAX_SIXTEENTHS;
         for i in 0..old {
             // SAFETY: the old slots are at the beginning of `spare` now; the new table has an empty slot for
             // each, as less than half of it will be used, and `at` stays inside of it.
@@ -112,7 +115,11 @@ impl<T: Slot> Slots<T> {
                 }
             }
         }
-        Self::recycle(&mut self.spare, old);
+        if bytes >= HUGE {
+            self.spare = Pages::none();
+        } else {
+            Self::recycle(&mut self.spare, old);
+        }
         Ok(())
     }
 
