@@ -3,6 +3,7 @@
 
 mod corpus;
 mod mutants;
+mod resave;
 mod tool;
 mod written;
 
