@@ -71,16 +71,16 @@ impl File {
         self.fd
     }
 
-    /// Size in bytes, and whether this is a regular file.
+    /// Size in bytes.
     ///
     /// # Errors
     /// What `fstat` says.
-    pub fn size(&self) -> io::Result<(u64, bool)> {
+    pub fn size(&self) -> io::Result<u64> {
         // SAFETY: all-zero bytes are a valid `stat`.
         let mut st: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: the descriptor is open and `st` is writable.
         retry(|| unsafe { libc::fstat(self.fd, &raw mut st) } as isize)?;
-        Ok((st.st_size as u64, st.st_mode & libc::S_IFMT == libc::S_IFREG))
+        Ok(st.st_size as u64)
     }
 
     /// Reads at `offset` until `out` is full or the file ends; answers the bytes read.

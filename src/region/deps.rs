@@ -85,3 +85,63 @@ unsafe fn view(host: &Host, region: Obj) -> Option<RegionView> {
         registry::view(handle).map(|(view, _)| view)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::RegionFacts;
+
+    /// An array of region structures for `views`; nothing lies at their addresses.
+    fn array(host: &Host, views: &[RegionView]) -> Obj {
+        // SAFETY: the embedded runtime allocates anywhere; everything is handed on to the array.
+        unsafe {
+            let regions = views.iter().map(|v| {
+                let facts = RegionFacts {
+                    root: Obj::UNIT,
+                    size: v.size,
+                    base: v.base,
+                    buffer: v.begin,
+                    mapped: false,
+                };
+                host.mk_region(host.mk_string("a.olean"), &facts)
+            });
+            host.mk_array(&regions.collect::<Vec<_>>())
+        }
+    }
+
+    #[test]
+    fn kept_views_serve_only_the_same_regions() {
+        let host = Host::get().unwrap();
+        let view = |i: usize| RegionView {
+            begin: (i + 1) << 20,
+            size: 4096,
+            base: (i as u64 + 1) << 30,
+        };
+        let first: Vec<RegionView> = (0..2 * WORTH_KEEPING).map(view).collect();
+        let asked = |views: &[RegionView]| {
+            let array = array(host, views);
+            // SAFETY: a live array of this runtime, released afterwards.
+            unsafe {
+                let found = dependencies(host, array).unwrap();
+                host.dec(array);
+                assert_eq!(found.views(), views);
+                found
+            }
+        };
+        let kept = asked(&first);
+        assert!(
+            Arc::ptr_eq(&kept, &asked(&first)),
+            "the same views were made again"
+        );
+        // As many regions, of which one is another.
+        for change in [
+            |v: &mut RegionView| v.begin += 4096,
+            |v: &mut RegionView| v.size += 8,
+            |v: &mut RegionView| v.base += 1 << 16,
+        ] {
+            let mut other = first.clone();
+            change(&mut other[WORTH_KEEPING]);
+            assert!(!Arc::ptr_eq(&kept, &asked(&other)));
+        }
+    }
+}

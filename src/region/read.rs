@@ -239,7 +239,7 @@ fn relocate_closures(path: &CStr, memory: &mut Memory, data: Range<usize>) -> Re
 
 /// The cheap checks: header, sizes, root.
 fn examine(path: &CStr, file: &File, deps: &Dependencies, options: &ReadOptions) -> Result<Shape, ReadError> {
-    let (size, _) = file.size().map_err(|cause| ReadError::Stat {
+    let size = file.size().map_err(|cause| ReadError::Stat {
         file: shown(path),
         cause,
     })?;
