@@ -511,9 +511,11 @@ fn sections(bytes: &[u8], width: Width) -> Result<(Range<usize>, Sections<'_>)> 
 
 /// The width under which more of the file makes sense; 64 when neither does.
 fn detect(bytes: &[u8]) -> Width {
+    // Objects that can be walked to the end weigh most, then a root that is one, then how far the walk
+    // came: a few small objects can be walked under either width, but then one of the roots is none.
     let score = |width| {
         let Ok(mut file) = File::parse_as(bytes, width) else {
-            return 0;
+            return (false, 0);
         };
         let w = width.bytes();
         let root = file.root & 1 != 0
@@ -524,8 +526,8 @@ fn detect(bytes: &[u8]) -> Width {
         file.data.end = file.data.end.min(cut);
         file.objects.end = file.objects.end.min(cut);
         match super::region::count_sound(&file) {
-            Ok(_) => u64::MAX,
-            Err(n) => 1 + u64::from(root) + 2 * n,
+            Ok(_) => (true, 1 + u64::from(root)),
+            Err(n) => (false, 1 + u64::from(root) + 2 * n),
         }
     };
     if score(Width::W64) >= score(Width::W32) {
