@@ -102,6 +102,47 @@ pub fn map_bare(path: &CStr, base: u64) {
     std::hint::black_box((header, root));
 }
 
+/// The floor of a read that relocates: what the system does for it. Open, fstat, two pread, an mmap that fails at the
+/// base address and one elsewhere, a private copy of every page, close. Answers the mapping.
+pub fn copy_bare(path: &CStr, base: u64) -> (*mut libc::c_void, usize) {
+    let mut header = [0u8; 96];
+    let mut root = [0u8; 32];
+    // SAFETY: a terminated string, writable buffers of the given sizes; neither mapping replaces another.
+    unsafe {
+        let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        assert!(fd >= 0, "{path:?}: {}", std::io::Error::last_os_error());
+        let mut stat: libc::stat = std::mem::zeroed();
+        assert_eq!(libc::fstat(fd, &raw mut stat), 0);
+        let size = stat.st_size as usize;
+        assert_eq!(libc::pread(fd, header.as_mut_ptr().cast(), 96, 0), 96);
+        libc::pread(fd, root.as_mut_ptr().cast(), 32, size as libc::off_t - 32);
+        let map = |at: u64, flags| {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            libc::mmap(at as *mut _, size, access, libc::MAP_PRIVATE | flags, fd, 0)
+        };
+        assert_eq!(
+            map(base, libc::MAP_FIXED_NOREPLACE),
+            libc::MAP_FAILED,
+            "{path:?}: its base is free"
+        );
+        let at = map(0, 0);
+        assert_ne!(
+            at,
+            libc::MAP_FAILED,
+            "{path:?}: {}",
+            std::io::Error::last_os_error()
+        );
+        assert_eq!(
+            libc::madvise(at, size, libc::MADV_POPULATE_WRITE),
+            0,
+            "needs Linux 5.14"
+        );
+        libc::close(fd);
+        std::hint::black_box((header, root));
+        (at, size)
+    }
+}
+
 /// The base address in a region file's header.
 #[must_use]
 pub fn base_of(bytes: &[u8]) -> u64 {

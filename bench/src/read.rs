@@ -1,6 +1,6 @@
 //! The rows of reading: files that map, files that have to be relocated, and many small files on two threads.
 
-use crate::files::{Scratch, base_of, c_path, map_bare};
+use crate::files::{Scratch, base_of, c_path, copy_bare, map_bare};
 use crate::inputs::Corpus;
 use crate::measure::{self, Effort, interleave, timed, timed_by_wall};
 use crate::module::Module;
@@ -262,20 +262,35 @@ fn relocated_row(runtime: &Runtime, files: &Readable, work: &str, objects: usize
         }
         time
     };
+    let floor = || {
+        let mut time = Duration::ZERO;
+        for (path, &base) in files.paths.iter().zip(&files.bases) {
+            let mut copy = (std::ptr::null_mut(), 0);
+            fresh_memory();
+            time += timed(|| copy = copy_bare(path, base));
+            // SAFETY: a mapping that nobody else knows.
+            unsafe { libc::munmap(copy.0, copy.1) };
+        }
+        time
+    };
     let times = interleave(
         effort,
-        &mut [&mut || read(runtime.ours), &mut || read(runtime.incumbent)],
+        &mut [
+            &mut || read(runtime.ours),
+            &mut || read(runtime.incumbent),
+            &mut { floor },
+        ],
         || {},
     );
     drop(occupied);
-    let [ours, incumbent] = <[Vec<f64>; 2]>::try_from(times).expect("two sides");
+    let [ours, incumbent, floor] = <[Vec<f64>; 3]>::try_from(times).expect("three sides");
     Row {
         work: work.to_owned(),
         count: (objects, "objects"),
         unit: Unit::Time,
         ours,
         incumbent,
-        floor: None,
+        floor: Some(floor),
         first: None,
         target: Target::Ratio(0.60),
     }

@@ -134,12 +134,14 @@ impl Opened<'_> {
                 })?,
         };
         drop(file);
+        let populate = memory.populate();
         if options.verify || !shape.regular {
+            // Pages that are read before they are written cost a fault more each.
+            if !mapped {
+                populate.bytes(0, shape.size);
+            }
             // SAFETY: passed on from the caller.
             unsafe { verify(path, memory.bytes(), deps)? };
-        }
-        if shape.header.version == VERSION_3 {
-            relocate_closures(path, &mut memory, shape.data.clone())?;
         }
         let relocated = !mapped || !deps.landed();
         let mut root = shape.root as usize;
@@ -151,7 +153,6 @@ impl Opened<'_> {
                 gmp: shape.header.flags & FLAG_GMP != 0,
                 closures: shape.header.version == VERSION_3,
             };
-            let populate = memory.populate();
             let ahead = |from| {
                 if !mapped {
                     populate.bytes(from, AHEAD);
@@ -159,6 +160,9 @@ impl Opened<'_> {
             };
             root = relocate::relocate(memory.words_mut(), &target, deps, ahead)
                 .map_err(|e| ReadError::walk(path, &e))? as usize;
+        }
+        if shape.header.version == VERSION_3 {
+            relocate_closures(path, &mut memory, shape.data.clone())?;
         }
         #[cfg(feature = "fault-injection")]
         super::fault::inject("read", memory.bytes_mut());

@@ -1,5 +1,6 @@
 //! The code addresses of closures rewritten for where their libraries lie now: through the offset list alone,
 //! so that only the pages of closures are touched, and made private only when an address changes.
+#![forbid(unsafe_code)]
 
 use std::ops::Range;
 

@@ -1,5 +1,6 @@
 //! Dependency regions as seen by the compactor and by relocation: where each lies now, and where the
 //! addresses in files say it lies.
+#![forbid(unsafe_code)]
 
 use std::sync::OnceLock;
 use thiserror::Error;

@@ -1,13 +1,11 @@
 //! The linear walk over the objects of a region that rewrites every pointer (spec section 7.2). Every size
 //! is checked against the end of the data and every pointer against the region and its dependencies, so a
 //! damaged file ends in an error that names the place.
+#![forbid(unsafe_code)]
 
-use super::deps::{Dependencies, OverlapError, RegionView, meant_by};
-use crate::format::layout::{
-    ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, OBJECT_HEADER, PROMISE_SIZE,
-    REF_SIZE, STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING,
-    TAG_TASK, TAG_THUNK, TASK_SIZE, THUNK_SIZE, align8,
-};
+use super::deps::{Dependencies, OverlapError};
+use super::objects::{HEADER_WORDS, Walk};
+use super::pointers::Pointers;
 use std::ops::Range;
 use thiserror::Error;
 
@@ -77,64 +75,15 @@ pub enum WalkError {
     },
 }
 
-/// What pointers are translated by.
-struct Translation<'a> {
-    /// Address in the file of the first object, and bytes from there to the end of the data.
-    objects: u64,
-    length: u64,
-    delta: u64,
-    deps: &'a [RegionView],
-    last: RegionView,
-}
-
-impl Translation<'_> {
-    /// The live address for a pointer of the file.
-    #[inline(always)]
-    fn pointer(&mut self, pointer: u64) -> Result<u64, Fault> {
-        // In range and aligned at once: low bits that are set make the rotated difference too large.
-        if pointer.wrapping_sub(self.objects).rotate_right(3) < self.length / 8 {
-            return Ok(pointer.wrapping_add(self.delta));
-        }
-        if pointer & 7 != 0 {
-            return Err(Fault::Unaligned(pointer));
-        }
-        let inside = pointer.wrapping_sub(self.last.base);
-        if inside < self.last.size as u64 {
-            return Ok(self.last.begin as u64 + inside);
-        }
-        self.other(pointer)
-    }
-
-    #[inline(never)]
-    fn other(&mut self, pointer: u64) -> Result<u64, Fault> {
-        self.last = meant_by(self.deps, pointer).ok_or(Fault::Pointer(pointer))?;
-        Ok(self.last.begin as u64 + (pointer - self.last.base))
-    }
-
-    /// Translates all pointers among `words`; scalars stay. Words that do not change are not written, so
-    /// that a region that landed keeps its clean pages.
-    #[inline(always)]
-    fn all(&mut self, words: &mut [u64]) -> Result<(), (usize, Fault)> {
-        for (i, word) in words.iter_mut().enumerate() {
-            if *word & 1 == 0 {
-                let new = self.pointer(*word).map_err(|fault| (i, fault))?;
-                if new != *word {
-                    *word = new;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The walk announces this many bytes at once: few enough to be still in the cache when it gets there.
 pub const AHEAD: usize = 256 << 10;
 
 /// Rewrites every pointer of the region in `words`, which holds the whole file, for where it and `deps` lie.
 /// Answers the root: a scalar, or the live address of an object.
 ///
-/// Code addresses of closures stay as they are. `ahead` is called with an offset in the file before the walk
-/// comes to the [`AHEAD`] bytes from there on, so that they can be brought into memory together.
+/// Code addresses of closures stay as they are. `ahead` is called with each multiple of [`AHEAD`], an offset in the
+/// file, before any of the [`AHEAD`] bytes from there on is touched, so that they can be brought into memory
+/// together.
 ///
 /// # Errors
 /// [`WalkError`]; the words are half rewritten then and good for nothing.
@@ -157,154 +106,53 @@ pub fn relocate(
         .into());
     }
     let first = target.data.start + 8;
-    let mut translation = Translation {
-        objects: target.base.wrapping_add(first as u64),
-        length: (target.data.end - first) as u64,
-        delta: (target.address as u64).wrapping_sub(target.base),
-        deps: sorted,
-        last: RegionView {
-            begin: 0,
-            size: 0,
-            base: 0,
-        },
-    };
-    let (root, objects) = words[target.data.start / 8..target.data.end / 8].split_at_mut(1);
-    translation.all(root).map_err(|(_, fault)| WalkError::At {
-        offset: target.data.start,
-        fault,
-    })?;
-    let mut at = 0;
+    let mut pointers = Pointers::new(
+        target.base.wrapping_add(first as u64),
+        target.data.end - first,
+        (target.address as u64).wrapping_sub(target.base),
+        sorted,
+    );
+    let end = target.data.end;
     let mut announced = 0;
-    while at < objects.len() {
-        if at >= announced {
-            ahead(first + at * 8);
-            announced = at + AHEAD / 8;
+    let mut announce = |until: usize| {
+        while announced < until.min(end) {
+            ahead(announced);
+            announced += AHEAD;
         }
-        let fault_at = |i: usize, fault| WalkError::At {
-            offset: first + (at + i) * 8,
+    };
+    announce(first);
+    let (root, objects) = words[target.data.start / 8..target.data.end / 8].split_at_mut(1);
+    pointers
+        .translate(root, &[u8::MAX])
+        .map_err(|(_, fault)| WalkError::At {
+            offset: target.data.start,
             fault,
-        };
-        let object = &mut objects[at..];
-        let length = step(object, target, &mut translation).map_err(|(i, fault)| fault_at(i, fault))?;
-        at += length;
+        })?;
+    let fault_at = |(i, fault)| WalkError::At {
+        offset: first + i * 8,
+        fault,
+    };
+    let mut walk = Walk::new(target, &pointers);
+    while let Some(window) = walk.window(objects.len()) {
+        announce(first + (window.end + HEADER_WORDS) * 8);
+        let found = walk.mark(objects, window.clone());
+        // What is wrong before the object that cannot be understood comes first.
+        let end = found
+            .as_ref()
+            .map_or_else(|&(at, _)| at.min(window.end), |()| window.end);
+        let window = window.start..end;
+        let marks = walk.marks(window.len());
+        pointers
+            .translate(&mut objects[window.clone()], marks)
+            .map_err(|(i, fault)| fault_at((window.start + i, fault)))?;
+        found.map_err(fault_at)?;
     }
     Ok(root[0])
 }
 
-/// Rewrites the object that `words` begins with; answers its length in words. Errors carry the index of the
-/// word that is wrong.
-#[inline(always)]
-fn step(words: &mut [u64], target: &Target, tr: &mut Translation<'_>) -> Result<usize, (usize, Fault)> {
-    let header = words[0];
-    if header as u32 != 0 {
-        return Err((0, Fault::Counted(header as i32)));
-    }
-    let (cs_sz, other, tag) = ((header >> 32) as u16, (header >> 48) as u8, (header >> 56) as u8);
-    let available = words.len();
-    // The object's length in words, if that many are left.
-    let fits = |bytes: u64| -> Result<usize, (usize, Fault)> {
-        if bytes <= available as u64 * 8 {
-            Ok(align8(bytes as usize) / 8)
-        } else {
-            Err((0, Fault::TooLong { tag, size: bytes }))
-        }
-    };
-    let sized = |fixed: usize, count: u64, unit: u64| -> Result<usize, (usize, Fault)> {
-        let bytes = count.checked_mul(unit).and_then(|n| n.checked_add(fixed as u64));
-        fits(bytes.ok_or((0, Fault::TooLong { tag, size: u64::MAX }))?)
-    };
-    let field = |i: usize| {
-        words.get(i).copied().ok_or((
-            0,
-            Fault::TooLong {
-                tag,
-                size: 8 * i as u64 + 8,
-            },
-        ))
-    };
-    if tag <= MAX_CTOR_TAG {
-        let fields = usize::from(other);
-        let size = usize::from(cs_sz);
-        if size < OBJECT_HEADER + 8 * fields {
-            return Err((0, Fault::BadSize { tag, size: cs_sz }));
-        }
-        let length = fits(size as u64)?;
-        tr.all(&mut words[1..=fields]).map_err(|(i, f)| (1 + i, f))?;
-        return Ok(length);
-    }
-    match tag {
-        TAG_ARRAY => {
-            let (size, capacity) = (field(1)?, field(2)?);
-            let length = sized(ARRAY_HEADER, capacity, 8)?;
-            if size > capacity {
-                return Err((1, Fault::TooLong { tag, size }));
-            }
-            tr.all(&mut words[3..3 + size as usize])
-                .map_err(|(i, f)| (3 + i, f))?;
-            Ok(length)
-        }
-        TAG_STRING | TAG_SARRAY => {
-            let (size, capacity) = (field(1)?, field(2)?);
-            if size > capacity {
-                return Err((1, Fault::TooLong { tag, size }));
-            }
-            if tag == TAG_STRING {
-                sized(STRING_HEADER, capacity, 1)
-            } else {
-                sized(ARRAY_HEADER, capacity, (other & 0x7f).into())
-            }
-        }
-        TAG_MPZ => {
-            let (fixed, digits, unit) = if target.gmp {
-                (
-                    MPZ_GMP_SIZE,
-                    u64::from(((field(1)? >> 32) as i32).unsigned_abs()),
-                    8,
-                )
-            } else {
-                (MPZ_NATIVE_SIZE, field(2)?, 4)
-            };
-            let length = sized(fixed, digits, unit)?;
-            let at = fixed / 8 - 1;
-            let pointer = field(at)?;
-            let inside = pointer.wrapping_sub(tr.objects);
-            // The digits' pointer leads into this file alone, and behind a bignum at the very end of the data
-            // there are no digits only if there are none.
-            if pointer & 7 != 0 || inside > tr.length || digits * unit > tr.length - inside {
-                return Err((at, Fault::Pointer(pointer)));
-            }
-            let new = pointer.wrapping_add(tr.delta);
-            if new != pointer {
-                words[at] = new;
-            }
-            Ok(length)
-        }
-        TAG_CLOSURE if target.closures => {
-            let fixed = (field(2)? >> 16 & 0xffff) as usize;
-            if usize::from(cs_sz) != CLOSURE_HEADER + 8 * fixed {
-                return Err((0, Fault::BadSize { tag, size: cs_sz }));
-            }
-            let length = fits(cs_sz.into())?;
-            tr.all(&mut words[3..3 + fixed]).map_err(|(i, f)| (3 + i, f))?;
-            Ok(length)
-        }
-        TAG_THUNK | TAG_TASK | TAG_PROMISE | TAG_REF => {
-            let size = match tag {
-                TAG_THUNK => THUNK_SIZE,
-                TAG_TASK => TASK_SIZE,
-                TAG_PROMISE => PROMISE_SIZE,
-                _ => REF_SIZE,
-            };
-            let length = fits(size as u64)?;
-            tr.all(&mut words[1..2]).map_err(|(i, f)| (1 + i, f))?;
-            Ok(length)
-        }
-        tag => Err((0, Fault::BadTag(tag))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::RegionView;
     use super::*;
 
     const BASE: u64 = 0x10_0000;

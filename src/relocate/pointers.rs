@@ -1,0 +1,83 @@
+//! Pointers of a file translated to where region and dependencies lie now: pointers into the region itself by
+//! [`super::lanes`], whatever else is marked as a pointer one by one.
+#![forbid(unsafe_code)]
+
+use super::deps::{RegionView, meant_by};
+use super::lanes::{GROUP, Own, translate_own};
+use super::objects::Wrong;
+use super::walk::Fault;
+
+/// What pointers are translated by.
+pub(super) struct Pointers<'a> {
+    own: Own,
+    deps: &'a [RegionView],
+    last: RegionView,
+}
+
+impl<'a> Pointers<'a> {
+    /// For a region whose objects begin at `objects` in terms of the file, have `length` bytes and lie `delta`
+    /// further; `deps` are sorted by base address.
+    pub(super) fn new(objects: u64, length: usize, delta: u64, deps: &'a [RegionView]) -> Self {
+        Pointers {
+            own: Own {
+                objects,
+                length: length as u64,
+                delta,
+            },
+            deps,
+            last: RegionView {
+                begin: 0,
+                size: 0,
+                base: 0,
+            },
+        }
+    }
+
+    /// Address in the file of the first object.
+    pub(super) fn objects(&self) -> u64 {
+        self.own.objects
+    }
+
+    /// Bytes of all objects.
+    pub(super) fn length(&self) -> u64 {
+        self.own.length
+    }
+
+    /// Translates the words that `marks` marks; boxed scalars among them stay. Words that do not change are
+    /// not written where the region landed, so that it keeps its clean pages.
+    ///
+    /// # Errors
+    /// The first pointer that leads nowhere.
+    pub(super) fn translate(&mut self, words: &mut [u64], marks: &[u8]) -> Result<(), Wrong> {
+        let mut from = 0;
+        while let Some(at) = translate_own(self.own, &mut words[from..], &marks[from..]) {
+            let at = from + at;
+            let end = words.len().min(at + GROUP);
+            for (i, word) in words[at..end].iter_mut().enumerate() {
+                if marks[at + i] != 0 && *word & 1 == 0 {
+                    let new = self.pointer(*word).map_err(|fault| (at + i, fault))?;
+                    if new != *word {
+                        *word = new;
+                    }
+                }
+            }
+            from = end;
+        }
+        Ok(())
+    }
+
+    /// The live address for a pointer of the file.
+    #[inline]
+    fn pointer(&mut self, pointer: u64) -> Result<u64, Fault> {
+        if self.own.holds(pointer) {
+            return Ok(pointer.wrapping_add(self.own.delta));
+        }
+        if pointer & 7 != 0 {
+            return Err(Fault::Unaligned(pointer));
+        }
+        if pointer.wrapping_sub(self.last.base) >= self.last.size as u64 {
+            self.last = meant_by(self.deps, pointer).ok_or(Fault::Pointer(pointer))?;
+        }
+        Ok(self.last.begin as u64 + (pointer - self.last.base))
+    }
+}
