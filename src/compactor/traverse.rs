@@ -55,8 +55,8 @@ impl Compactor {
         if root.is_scalar() {
             return Ok(root.0);
         }
-        // Nothing is known of an object with one reference but in these cases.
-        let looked_up = !self.regions.is_empty() || self.has_roots;
+        let looked_up = !self.regions.is_empty();
+        let has_roots = self.has_roots;
         let mut frame = Frame {
             at: NO_FRAME,
             next: 0,
@@ -67,7 +67,13 @@ impl Compactor {
             // SAFETY: `current` is no scalar, so a live object, and no prefetch reads anything.
             let met = unsafe {
                 let kind = current.kind();
-                if kind.tag <= MAX_CTOR_TAG && !looked_up && is_one(current.rc()) {
+                // Nothing is known of an object with one reference, unless it is in a dependency or was the root
+                // of an earlier part.
+                if kind.tag <= MAX_CTOR_TAG
+                    && !looked_up
+                    && is_one(current.rc())
+                    && !(has_roots && self.root_filter.may_hold(current.0))
+                {
                     Met::Fields {
                         at: current.0 + OBJECT_HEADER,
                         count: kind.other.into(),
