@@ -76,6 +76,23 @@ pub fn write_bare(temporary: &CStr, target: &CStr, bytes: &[u8]) {
 
 /// The floor of a read that maps, with free: open, fstat, two pread, mmap, close, munmap.
 pub fn map_bare(path: &CStr, base: u64) {
+    map_bare_and_keep(path, base).free();
+}
+
+/// A mapping made by bare system calls.
+pub struct Mapped(usize, usize);
+
+impl Mapped {
+    /// Takes it away.
+    pub fn free(self) {
+        // SAFETY: a mapping that nobody else knows, and the value is gone afterwards.
+        unsafe { libc::munmap(self.0 as *mut _, self.1) };
+    }
+}
+
+/// [`map_bare`] without munmap.
+#[must_use]
+pub fn map_bare_and_keep(path: &CStr, base: u64) -> Mapped {
     let mut header = [0u8; 88];
     let mut root = [0u8; 8];
     // SAFETY: a terminated string, writable buffers of the given sizes; the mapping lands at a free address
@@ -97,14 +114,15 @@ pub fn map_bare(path: &CStr, base: u64) {
         );
         assert_eq!(at as u64, base, "{path:?}: its base address is taken");
         libc::close(fd);
-        libc::munmap(at, stat.st_size as usize);
+        std::hint::black_box((header, root));
+        Mapped(at as usize, stat.st_size as usize)
     }
-    std::hint::black_box((header, root));
 }
 
 /// The floor of a read that relocates: what the system does for it. Open, fstat, two pread, an mmap that fails at the
 /// base address and one elsewhere, a private copy of every page, close. Answers the mapping.
-pub fn copy_bare(path: &CStr, base: u64) -> (*mut libc::c_void, usize) {
+#[must_use]
+pub fn copy_bare(path: &CStr, base: u64) -> Mapped {
     let mut header = [0u8; 96];
     let mut root = [0u8; 32];
     // SAFETY: a terminated string, writable buffers of the given sizes; neither mapping replaces another.
@@ -139,7 +157,7 @@ pub fn copy_bare(path: &CStr, base: u64) -> (*mut libc::c_void, usize) {
         );
         libc::close(fd);
         std::hint::black_box((header, root));
-        (at, size)
+        Mapped(at as usize, size)
     }
 }
 

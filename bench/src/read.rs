@@ -1,6 +1,6 @@
 //! The rows of reading: files that map, files that have to be relocated, and many small files on two threads.
 
-use crate::files::{Scratch, base_of, c_path, copy_bare, map_bare};
+use crate::files::{Mapped, Scratch, base_of, c_path, copy_bare, map_bare, map_bare_and_keep};
 use crate::inputs::Corpus;
 use crate::measure::{self, Effort, interleave, timed, timed_by_wall};
 use crate::module::Module;
@@ -265,11 +265,10 @@ fn relocated_row(runtime: &Runtime, files: &Readable, work: &str, objects: usize
     let floor = || {
         let mut time = Duration::ZERO;
         for (path, &base) in files.paths.iter().zip(&files.bases) {
-            let mut copy = (std::ptr::null_mut(), 0);
+            let mut copy = None;
             fresh_memory();
-            time += timed(|| copy = copy_bare(path, base));
-            // SAFETY: a mapping that nobody else knows.
-            unsafe { libc::munmap(copy.0, copy.1) };
+            time += timed(|| copy = Some(copy_bare(path, base)));
+            copy.expect("it was made").free();
         }
         time
     };
@@ -298,48 +297,65 @@ fn relocated_row(runtime: &Runtime, files: &Readable, work: &str, objects: usize
 
 /// Two threads, each reading half of the files. Freeing is not part of it.
 fn threads_row(runtime: &Runtime, files: &Readable, work: &str, effort: &Effort) -> Row {
-    let cpus = measure::all_cpus();
     let read = |loader: Loader| {
-        let mut regions: Vec<Vec<Obj>> = Vec::new();
-        let time = timed_by_wall(|| {
-            std::thread::scope(|scope| {
-                let half = |names: &[Obj]| -> Vec<Obj> {
-                    measure::pin(&cpus);
-                    // SAFETY: live objects, marked for several threads below.
-                    let region = |&name: &Obj| unsafe { runtime.read(loader, name, runtime.no_deps).1 };
-                    names.iter().map(region).collect()
-                };
-                let (a, b) = files.names.split_at(files.names.len() / 2);
-                let workers = [a, b].map(|names| scope.spawn(move || half(names)));
-                regions.extend(workers.map(|w| w.join().expect("a reading thread")));
-            });
-        });
-        for region in regions.into_iter().flatten() {
-            // SAFETY: nothing of the region is used any more. The structure was made on a thread that has
-            // ended, so this thread has it alone.
-            unsafe { runtime.free(loader, region) };
-        }
-        time
+        // SAFETY: live objects, marked for several threads below.
+        let region = |i: usize| unsafe { runtime.read(loader, files.names[i], runtime.no_deps).1 };
+        // SAFETY: nothing of the region is used any more. The structure was made on a thread that has ended, so
+        // this thread has it alone.
+        let free = |region| unsafe { runtime.free(loader, region) };
+        on_two_threads(files.names.len(), region, free)
     };
     // SAFETY: live objects that both threads count.
     unsafe {
         runtime.host.mark_mt(runtime.no_deps);
         files.names.iter().for_each(|&name| runtime.host.mark_mt(name));
     }
+    let floor = || {
+        on_two_threads(
+            files.paths.len(),
+            |i| map_bare_and_keep(&files.paths[i], files.bases[i]),
+            Mapped::free,
+        )
+    };
     let times = interleave(
         effort,
-        &mut [&mut || read(runtime.ours), &mut || read(runtime.incumbent)],
+        &mut [
+            &mut || read(runtime.ours),
+            &mut || read(runtime.incumbent),
+            &mut { floor },
+        ],
         || {},
     );
-    let [ours, incumbent] = <[Vec<f64>; 2]>::try_from(times).expect("two sides");
+    let [ours, incumbent, floor] = <[Vec<f64>; 3]>::try_from(times).expect("three sides");
     Row {
         work: work.to_owned(),
         count: (files.names.len(), "files"),
         unit: Unit::Time,
         ours,
         incumbent,
-        floor: None,
+        floor: Some(floor),
         first: None,
         target: Target::Ratio(0.60),
     }
+}
+
+/// The wall time of `each` for 0 to `count`, one half on each of two threads. What it answers is handed to `after`
+/// when the time has been taken.
+fn on_two_threads<T: Send>(count: usize, each: impl Fn(usize) -> T + Sync, after: impl Fn(T)) -> Duration {
+    let cpus = measure::all_cpus();
+    let mut made: Vec<Vec<T>> = Vec::new();
+    let time = timed_by_wall(|| {
+        std::thread::scope(|scope| {
+            let (each, cpus) = (&each, &cpus);
+            let workers = [0..count / 2, count / 2..count].map(|part| {
+                scope.spawn(move || {
+                    measure::pin(cpus);
+                    part.map(each).collect()
+                })
+            });
+            made.extend(workers.map(|w| w.join().expect("a reading thread")));
+        });
+    });
+    made.into_iter().flatten().for_each(after);
+    time
 }
