@@ -10,8 +10,11 @@ use crate::save::{INCUMBENT, OURS, Saves};
 use crate::shapes;
 use std::fs;
 
-/// Children of each side.
-const RUNS: usize = 5;
+/// Children of each side. Each lays its memory out by another part of a huge page: whether large blocks get huge
+/// pages, which are resident as a whole, depends on that.
+const RUNS: usize = 8;
+/// Bytes of a huge page.
+const HUGE: usize = 2 << 20;
 
 /// The number of kilobytes in a line of `/proc/self/status`, in bytes.
 fn status(field: &str) -> f64 {
@@ -25,8 +28,19 @@ fn status(field: &str) -> f64 {
 }
 
 /// By how many bytes `work` raises the high-water mark above what is resident before it.
-fn added_by(warm_up: impl FnOnce(), work: impl FnOnce()) -> f64 {
+fn added_by(run: usize, warm_up: impl FnOnce(), work: impl FnOnce()) -> f64 {
     let [added] = in_child(|| {
+        // SAFETY: address space that is reserved and never used moves what is mapped later.
+        unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                HUGE / RUNS * (run + 1) - (64 << 10),
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
         // Brings the loader's code into the process.
         warm_up();
         // What earlier calls left in the C library's hands goes back to the system.
@@ -55,11 +69,11 @@ pub fn row(runtime: &Runtime, scratch: &Scratch, module: &Module, work: &str) ->
     let run = |saves: &Saves<'_>, side| {
         saves.run(side);
     };
-    let added = |side| {
+    let added = |i, side| {
         saves.clear();
-        added_by(|| run(&tiny_saves, side), || run(&saves, side))
+        added_by(i, || run(&tiny_saves, side), || run(&saves, side))
     };
-    let (ours, incumbent) = (0..RUNS).map(|_| (added(OURS), added(INCUMBENT))).unzip();
+    let (ours, incumbent) = (0..RUNS).map(|i| (added(i, OURS), added(i, INCUMBENT))).unzip();
     saves.clear();
     Row {
         work: work.to_owned(),
