@@ -14,11 +14,11 @@ const DEPS: [(u64, u64); 2] = [(0x3000_0000, 0x5_0000_0000), (0x4000_0000, 0x400
 const DEP_SIZE: u64 = 0x1000;
 
 /// A file of a few windows: small constructors in their great number, now and then something else.
-fn long(seed: u64, gmp: bool, cross: &[u64]) -> Spec {
+fn long(seed: u64, count: usize, gmp: bool, cross: &[u64]) -> Spec {
     let mut rng = Rng(seed);
     let entropy: Vec<u64> = (0..600).map(|_| rng.draw()).collect();
     let mut spec = Spec::random(true, gmp, 2, &entropy, cross);
-    for _ in 0..3000 {
+    for _ in 0..count {
         let count = spec.nodes.len() as u64;
         let mut val = || match rng.below(8) {
             0 => Val::Box(rng.below(1 << 40)),
@@ -120,20 +120,27 @@ proptest! {
     #[test]
     fn regions_move_as_files_are_rewritten(
         seed: u64,
+        count in prop::sample::select(vec![30usize, 400, 1500, 6000]),
         gmp: bool,
         with_deps: bool,
         address in prop::sample::select(vec![0x7f55_0001_0000u64, 0x1_0000, 0x1234_0000]),
     ) {
         let (deps, cross) = dependencies();
         let (deps, cross) = if with_deps { (deps, cross) } else { (vec![], vec![]) };
-        compare(&long(seed, gmp, &cross), address, &deps);
+        compare(&long(seed, count, gmp, &cross), address, &deps);
     }
 }
 
 #[test]
 fn the_first_fault_of_a_file_is_the_one_that_is_named() {
+    for count in [400, 6000] {
+        first_fault(count);
+    }
+}
+
+fn first_fault(count: usize) {
     // A pointer that leads nowhere and, behind it in the same window, an object that is none.
-    let mut spec = long(5, true, &[]);
+    let mut spec = long(5, count, true, &[]);
     let at = spec.nodes.len() - 40;
     spec.nodes[at] = Node::Ctor(0, vec![Val::Box(1), Val::Word(0x10)], vec![]);
     let written = spec.write();
