@@ -180,3 +180,18 @@ fn first_fault(count: usize) {
     );
     assert!(error.to_string().contains(&wanted), "{error}");
 }
+
+#[test]
+fn small_constructors_lie_across_the_end_of_every_window() {
+    // Each begins a word later, so that the windows end at every place in them.
+    for lead in 0..24 {
+        let mut spec = Spec::new(true, true, 2);
+        spec.push(Node::Str("x".repeat(8 * lead)));
+        for fields in (1..8).cycle().take(2500) {
+            let all = vec![Val::Node(spec.nodes.len() - 1); fields];
+            spec.push(Node::Ctor(fields as u8, all, vec![]));
+        }
+        spec.root = Val::Node(spec.nodes.len() - 1);
+        compare(&spec, 0x7f55_0001_0000, &[]);
+    }
+}

@@ -3,6 +3,7 @@
 //! that has to be gone step by step, so little is done on it.
 #![forbid(unsafe_code)]
 
+use super::lanes::GROUP;
 use super::pointers::Pointers;
 use super::walk::{Fault, Target};
 use crate::format::layout::{
@@ -36,6 +37,9 @@ pub(super) struct Walk {
     at: usize,
     /// Words behind the window that are pointers of an object in it.
     pending: Range<usize>,
+    /// How many words the first object lies behind a boundary of [`GROUP`] words in memory. Windows end at such
+    /// boundaries: a vector that lies across cache lines takes longer.
+    skew: usize,
     gmp: bool,
     closures: bool,
     /// Address in the file of the first object, and bytes of all.
@@ -56,6 +60,7 @@ impl Walk {
             window: 0..0,
             at: 0,
             pending: 0..0,
+            skew: (target.address + target.data.start + 8) / 8 % GROUP,
             gmp: target.gmp,
             closures: target.closures,
             objects: pointers.objects(),
@@ -66,7 +71,7 @@ impl Walk {
     /// The next window of `words` words, if there is one.
     pub(super) fn window(&self, words: usize) -> Option<Range<usize>> {
         let start = self.window.end;
-        (start < words).then(|| start..words.min(start + WINDOW))
+        (start < words).then(|| start..words.min(start + WINDOW - (self.skew + start) % GROUP))
     }
 
     /// The marks of the first `words` words of the window.
@@ -80,45 +85,46 @@ impl Walk {
     /// The first object that begins in the window and is none; the words before it are marked.
     pub(super) fn mark(&mut self, words: &[u64], window: Range<usize>) -> Result<(), Wrong> {
         // What the last window's objects have in this one.
-        let (head, tail) = self.marks.split_at_mut(WINDOW);
-        head[..FEW].copy_from_slice(tail);
-        head[FEW..].fill(0);
-        tail.fill(0);
+        let seen = self.window.len();
+        self.marks.copy_within(seen..seen + FEW, 0);
+        self.marks[FEW..].fill(0);
         self.window = window;
         self.run(self.pending.clone());
 
         let Range { start, end } = self.window;
-        // Counted from the start of the window.
-        let here = &words[start..end];
-        let count = here.len().min(WINDOW);
-        let left = (words.len() - start) as u64;
-        let mut at = self.at - start;
+        // In bytes from the start of the window: each step waits for the size in one header to know where the
+        // next is, and this way it waits for a load and an addition alone.
+        let here: &[u8] = bytemuck::cast_slice(&words[start..end]);
+        let count = here.len().min(WINDOW * 8);
+        let left = (words.len() - start) * 8;
+        let mut at = self.at * 8 - start * 8;
         while at < count {
-            let header = here[at];
-            let size = header >> 32 & 0xffff;
-            let fields = header >> 45 & 0x38;
-            let next = at as u64 + (header >> 35 & 0x1fff);
+            // Before the whole header, or the compiler takes it from there.
+            let size = usize::from(u16::from_le_bytes([here[at + 4], here[at + 5]]));
+            let next = at + size;
+            let header = u64::from_le_bytes(here[at..at + 8].try_into().expect("8 bytes"));
+            let fields = (header >> 45 & 0x38) as usize;
             if (header & RARE == 0)
                 & (header < (MAX_CTOR_TAG as u64 + 1) << 56)
-                & (size >= OBJECT_HEADER as u64 + fields)
+                & (size >= OBJECT_HEADER + fields)
                 & (next <= left)
             {
                 // The words behind the fields are marked as none; objects there come later.
                 let mark = !(u64::MAX << fields);
-                self.marks[at + 1..][..FEW].copy_from_slice(&mark.to_le_bytes());
-                at = next as usize;
+                self.marks[at / 8 + 1..][..FEW].copy_from_slice(&mark.to_le_bytes());
+                at = next;
                 continue;
             }
-            self.at = start + at;
-            let wrong = |(i, fault)| (start + at + i, fault);
-            let object = self.object(&words[start + at..]).map_err(wrong)?;
+            let word = start + at / 8;
+            self.at = word;
+            let wrong = |(i, fault)| (word + i, fault);
+            let object = self.object(&words[word..]).map_err(wrong)?;
             if !object.pointers.is_empty() {
-                let first = start + at;
-                self.run(first + object.pointers.start..first + object.pointers.end);
+                self.run(word + object.pointers.start..word + object.pointers.end);
             }
-            at += object.length;
+            at += object.length * 8;
         }
-        self.at = start + at;
+        self.at = start + at / 8;
         Ok(())
     }
 
