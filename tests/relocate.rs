@@ -40,6 +40,15 @@ fn long(seed: u64, count: usize, gmp: bool, cross: &[u64]) -> Spec {
     spec
 }
 
+fn words_of(bytes: &[u8]) -> Vec<u64> {
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&w| u64::from_le_bytes(w))
+        .collect()
+}
+
 /// Relocates `spec` to `address` in both ways.
 fn compare(spec: &Spec, address: u64, deps: &[Vec<u8>]) {
     let bytes = spec.write().bytes;
@@ -58,12 +67,7 @@ fn compare(spec: &Spec, address: u64, deps: &[Vec<u8>]) {
     )
     .unwrap();
 
-    let mut words: Vec<u64> = bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&w| u64::from_le_bytes(w))
-        .collect();
+    let mut words = words_of(&bytes);
     let header = Header::decode(&bytes).unwrap();
     let target = Target {
         base: header.base,
@@ -144,13 +148,7 @@ fn first_fault(count: usize) {
     let at = spec.nodes.len() - 40;
     spec.nodes[at] = Node::Ctor(0, vec![Val::Box(1), Val::Word(0x10)], vec![]);
     let written = spec.write();
-    let mut words: Vec<u64> = written
-        .bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&w| u64::from_le_bytes(w))
-        .collect();
+    let mut words = words_of(&written.bytes);
     words[written.offsets[at + 20] / 8] = 0xfe << 56;
     let target = Target {
         base: spec.base,
@@ -164,13 +162,7 @@ fn first_fault(count: usize) {
     let wanted = format!("at offset {offset:#x}: the pointer 0x10 leads neither");
     assert!(error.to_string().contains(&wanted), "{error}");
 
-    let mut words: Vec<u64> = written
-        .bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&w| u64::from_le_bytes(w))
-        .collect();
+    let mut words = words_of(&written.bytes);
     words[offset / 8] = 1;
     words[written.offsets[at + 20] / 8] = 0xfe << 56;
     let error = relocate(&mut words, &target, &Dependencies::default(), |_| ()).unwrap_err();
