@@ -96,7 +96,7 @@ pub fn map_bare_and_keep(path: &CStr, base: u64) -> Mapped {
     let mut header = [0u8; 88];
     let mut root = [0u8; 8];
     // SAFETY: a terminated string, writable buffers of the given sizes; the mapping lands at a free address
-    // or fails, and is taken away again.
+    // or fails.
     unsafe {
         let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         assert!(fd >= 0, "{path:?}: {}", std::io::Error::last_os_error());

@@ -135,7 +135,8 @@ impl Opened<'_> {
         };
         drop(file);
         let populate = memory.populate();
-        if options.verify || !shape.regular {
+        let verified = options.verify || !shape.regular;
+        if verified {
             // Pages that are read before they are written cost a fault more each.
             if !mapped {
                 populate.bytes(0, shape.size);
@@ -154,7 +155,7 @@ impl Opened<'_> {
                 closures: shape.header.version == VERSION_3,
             };
             let ahead = |from| {
-                if !mapped {
+                if !mapped && !verified {
                     populate.bytes(from, AHEAD);
                 }
             };
