@@ -175,7 +175,7 @@ static void failures(void) {
 static void no_memory_to_save(void) {
     prepare();
     /* More than is kept from one save to the next. */
-    size_t count = 40000;
+    size_t count = 90000;
     uint8_t scalars[200] = {0};
     lean_object **many = malloc(count * sizeof *many);
     for (size_t i = 0; i < count; i++) {

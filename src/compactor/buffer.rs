@@ -11,6 +11,8 @@ const PAGE: usize = 4096;
 const POPULATE: usize = 128 << 10;
 /// From this size on the buffer has huge pages: the part of the last one that is not used is little then.
 const LARGE: usize = 4 << 20;
+/// So many bytes behind what was reserved may be read and written as well; what is there counts for nothing.
+pub const MARGIN: usize = 32;
 /// Offsets are kept divided by 8 in 32 bits elsewhere, so a buffer ends here.
 pub const MAX_BYTES: usize = 32 << 30;
 
@@ -66,10 +68,10 @@ impl Buffer {
     /// [`CompactError::Memory`] and [`CompactError::TooLarge`].
     #[inline(always)]
     pub fn reserve(&mut self, bytes: usize) -> Result<(), CompactError> {
-        if bytes <= self.ready - self.len {
+        if bytes + MARGIN <= self.ready - self.len {
             Ok(())
         } else {
-            self.grow(bytes)
+            self.grow(bytes.saturating_add(MARGIN))
         }
     }
 

@@ -1,12 +1,13 @@
 //! One object written behind the others, or found among them (spec sections 1.5, 1.6 and 6.3).
 
+use super::Compactor;
 use super::error::CompactError;
-use super::hash::WordHash;
-use super::{Compactor, Values};
+use super::hash::{ShortHash, long_hash};
+use super::stack::MIN_IMAGE;
 use crate::format::layout::{
-    ARRAY_HEADER, BIG_CS_SZ, CLOSURE_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, OBJECT_HEADER,
-    PROMISE_SIZE, REF_SIZE, STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY,
-    TAG_STRING, TAG_TASK, TAG_THUNK, THUNK_SIZE, align8,
+    ARRAY_HEADER, BIG_CS_SZ, CLOSURE_HEADER, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE,
+    STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK,
+    TAG_THUNK, THUNK_SIZE,
 };
 use crate::object::{Kind, Obj};
 
@@ -14,55 +15,6 @@ use crate::object::{Kind, Obj};
 #[inline(always)]
 fn header(cs_sz: u16, other: u8, tag: u8) -> u64 {
     u64::from(cs_sz) << 32 | u64::from(other) << 48 | u64::from(tag) << 56
-}
-
-/// Where the words of a constructor come from: the header is given, the fields are finished words, and what is
-/// behind them stands in the object.
-struct Sources {
-    object: *const u64,
-    words: *const u64,
-    fields: usize,
-}
-
-impl Sources {
-    /// Writes a constructor of `WORDS` words, `header` being the first, and hashes it.
-    ///
-    /// # Safety
-    /// The object has that many words, `words` as many as there are fields, and `out` room for all.
-    #[inline(always)]
-    unsafe fn copy<const WORDS: usize>(&self, header: u64, out: *mut u64) -> u32 {
-        // SAFETY: by the caller's word.
-        unsafe {
-            out.write(header);
-            let mut hash = WordHash::new(header);
-            for i in 1..WORDS {
-                // A choice between two addresses, not between two ways.
-                let field = self.words.wrapping_add(i - 1);
-                let from = if i <= self.fields {
-                    field
-                } else {
-                    self.object.add(i)
-                };
-                let word = from.read();
-                out.add(i).write(word);
-                hash.short(i, word);
-            }
-            hash.finish()
-        }
-    }
-}
-
-/// The hash of an object by its words.
-fn hash_words(words: &[u64]) -> u32 {
-    let mut hash = WordHash::new(words[0]);
-    let mut pairs = words[1..].chunks_exact(2);
-    for pair in &mut pairs {
-        hash.pair(pair[0], pair[1]);
-    }
-    for &word in pairs.remainder() {
-        hash.word(word);
-    }
-    hash.finish()
 }
 
 /// An object that was written at the end of the buffer.
@@ -82,33 +34,24 @@ pub(super) enum Written {
 }
 
 impl Compactor {
-    /// Writes `object`, whose `count` children stand as `words`, behind everything else.
+    /// Writes `object`, no constructor, whose `count` children stand as `words`, behind everything else.
     ///
     /// # Safety
-    /// `object` is a live object of kind `kind`, and `words` points to the words of its `count` children, on the stack or,
-    /// where all are scalars, in the object itself.
+    /// `object` is a live object, and `words` points to the words of its `count` children, on the stack or, where
+    /// all are scalars, in the object itself.
     #[inline(never)]
     pub(super) unsafe fn emit(
         &mut self,
         object: Obj,
-        kind: Kind,
         words: *const usize,
         count: usize,
-        values: &impl Values,
     ) -> Result<Written, CompactError> {
         // SAFETY: each branch passes on a live object of the kind it was told apart as.
         unsafe {
-            if kind.tag <= MAX_CTOR_TAG {
-                return self.emit_ctor(object, kind, words, values);
-            }
+            let kind = object.kind();
             match kind.tag {
                 TAG_ARRAY => self.emit_array(words, count),
-                TAG_STRING => self.emit_bytes(
-                    object,
-                    STRING_HEADER,
-                    object.size(),
-                    header(BIG_CS_SZ, 0, TAG_STRING),
-                ),
+                TAG_STRING => self.emit_string(object),
                 TAG_SARRAY => {
                     let element = kind.other & 0x7f;
                     let bytes = object.size().checked_mul(element.into());
@@ -134,64 +77,66 @@ impl Compactor {
         }
     }
 
+    /// Writes the constructor whose finished image of `words` words is at `image`; answers where it begins, and
+    /// its hash.
+    ///
     /// # Safety
-    /// As [`Compactor::emit`], for a constructor.
+    /// `image` has `words` initialised words, and [`MIN_IMAGE`] in any case.
     #[inline(always)]
     pub(super) unsafe fn emit_ctor(
         &mut self,
-        object: Obj,
-        kind: Kind,
-        words: *const usize,
-        values: &impl Values,
-    ) -> Result<Written, CompactError> {
-        let fields = usize::from(kind.other);
-        let size = match kind.cs_sz {
-            // SAFETY: a live object of the host.
-            0 => unsafe { values.byte_size(object) },
-            n => n.into(),
-        };
-        let own = OBJECT_HEADER + 8 * fields;
-        if size < own || size > usize::from(u16::MAX) {
-            return Err(CompactError::Tag {
-                address: object.0,
-                tag: kind.tag,
-            });
+        image: *const u64,
+        words: usize,
+    ) -> Result<(usize, u32), CompactError> {
+        // SAFETY: so many bytes are reserved at `start`, and are written as far as they are committed.
+        unsafe {
+            if words > MIN_IMAGE {
+                return self.emit_large_ctor(image, words);
+            }
+            self.scratch.buffer.reserve(8 * MIN_IMAGE)?;
+            let start = self.scratch.buffer.len();
+            let out = self.scratch.buffer.at(start).cast::<u64>();
+            // What is too much is zero, and is overwritten by the next object. The words were written one by one
+            // just now: a read of two at once would have to wait until they are in the cache.
+            let header = image.read_volatile();
+            out.write(header);
+            let mut hash = ShortHash::new(header);
+            for i in 1..MIN_IMAGE {
+                let word = image.add(i).read_volatile();
+                out.add(i).write(word);
+                hash.word(word);
+            }
+            self.buffer_commit(8 * words);
+            Ok((start, hash.finish()))
         }
-        let bytes = align8(size);
-        self.scratch.buffer.reserve(bytes)?;
+    }
+
+    /// The same for one of `words` words, more than [`MIN_IMAGE`].
+    ///
+    /// # Safety
+    /// As [`Compactor::emit_ctor`].
+    #[inline(never)]
+    unsafe fn emit_large_ctor(
+        &mut self,
+        image: *const u64,
+        words: usize,
+    ) -> Result<(usize, u32), CompactError> {
+        self.scratch.buffer.reserve(8 * words)?;
         let start = self.scratch.buffer.len();
-        let word0 = header(size as u16, kind.other, kind.tag);
-        // SAFETY: `bytes` were reserved at `start` and are all written: header, fields, the last word zeroed
-        // before scalars that may not fill it. `words` has as many words as the object has fields, and the
-        // object has `size` bytes.
+        // SAFETY: so many bytes were reserved at `start`, and are all written.
         let hash = unsafe {
             let out = self.scratch.buffer.at(start).cast::<u64>();
-            let whole = size.is_multiple_of(8);
-            let sources = Sources {
-                object: object.ptr().cast(),
-                words: words.cast(),
-                fields,
-            };
-            // Most have up to five words behind the header; their number is known to the compiler in each arm.
-            let hash = match bytes / 8 {
-                2 if whole => sources.copy::<2>(word0, out),
-                3 if whole => sources.copy::<3>(word0, out),
-                4 if whole => sources.copy::<4>(word0, out),
-                5 if whole => sources.copy::<5>(word0, out),
-                6 if whole => sources.copy::<6>(word0, out),
-                count => {
-                    out.write(word0);
-                    out.add(count - 1).write(0);
-                    out.add(1).copy_from_nonoverlapping(words.cast(), fields);
-                    let (from, to) = (object.ptr().add(own), out.cast::<u8>().add(own));
-                    to.copy_from_nonoverlapping(from, size - own);
-                    hash_words(std::slice::from_raw_parts(out, count))
-                }
-            };
-            self.buffer_commit(bytes);
-            hash
+            let mut hash = ShortHash::new(image.read());
+            out.write(image.read());
+            for i in 1..words {
+                let word = image.add(i).read_volatile();
+                out.add(i).write(word);
+                hash.word(word);
+            }
+            self.buffer_commit(8 * words);
+            hash.finish()
         };
-        Ok(Written::Shareable { start, hash })
+        Ok((start, hash))
     }
 
     /// # Safety
@@ -210,6 +155,14 @@ impl Compactor {
             self.buffer_commit(bytes);
         }
         Ok(self.shareable(start))
+    }
+
+    /// # Safety
+    /// `object` is a live string.
+    pub(super) unsafe fn emit_string(&mut self, object: Obj) -> Result<Written, CompactError> {
+        let header = header(BIG_CS_SZ, 0, TAG_STRING);
+        // SAFETY: a live string has that header, and as many bytes as its size says.
+        unsafe { self.emit_bytes(object, STRING_HEADER, object.size(), header) }
     }
 
     /// Strings and scalar arrays: size, capacity := size, for strings the length, then `bytes` bytes.
@@ -372,7 +325,7 @@ impl Compactor {
             unsafe { std::slice::from_raw_parts(buffer.at(start).cast(), (buffer.len() - start) / 8) };
         Written::Shareable {
             start,
-            hash: hash_words(words),
+            hash: long_hash(words),
         }
     }
 }

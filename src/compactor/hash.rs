@@ -2,15 +2,8 @@
 
 const K0: u64 = 0xa076_1d64_78bd_642f;
 const K1: u64 = 0xe703_7ed1_a0b4_28db;
-/// One odd factor for each word of a short object: multiples of the golden ratio's fraction, made odd.
-const FACTORS: [u64; 6] = [
-    0x9e37_79b9_7f4a_7c15,
-    0x3c6e_f372_fe94_f82b,
-    0xdaa6_6d2c_7ddf_743f,
-    0x78dd_e6e5_fd29_f055,
-    0x1715_609f_7c74_6c69,
-    0xb54c_da58_fbbe_e87f,
-];
+/// An odd factor: the golden ratio's fraction.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Folds the 128-bit product: every bit of both factors reaches every part of the result.
 #[inline(always)]
@@ -19,42 +12,45 @@ fn fold(a: u64, b: u64) -> u64 {
     p as u64 ^ (p >> 64) as u64
 }
 
-/// A hash that takes one or two words a step.
+/// The hash of a constructor, whose words mostly are few: one multiplication for each. Only the upper half of
+/// the state is good.
 #[derive(Clone, Copy)]
-pub struct WordHash(u64);
+pub struct ShortHash(u64);
 
-impl WordHash {
+impl ShortHash {
     /// Starts with the object's header word.
     #[inline(always)]
     #[must_use]
     pub fn new(header: u64) -> Self {
-        WordHash(header ^ K0)
+        ShortHash(header)
     }
 
     /// Takes one word.
     #[inline(always)]
     pub fn word(&mut self, w: u64) {
-        self.0 = fold(self.0 ^ w, K1);
+        self.0 = (self.0.rotate_right(29) ^ w).wrapping_mul(FACTOR);
     }
 
-    /// Takes the word number `i` of a short object. All of these can be multiplied at once, because none waits
-    /// for the one before; the last step mixes their sum.
-    #[inline(always)]
-    pub fn short(&mut self, i: usize, w: u64) {
-        self.0 = self.0.wrapping_add(w.wrapping_mul(FACTORS[i]));
-    }
-
-    /// Takes two words at once.
-    #[inline(always)]
-    pub fn pair(&mut self, a: u64, b: u64) {
-        self.0 = fold(a ^ K1, b ^ self.0);
-    }
-
-    /// The 32 bits that the table keeps.
+    /// The 32 bits that the table keeps. They are not 0, which stands for no entry there, and the upper ones
+    /// are the better ones.
     #[inline(always)]
     #[must_use]
     pub fn finish(self) -> u32 {
-        let h = fold(self.0, K0);
-        (h ^ h >> 32) as u32
+        (self.0 >> 32) as u32 | 1
     }
+}
+
+/// The hash of other objects, by their words: two at a step.
+#[inline]
+#[must_use]
+pub fn long_hash(words: &[u64]) -> u32 {
+    let mut state = words[0] ^ K0;
+    let mut pairs = words[1..].chunks_exact(2);
+    for pair in &mut pairs {
+        state = fold(pair[0] ^ K1, pair[1] ^ state);
+    }
+    for &word in pairs.remainder() {
+        state = fold(state ^ word, K1);
+    }
+    (fold(state, K0) >> 32) as u32 | 1
 }

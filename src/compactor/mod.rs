@@ -2,21 +2,26 @@
 //! sharing, chained parts (spec sections 5.2 to 6).
 //!
 //! * [`Compactor`] keeps what a chain of parts shares, and lays out parts in one growing buffer;
-//! * `traverse` walks a graph in the incumbent's order; `emit` writes one object, `share` finds
-//!   its equals;
-//! * `tables`, `hash`, `buffer`, `stack` are the hot data structures on `memory`, `scratch` keeps it between
-//!   saves; `regions` finds the dependency region of an address.
+//! * `traverse` walks a graph in the incumbent's order, `others` is what it does with all but constructors; `emit`
+//!   writes one object, `share` finds its equals;
+//! * `pointers` and `sharing`, tables made of `buckets` with `select`, then `hash`, `buffer` and `stack` are the hot
+//!   data structures on `memory`; `scratch` keeps it between saves; `regions` finds the dependency region of an
+//!   address.
 
+mod buckets;
 mod buffer;
 mod emit;
 mod error;
 mod hash;
 mod memory;
+mod others;
+mod pointers;
 mod regions;
 mod scratch;
+mod select;
 mod share;
+mod sharing;
 mod stack;
-mod tables;
 mod traverse;
 
 pub use error::CompactError;
@@ -170,12 +175,14 @@ impl Compactor {
     /// A root is the one object that can be met in a later part although its count is 1: its reference is
     /// the caller's and no field's.
     fn remember_root(&mut self, root: Obj, word: usize) -> Result<(), CompactError> {
-        if root.is_scalar() {
+        // One in a dependency is never looked up.
+        if root.is_scalar() || self.regions.word(root.0).is_some() {
             return Ok(());
         }
         self.root_filter.insert(root.0);
         self.has_roots = true;
-        self.scratch.pointers.insert(root.0, word)
+        let offset = word.wrapping_sub(self.base as usize);
+        self.scratch.pointers.insert(root.0, offset)
     }
 
     /// The bytes of a part as they belong into its file, the header still zero.

@@ -2,14 +2,15 @@
 //! otherwise. What is kept is bounded.
 
 use super::buffer::Buffer;
+use super::pointers::PointerTable;
+use super::sharing::SharingTable;
 use super::stack::Stack;
-use super::tables::{PointerTable, SharingTable};
 use parking_lot::Mutex;
 
 /// Sets of memory that are kept: one for each thread that saves at the same time, within reason.
 const KEEP: usize = 2;
 /// A buffer that grew beyond this is given back to the system.
-const KEEP_BUFFER: usize = 4 << 20;
+const KEEP_BUFFER: usize = 16 << 20;
 /// A stack that grew beyond this many words is given back.
 const KEEP_STACK: usize = 64 << 10;
 
@@ -46,7 +47,6 @@ impl Scratch {
             self.stack = Stack::default();
         }
         self.buffer.clear();
-        self.stack.truncate(0);
         self.pointers.clear();
         self.sharing.clear();
         let mut kept = KEPT.lock();

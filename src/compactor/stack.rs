@@ -1,22 +1,176 @@
-//! The explicit stack of a traversal: frames and the words of finished children, without a check for each
-//! word. Room is made when a frame is opened, for everything that the frame will hold.
+//! The explicit stack of a traversal: one frame for each object whose children are not all finished, in
+//! memory that grows as a whole. A frame is a head of fixed size and behind it the object's image: its header
+//! word and its words as they stood in the object, in which the words of finished children replace the
+//! pointers to them one by one. A finished image of a constructor is the constructor as it is written.
 
 use super::error::CompactError;
+use crate::format::layout::MAX_CTOR_TAG;
+use crate::object::{Kind, Obj};
+use std::cell::Cell;
 
-/// Words on a stack.
+/// What stands before a frame's image. It is small because a deep graph has many frames.
+#[repr(C)]
+pub struct Head {
+    /// Address of the object and flags; 0 in the bottom frame.
+    pub object: Cell<usize>,
+    /// Words from the frame below to this one.
+    pub below: Cell<u32>,
+    /// Words of the image, header included.
+    pub words: Cell<u32>,
+    /// The first field that `mask` is about.
+    pub chunk: Cell<u32>,
+    /// The fields of the chunk that are not finished, the lowest bit for the first; up to date while other
+    /// frames stand above this one.
+    pub mask: Cell<u32>,
+}
+
+/// An image has at most so many words: no object of more fits into the buffer.
+pub const MAX_IMAGE: usize = super::buffer::MAX_BYTES / 8 - 64;
+
+/// In [`Head::object`]: the object has to be remembered.
+pub const SHARED: usize = 1;
+/// In [`Head::object`]: the pointer table knows the object already.
+pub const KNOWN: usize = 4;
+/// In [`Head::object`]: there are more fields than a mask is about at a time.
+pub const LONG: usize = 2;
+/// All of these.
+pub const FLAGS: usize = SHARED | LONG | KNOWN;
+/// Fields that a mask is about at a time.
+pub const CHUNK: usize = 8;
+
+impl Head {
+    /// The object.
+    #[inline(always)]
+    #[must_use]
+    pub fn object(&self) -> Obj {
+        Obj(self.object.get() & !FLAGS)
+    }
+}
+
+/// Words of a head.
+const HEAD: usize = size_of::<Head>() / 8;
+/// An image has room for so many words at least, and all of these are initialised.
+pub const MIN_IMAGE: usize = 4;
+
+/// Words of a frame with an image of `words` words.
+#[inline(always)]
+#[must_use]
+pub fn extent(words: usize) -> usize {
+    HEAD + words.max(MIN_IMAGE)
+}
+
+/// A frame on the stack. It lies where it is until the stack grows.
+#[derive(Clone, Copy)]
+pub struct Frame(*mut usize);
+
+impl Frame {
+    /// The frame at `at`.
+    #[inline(always)]
+    #[must_use]
+    pub fn at(at: *mut usize) -> Self {
+        Frame(at)
+    }
+
+    /// Where it begins.
+    #[inline(always)]
+    #[must_use]
+    pub fn start(self) -> *mut usize {
+        self.0
+    }
+
+    /// Its head.
+    ///
+    /// # Safety
+    /// The frame is on the stack, which does not grow as long as the answer is used.
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn head<'a>(self) -> &'a Head {
+        // SAFETY: by the caller's word; cells may be referred to as often as one likes.
+        unsafe { &*self.0.cast() }
+    }
+
+    /// Its image.
+    #[inline(always)]
+    #[must_use]
+    pub fn image(self) -> *mut usize {
+        self.0.wrapping_add(HEAD)
+    }
+
+    /// Number of the object's fields, whose words are the image's from 1 on.
+    ///
+    /// # Safety
+    /// As [`Frame::head`].
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn fields(self) -> usize {
+        // SAFETY: by the caller's word; every image begins with a header, whose tag says whether there are only
+        // fields.
+        unsafe {
+            let kind = Kind::of_header((self.image().read() >> 32) as u32);
+            if kind.tag <= MAX_CTOR_TAG {
+                kind.other.into()
+            } else {
+                self.head().words.get() as usize - 1
+            }
+        }
+    }
+
+    /// The word for field `i`.
+    #[inline(always)]
+    #[must_use]
+    pub fn field(self, i: usize) -> *mut usize {
+        self.0.wrapping_add(HEAD + 1 + i)
+    }
+
+    /// The frame below.
+    ///
+    /// # Safety
+    /// As [`Frame::head`], and this is not the bottom frame.
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn below(self) -> Frame {
+        // SAFETY: by the caller's word; the head says where the frame below is.
+        Frame(unsafe { self.0.sub(self.head().below.get() as usize) })
+    }
+
+    /// Words from this frame to one above it.
+    ///
+    /// # Safety
+    /// As [`Frame::head`].
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn extent(self) -> usize {
+        // SAFETY: by the caller's word.
+        extent(unsafe { self.head() }.words.get() as usize)
+    }
+
+    /// Where a frame above this one begins.
+    ///
+    /// # Safety
+    /// As [`Frame::head`].
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn above(self) -> Frame {
+        // SAFETY: by the caller's word.
+        Frame(unsafe { self.0.add(self.extent()) })
+    }
+}
+
+/// Memory for frames.
 #[derive(Default)]
 pub struct Stack {
-    /// The words in use are its first `top` ones; its length says nothing.
+    /// Its capacity is what counts; its length is 0 except while it grows.
     words: Vec<usize>,
-    top: usize,
+    /// Address behind the last word.
+    end: usize,
 }
 
 impl Stack {
-    /// Number of words.
+    /// Where the bottom frame begins.
     #[must_use]
     #[inline(always)]
-    pub fn top(&self) -> usize {
-        self.top
+    pub fn bottom(&mut self) -> Frame {
+        Frame(self.words.as_mut_ptr())
     }
 
     /// Words that there is room for.
@@ -25,103 +179,34 @@ impl Stack {
         self.words.capacity()
     }
 
-    /// Makes room for `words` more.
+    /// Whether a frame of `words` words has room at `frame`, which is in this memory or just behind it.
+    #[must_use]
+    #[inline(always)]
+    pub fn fits(&self, frame: Frame, words: usize) -> bool {
+        // No object has so many words that this overflows: it lies in memory too, and far from its end.
+        frame.0 as usize + 8 * words <= self.end
+    }
+
+    /// Makes room for a frame of `words` words behind the first `used` words, which keep their content; all
+    /// frames move.
     ///
     /// # Errors
     /// [`CompactError::Memory`].
-    #[inline(always)]
-    pub fn reserve(&mut self, words: usize) -> Result<(), CompactError> {
-        if words <= self.words.capacity() - self.top {
-            Ok(())
-        } else {
-            self.grow(words)
-        }
-    }
-
+    ///
+    /// # Safety
+    /// The first `used` words have been written.
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, words: usize) -> Result<(), CompactError> {
+    pub unsafe fn grow(&mut self, used: usize, words: usize) -> Result<(), CompactError> {
         let refused = CompactError::Memory {
             what: "the stack of the traversal",
-            bytes: words.saturating_add(self.top).saturating_mul(8),
+            bytes: words.saturating_add(used).saturating_mul(8),
         };
-        // SAFETY: the first `top` words have been written, and lie within the capacity.
-        unsafe { self.words.set_len(self.top) };
+        // SAFETY: written, by the caller's word, and so within the capacity.
+        unsafe { self.words.set_len(used) };
         let grown = self.words.try_reserve(words);
-        // SAFETY: no words is always right; `top` says which ones count.
-        unsafe { self.words.set_len(0) };
+        self.words.clear();
+        self.end = self.words.as_ptr() as usize + 8 * self.words.capacity();
         grown.map_err(|_| refused)
-    }
-
-    /// Puts a word on top.
-    ///
-    /// # Safety
-    /// Room for it was made.
-    #[inline(always)]
-    pub unsafe fn push(&mut self, word: usize) {
-        debug_assert!(self.top < self.words.capacity());
-        // SAFETY: within the capacity, by the caller's word.
-        unsafe { self.words.as_mut_ptr().add(self.top).write(word) };
-        self.top += 1;
-    }
-
-    /// Overwrites the word at index `at`.
-    ///
-    /// # Safety
-    /// `at` is below the top.
-    #[inline(always)]
-    pub unsafe fn replace(&mut self, at: usize, word: usize) {
-        debug_assert!(at < self.top);
-        // SAFETY: words below the top are within the capacity.
-        unsafe { self.words.as_mut_ptr().add(at).write(word) };
-    }
-
-    /// Puts the four words of a frame on top.
-    ///
-    /// # Safety
-    /// Room for them was made.
-    #[inline(always)]
-    pub unsafe fn push_frame(&mut self, frame: [usize; 4]) {
-        debug_assert!(self.top + 4 <= self.words.capacity());
-        // SAFETY: within the capacity, by the caller's word; words are as aligned as their array.
-        unsafe {
-            self.words
-                .as_mut_ptr()
-                .add(self.top)
-                .cast::<[usize; 4]>()
-                .write(frame)
-        };
-        self.top += 4;
-    }
-
-    /// The four words of the frame at index `at`.
-    ///
-    /// # Safety
-    /// They are below the top.
-    #[inline(always)]
-    #[must_use]
-    pub unsafe fn frame(&self, at: usize) -> [usize; 4] {
-        debug_assert!(at + 4 <= self.top);
-        // SAFETY: words below the top have been written.
-        unsafe { self.words.as_ptr().add(at).cast::<[usize; 4]>().read() }
-    }
-
-    /// The words from index `at` on; moves when the stack grows.
-    ///
-    /// # Safety
-    /// `at` is at most the top.
-    #[inline(always)]
-    #[must_use]
-    pub unsafe fn from(&self, at: usize) -> *const usize {
-        debug_assert!(at <= self.top);
-        // SAFETY: at most one past the words in use.
-        unsafe { self.words.as_ptr().add(at) }
-    }
-
-    /// Takes away the words from index `top` on.
-    #[inline(always)]
-    pub fn truncate(&mut self, top: usize) {
-        debug_assert!(top <= self.top);
-        self.top = top;
     }
 }

@@ -1,49 +1,22 @@
 //! The walk over a graph of live objects: depth first, children in ascending order, a parent right after
 //! its last child (spec section 6.1), on an explicit stack, so that depth costs memory and no stack.
 //!
-//! A frame on the stack is `[object, and of the frame below: its index, next field, end of fields]`, and above
-//! it stand the finished words of its children. An object with one reference has one edge leading to it, so it
-//! is neither looked up nor remembered; see `Compactor::known` for the exceptions. What the walk waits for is
-//! memory: the first touch of each object and the tables. So all fields of an object are prefetched when its
-//! frame is opened.
+//! An object is touched once: when it is met it is copied into a frame, and its children's words take their
+//! places there, until it is written. An object with one reference has one edge leading to it, so it is neither
+//! looked up nor remembered; see `Compactor::known` for the exceptions. What the walk waits for is memory and
+//! mispredicted branches: all fields of an object are prefetched when its frame is opened, and which of them are
+//! pointers becomes a mask, not a branch for each.
 
 use super::error::CompactError;
 use super::memory::prefetch;
+use super::stack::{CHUNK, Frame, Head, LONG, MIN_IMAGE, SHARED, extent};
 use super::{Compactor, Values};
-use crate::format::layout::{
-    ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, OBJECT_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_EXTERNAL, TAG_MPZ,
-    TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
-};
+use crate::format::layout::{MAX_CTOR_TAG, OBJECT_HEADER, TAG_ARRAY, align8};
 use crate::object::{Kind, Obj};
 
-/// Words of a frame before the words of its children.
-const FRAME: usize = 4;
-/// The index of the frame below the first one.
-const NO_FRAME: usize = usize::MAX;
-/// How many fields ahead of the one that is compacted are prefetched.
-const AHEAD: usize = 8;
-
-/// What the pointer table holds for an object that is being compacted and could contain itself.
-const IN_PROGRESS: usize = 0;
-
-/// The frame on top of the stack, in registers.
-#[derive(Clone, Copy)]
-struct Frame {
-    /// Where it lies on the stack.
-    at: usize,
-    /// Address of the next field.
-    next: usize,
-    /// Address behind the fields.
-    end: usize,
-}
-
-/// What meeting an object led to.
-enum Met {
-    /// The word that stands for it.
-    Word(usize),
-    /// It has to be written after its fields: `count` words at `at`.
-    Fields { at: usize, count: usize },
-}
+/// What the pointer table holds for an object that is being compacted and could contain itself: no object begins
+/// at this offset.
+pub(super) const IN_PROGRESS: usize = 0;
 
 impl Compactor {
     /// Compacts what is below `root` and answers the word that stands for it.
@@ -51,215 +24,320 @@ impl Compactor {
     /// # Safety
     /// As [`Compactor::add_part`].
     pub(super) unsafe fn traverse(&mut self, root: Obj, values: &impl Values) -> Result<usize, CompactError> {
-        self.scratch.stack.truncate(0);
         if root.is_scalar() {
             return Ok(root.0);
         }
-        let looked_up = !self.regions.is_empty();
-        let has_roots = self.has_roots;
-        let mut frame = Frame {
-            at: NO_FRAME,
-            next: 0,
-            end: 0,
-        };
-        let mut current = root;
-        loop {
-            // SAFETY: `current` is no scalar, so a live object, and no prefetch reads anything.
-            let met = unsafe {
-                let kind = current.kind();
-                // Nothing is known of an object with one reference, unless it is in a dependency or was the root
-                // of an earlier part.
-                if kind.tag <= MAX_CTOR_TAG
-                    && !looked_up
-                    && is_one(current.rc())
-                    && !(has_roots && self.root_filter.may_hold(current.0))
-                {
-                    Met::Fields {
-                        at: current.0 + OBJECT_HEADER,
-                        count: kind.other.into(),
-                    }
-                } else {
-                    self.meet(current, values)?
+        // SAFETY: passed on from the caller; without regions no address is in one.
+        unsafe {
+            if self.regions.is_empty() {
+                self.walk::<false>(root, values)
+            } else {
+                match self.regions.word(root.0) {
+                    Some(word) => Ok(word),
+                    None => self.walk::<true>(root, values),
                 }
-            };
-            let mut word = match met {
-                Met::Word(word) => word,
-                Met::Fields { at, count } => {
-                    // SAFETY: these are the fields of the live object.
-                    frame = unsafe { self.open(current, at, count, frame)? };
-                    // SAFETY: its frame is on top.
-                    match unsafe { self.advance(&mut frame) } {
-                        Some(child) => {
-                            current = child;
-                            continue;
-                        }
-                        // SAFETY: as above; all its fields are done.
-                        None => unsafe { self.finish(&mut frame, values)? },
-                    }
-                }
-            };
-            // Hands the word to the frame on top, and finishes all frames that were waiting for it alone.
-            loop {
-                if frame.at == NO_FRAME {
-                    return self.settled(word);
-                }
-                // SAFETY: the frame has room for a word for each of its fields, and this is the next one's.
-                let child = unsafe {
-                    self.scratch.stack.push(word);
-                    self.advance(&mut frame)
-                };
-                if let Some(child) = child {
-                    current = child;
-                    break;
-                }
-                // SAFETY: all fields of the frame on top are done.
-                word = unsafe { self.finish(&mut frame, values)? };
             }
         }
     }
 
-    /// Opens a frame for `object`, whose fields are `count` words at `at`, above the frame `below`.
+    /// The same for a root that is in no dependency; `REGIONS` says whether there are any.
     ///
     /// # Safety
-    /// The object is live, and these are its fields.
-    #[inline(always)]
-    unsafe fn open(
+    /// As [`Compactor::add_part`].
+    unsafe fn walk<const REGIONS: bool>(
         &mut self,
-        object: Obj,
-        at: usize,
-        count: usize,
-        below: Frame,
-    ) -> Result<Frame, CompactError> {
-        // The first one is met at once.
-        for i in 1..count.min(AHEAD) {
-            // SAFETY: a field of the object.
-            self.prefetch(unsafe { (at as *const usize).add(i).read() });
+        root: Obj,
+        values: &impl Values,
+    ) -> Result<usize, CompactError> {
+        let has_roots = self.has_roots;
+        // SAFETY: `frame` is the top frame, `fields` its fields from its chunk on, and each bit of `mask`, or of
+        // the mask in the head of a frame below, names a field that still holds the pointer to a live object;
+        // all other fields of a chunk hold finished words. A frame above another one stands for the lowest bit of
+        // that one's mask. Frames move only in `open` and `meet_other`, which answer where the top frame is then.
+        unsafe {
+            let mut frame = self.bottom(root)?;
+            let mut fields = frame.field(0);
+            let mut mask = 1_u32;
+            loop {
+                while mask == 0 {
+                    let head = frame.head();
+                    if head.object.get() & LONG != 0 && head.chunk.get() as usize + CHUNK < frame.fields() {
+                        mask = self.next_chunk::<REGIONS>(frame);
+                        fields = frame.field(head.chunk.get() as usize);
+                        continue;
+                    }
+                    self.settle()?;
+                    if head.object.get() == 0 {
+                        return Ok(frame.field(0).read());
+                    }
+                    let below = frame.below();
+                    let waiting = below.head();
+                    fields = below.field(waiting.chunk.get() as usize);
+                    // The bit of the field that the frame stands for.
+                    mask = waiting.mask.get();
+                    std::hint::assert_unchecked(mask != 0);
+                    self.finish(frame, fields.add(mask.trailing_zeros() as usize))?;
+                    mask &= mask - 1;
+                    frame = below;
+                }
+                let slot = fields.add(mask.trailing_zeros() as usize);
+                let object = Obj(slot.read());
+                let header = object.upper_header();
+                let kind = Kind::of_header(header);
+                if kind.tag > MAX_CTOR_TAG {
+                    frame.head().mask.set(mask);
+                    match self.meet_other::<REGIONS>(object, kind, frame, slot, values)? {
+                        None => mask &= mask - 1,
+                        Some(opened) => {
+                            frame = opened;
+                            fields = frame.field(0);
+                            mask = frame.head().mask.get();
+                        }
+                    }
+                    continue;
+                }
+                let shared = !is_one(object.rc());
+                // Nothing is known of an object with one reference, unless it was the root of an earlier part.
+                if (shared || (has_roots && self.root_filter.may_hold(object.0)))
+                    && let Some(word) = self.known(object)?
+                {
+                    slot.write(word);
+                    mask &= mask - 1;
+                    continue;
+                }
+                frame.head().mask.set(mask);
+                (frame, mask) = self.open::<REGIONS>(object, header, shared, frame, values)?;
+                fields = frame.field(0);
+            }
         }
-        let stack = &mut self.scratch.stack;
-        stack.reserve(FRAME + count)?;
-        let frame = Frame {
-            at: stack.top(),
-            next: at,
-            end: at + 8 * count,
-        };
-        // SAFETY: room was just made.
-        unsafe { stack.push_frame([object.0, below.at, below.next, below.end]) };
-        Ok(frame)
     }
 
-    /// Passes the fields of the top frame on to its words as long as they are scalars; answers the first that
-    /// is not.
+    /// The bottom frame: its one field is the root.
+    fn bottom(&mut self, root: Obj) -> Result<Frame, CompactError> {
+        let stack = &mut self.scratch.stack;
+        // SAFETY: no word is in use. Room is made, then everything written.
+        unsafe {
+            let bottom = stack.bottom();
+            if !stack.fits(bottom, extent(0)) {
+                stack.grow(0, extent(0))?;
+            }
+            let frame = stack.bottom();
+            frame.start().cast::<Head>().write(Head {
+                object: 0.into(),
+                below: 0.into(),
+                words: 2.into(),
+                chunk: 0.into(),
+                mask: 1.into(),
+            });
+            // The header of an array: there are only fields.
+            let header = usize::from(TAG_ARRAY) << 56;
+            frame
+                .image()
+                .cast::<[usize; MIN_IMAGE]>()
+                .write([header, root.0, 0, 0]);
+            Ok(frame)
+        }
+    }
+
+    /// Room for a frame of `words` words above `frame`; answers where `frame` is then.
     ///
     /// # Safety
     /// `frame` is on top of the stack.
     #[inline(always)]
-    unsafe fn advance(&mut self, frame: &mut Frame) -> Option<Obj> {
-        while frame.next < frame.end {
-            // SAFETY: `next` to `end` are fields of the live object whose frame this is, and `ahead` is one
-            // of them; room for their words was made when the frame was opened.
-            unsafe {
-                let field = (frame.next as *const usize).read();
-                frame.next += 8;
-                if field & 1 == 0 {
-                    let ahead = frame.next + 8 * (AHEAD - 1);
-                    if ahead < frame.end {
-                        self.prefetch((ahead as *const usize).read());
-                    }
-                    return Some(Obj(field));
-                }
-                self.scratch.stack.push(field);
-            }
-        }
-        None
-    }
-
-    /// Asks for the object that a field holds, unless it is in a dependency: that one is never looked at.
-    #[inline(always)]
-    fn prefetch(&self, field: usize) {
-        if field & 1 == 0 && (self.regions.is_empty() || self.regions.word(field).is_none()) {
-            prefetch(field);
-        }
-    }
-
-    /// Meets an object of any kind.
-    ///
-    /// # Safety
-    /// `object` is a live object.
-    #[inline(never)]
-    unsafe fn meet(&mut self, object: Obj, values: &impl Values) -> Result<Met, CompactError> {
-        if !self.regions.is_empty()
-            && let Some(word) = self.regions.word(object.0)
-        {
-            return Ok(Met::Word(word));
-        }
-        // SAFETY: the object is live.
-        let (rc, kind) = unsafe { (object.rc(), object.kind()) };
-        let shared = remembered(kind.tag, rc);
-        if kind.tag == TAG_CLOSURE && !self.closures_allowed {
-            return Err(CompactError::Closure);
-        }
-        if let Some(word) = self.known(object, shared)? {
-            return Ok(Met::Word(word));
-        }
-        // SAFETY: a live object of that kind.
-        let (at, count) = unsafe { self.fields(object, kind, values)? };
-        if kind.tag <= MAX_CTOR_TAG {
-            return Ok(Met::Fields { at, count });
-        }
-        if is_cell(kind.tag) {
-            // Only these can contain themselves. What they hold may change between two looks at it, so it is
-            // read once, in its frame.
-            self.scratch.pointers.insert(object.0, IN_PROGRESS)?;
-            return Ok(Met::Fields { at, count });
-        }
-        // SAFETY: these are the fields of a live object, which stand for themselves if all are scalars.
+    pub(super) unsafe fn room(&mut self, frame: Frame, words: usize) -> Result<Frame, CompactError> {
+        // SAFETY: by the caller's word.
         unsafe {
-            if !all_scalars(at, count) {
-                return Ok(Met::Fields { at, count });
-            }
-            self.settle()?;
-            let written = self.emit(object, kind, at as *const usize, count, values)?;
-            Ok(Met::Word(self.place(object, written, shared)?))
-        }
-    }
-
-    /// Writes the object of the top frame, whose fields are done, remembers it if it can be met again, and
-    /// takes the frame away.
-    ///
-    /// # Safety
-    /// `frame` is the top frame, and its fields' words are all that stands above it.
-    #[inline(always)]
-    unsafe fn finish(&mut self, frame: &mut Frame, values: &impl Values) -> Result<usize, CompactError> {
-        self.settle()?;
-        let stack = &self.scratch.stack;
-        // SAFETY: the object is live; the words are those of its children.
-        unsafe {
-            let [object, at, next, end] = stack.frame(frame.at);
-            let object = Obj(object);
-            let (kind, rc) = (object.kind(), object.rc());
-            let words = stack.from(frame.at + FRAME);
-            let written = if kind.tag <= MAX_CTOR_TAG {
-                self.emit_ctor(object, kind, words, values)?
+            if self.scratch.stack.fits(frame.above(), words) {
+                Ok(frame)
             } else {
-                let count = stack.top() - frame.at - FRAME;
-                self.emit(object, kind, words, count, values)?
-            };
-            self.scratch.stack.truncate(frame.at);
-            *frame = Frame { at, next, end };
-            self.place(object, written, remembered(kind.tag, rc))
+                self.more_stack(frame, words)
+            }
         }
     }
 
-    /// The word of the root, for which all frames are finished, once it is final.
+    /// # Safety
+    /// As [`Compactor::room`].
     #[cold]
-    fn settled(&mut self, word: usize) -> Result<usize, CompactError> {
-        self.scratch.stack.reserve(1)?;
-        let at = self.scratch.stack.top();
-        // SAFETY: room was just made, and the word is below the top then.
+    #[inline(never)]
+    unsafe fn more_stack(&mut self, frame: Frame, words: usize) -> Result<Frame, CompactError> {
+        // What is pending knows a place on the stack.
+        self.settle()?;
+        let stack = &mut self.scratch.stack;
+        // SAFETY: frames are written without gaps up to the end of the top one, and lie as before relative to
+        // the bottom.
         unsafe {
-            self.scratch.stack.push(word);
-            self.settle()?;
-            Ok(self.scratch.stack.from(at).read())
+            let bottom = stack.bottom().start();
+            let at = frame.start().offset_from_unsigned(bottom);
+            let used = frame.above().start().offset_from_unsigned(bottom);
+            stack.grow(used, words)?;
+            Ok(Frame::at(stack.bottom().start().add(at)))
+        }
+    }
+
+    /// Opens a frame for the constructor `object` above `below`, and answers it and the mask of its fields.
+    /// `header` is the upper half of its header word; `shared` says whether it has to be remembered.
+    ///
+    /// # Safety
+    /// The object is live and has that header; `below` is on top of the stack.
+    #[inline(always)]
+    unsafe fn open<const REGIONS: bool>(
+        &mut self,
+        object: Obj,
+        header: u32,
+        shared: bool,
+        below: Frame,
+        values: &impl Values,
+    ) -> Result<(Frame, u32), CompactError> {
+        let mut header = header;
+        let kind = Kind::of_header(header);
+        let fields = usize::from(kind.other);
+        let mut size = usize::from(kind.cs_sz);
+        if size < OBJECT_HEADER + 8 * fields {
+            // SAFETY: a live object of the host.
+            size = unsafe { self.size_of(object, kind, values)? };
+            header |= size as u32;
+        }
+        let words = align8(size) / 8;
+        // SAFETY: room is made, then head and image are written. The object has `size` bytes, `fields`
+        // pointers first.
+        unsafe {
+            let below = self.room(below, extent(words))?;
+            let frame = below.above();
+            frame.start().cast::<Head>().write(Head {
+                object: (object.0 | (usize::from(shared) * SHARED)).into(),
+                below: (below.extent() as u32).into(),
+                words: (words as u32).into(),
+                chunk: 0.into(),
+                mask: 0.into(),
+            });
+            let image = frame.image();
+            let from = object.ptr().cast::<usize>();
+            let whole = size.is_multiple_of(8) && !REGIONS;
+            image.write((header as usize) << 32);
+            // Most have up to five words behind the header; their number is known to the compiler in each arm.
+            let mask = match words {
+                1 if whole => take::<1>(from, image, fields),
+                2 if whole => take::<2>(from, image, fields),
+                3 if whole => take::<3>(from, image, fields),
+                4 if whole => take::<4>(from, image, fields),
+                5 if whole => take::<5>(from, image, fields),
+                6 if whole => take::<6>(from, image, fields),
+                _ => {
+                    if fields > CHUNK {
+                        let object = &frame.head().object;
+                        object.set(object.get() | LONG);
+                    }
+                    image
+                        .add(1)
+                        .cast::<[usize; MIN_IMAGE - 1]>()
+                        .write([0; MIN_IMAGE - 1]);
+                    let whole = size / 8;
+                    for i in 1..whole {
+                        // One by one: most are few.
+                        image.add(i).write(from.add(i).read_volatile());
+                    }
+                    if whole < words {
+                        // Scalars do not fill the last word.
+                        image.add(whole).write(0);
+                        let (from, to) = (from.add(whole).cast::<u8>(), image.add(whole).cast::<u8>());
+                        to.copy_from_nonoverlapping(from, size % 8);
+                    }
+                    self.scan::<REGIONS>(frame)
+                }
+            };
+            Ok((frame, mask))
+        }
+    }
+
+    /// Goes on to the next fields of the frame, of which there are more; answers their mask.
+    ///
+    /// # Safety
+    /// As [`Compactor::scan`], for the next chunk.
+    #[cold]
+    #[inline(never)]
+    unsafe fn next_chunk<const REGIONS: bool>(&self, frame: Frame) -> u32 {
+        // SAFETY: by the caller's word.
+        unsafe {
+            let chunk = &frame.head().chunk;
+            chunk.set(chunk.get() + CHUNK as u32);
+            self.scan::<REGIONS>(frame)
+        }
+    }
+
+    /// The size of a constructor whose header does not say it.
+    ///
+    /// # Safety
+    /// As [`Compactor::open`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn size_of(&self, object: Obj, kind: Kind, values: &impl Values) -> Result<usize, CompactError> {
+        let size = match kind.cs_sz {
+            // SAFETY: a live object of the host.
+            0 => unsafe { values.byte_size(object) },
+            n => n.into(),
+        };
+        let sound = OBJECT_HEADER + 8 * usize::from(kind.other)..=u16::MAX.into();
+        let refused = CompactError::Tag {
+            address: object.0,
+            tag: kind.tag,
+        };
+        if sound.contains(&size) {
+            Ok(size)
+        } else {
+            Err(refused)
+        }
+    }
+
+    /// Which of the fields of the frame's chunk have to be compacted: all that are pointers and not into
+    /// dependencies, whose words take their places here. Asks for what the next chunk points to.
+    ///
+    /// # Safety
+    /// `frame` is on the stack, the fields from its chunk on are as they were in the object.
+    pub(super) unsafe fn scan<const REGIONS: bool>(&self, frame: Frame) -> u32 {
+        // SAFETY: by the caller's word.
+        unsafe {
+            let head = frame.head();
+            let rest = frame.fields() - head.chunk.get() as usize;
+            let fields = frame.field(head.chunk.get() as usize);
+            let mut mask = 0;
+            for i in 0..rest.min(CHUNK) {
+                let word = fields.add(i).read();
+                if word & 1 == 0 {
+                    if REGIONS && let Some(word) = self.regions.word(word) {
+                        fields.add(i).write(word);
+                        continue;
+                    }
+                    mask |= 1 << i;
+                }
+            }
+            let ahead = if head.chunk.get() == 0 { 0 } else { CHUNK };
+            for i in ahead..rest.min(2 * CHUNK) {
+                let word = fields.add(i).read();
+                if word & 1 == 0 && !(REGIONS && self.regions.word(word).is_some()) {
+                    prefetch(word);
+                }
+            }
+            mask
+        }
+    }
+
+    /// Writes the object of the top frame, whose fields are done, and puts its word into `slot`.
+    ///
+    /// # Safety
+    /// `frame` is the top frame, and `slot` the word for its object in the frame below.
+    #[inline(always)]
+    unsafe fn finish(&mut self, frame: Frame, slot: *mut usize) -> Result<(), CompactError> {
+        // SAFETY: the object is live; its image holds the words of its children.
+        unsafe {
+            let object = frame.head().object.get();
+            if (frame.image().read() >> 56) as u8 <= MAX_CTOR_TAG {
+                let (start, hash) =
+                    self.emit_ctor(frame.image().cast(), frame.head().words.get() as usize)?;
+                self.place(object, start, hash, slot);
+                Ok(())
+            } else {
+                self.finish_other(frame, slot)
+            }
         }
     }
 
@@ -268,92 +346,49 @@ impl Compactor {
     /// in a later part all the same (its owner was taken apart between the parts), it is written again and
     /// then found by its content; only what is never shared by content must be remembered for that.
     #[inline(always)]
-    fn known(&mut self, object: Obj, shared: bool) -> Result<Option<usize>, CompactError> {
-        if !shared && !self.root_filter.may_hold(object.0) {
-            return Ok(None);
-        }
+    pub(super) fn known(&mut self, object: Obj) -> Result<Option<usize>, CompactError> {
         if self.is_pending(object) {
             self.settle()?;
         }
         match self.scratch.pointers.get(object.0) {
             Some(IN_PROGRESS) => Err(CompactError::Cycle { address: object.0 }),
-            known => Ok(known),
+            known => Ok(known.map(|offset| self.address(offset))),
         }
-    }
-
-    /// The fields that come before the object itself: their address and number. Tasks are waited for and thunks forced, after which their
-    /// value is the word behind their header, as it is in promises and references.
-    ///
-    /// # Safety
-    /// `object` is a live object of kind `kind`.
-    #[inline(always)]
-    unsafe fn fields(
-        &self,
-        object: Obj,
-        kind: Kind,
-        values: &impl Values,
-    ) -> Result<(usize, usize), CompactError> {
-        if kind.tag <= MAX_CTOR_TAG {
-            return Ok((object.0 + OBJECT_HEADER, kind.other.into()));
-        }
-        // SAFETY: the object is live, so each kind may be read by its own layout, and the host may be asked
-        // for the value of its tasks and thunks.
-        let (offset, count) = unsafe {
-            match kind.tag {
-                TAG_STRING | TAG_SARRAY | TAG_MPZ => (OBJECT_HEADER, 0),
-                TAG_ARRAY => (ARRAY_HEADER, object.size()),
-                TAG_CLOSURE => (CLOSURE_HEADER, object.closure_fixed()),
-                TAG_THUNK => {
-                    let value = values.thunk_get(object);
-                    debug_assert_eq!(value.0, object.word(OBJECT_HEADER));
-                    (OBJECT_HEADER, 1)
-                }
-                TAG_TASK => {
-                    let value = values.task_get(object);
-                    debug_assert_eq!(value.0, object.word(OBJECT_HEADER));
-                    (OBJECT_HEADER, 1)
-                }
-                TAG_PROMISE | TAG_REF => (OBJECT_HEADER, 1),
-                TAG_EXTERNAL => return Err(CompactError::External),
-                tag => {
-                    return Err(CompactError::Tag {
-                        address: object.0,
-                        tag,
-                    });
-                }
-            }
-        };
-        Ok((object.0 + offset, count))
     }
 }
 
-/// Whether `count` words at `at` are all scalars; looks no further than the first that is not.
+/// Copies an object of `WORDS` words without its header into an image, fills that up to [`MIN_IMAGE`] words, and
+/// asks for what its fields point to, except the first, which is met at once. Answers which of the fields are
+/// pointers.
 ///
 /// # Safety
-/// The words can be read.
-unsafe fn all_scalars(at: usize, count: usize) -> bool {
-    // SAFETY: the words can be read.
-    let words = unsafe { std::slice::from_raw_parts(at as *const usize, count) };
-    words.iter().all(|word| word & 1 == 1)
-}
-
-/// Whether objects with this tag have one field that can be set after they were made, or is made by running.
-fn is_cell(tag: u8) -> bool {
-    matches!(tag, TAG_PROMISE | TAG_THUNK | TAG_TASK | TAG_REF)
-}
-
-/// Whether an object belongs into the pointer table: it can be met again, or it is a kind that is never
-/// shared by content.
+/// The object at `from` has so many words, `image` room for them and for [`MIN_IMAGE`].
 #[inline(always)]
-fn remembered(tag: u8, rc: i32) -> bool {
-    // Tags from promise on, except array, scalar array and string, are rare; refs, closures and bignums
-    // are never shared by content, the other rare ones may contain themselves.
-    !is_one(rc) || (tag > MAX_CTOR_TAG && !matches!(tag, TAG_ARRAY | TAG_SARRAY | TAG_STRING))
+unsafe fn take<const WORDS: usize>(from: *const usize, image: *mut usize, fields: usize) -> u32 {
+    let mut mask = 0_usize;
+    // SAFETY: by the caller's word.
+    unsafe {
+        for i in 1..WORDS {
+            let word = from.add(i).read();
+            image.add(i).write(word);
+            mask |= (!word & 1) << (i - 1);
+        }
+        mask &= (1 << fields) - 1;
+        for i in 2..WORDS {
+            // A choice between two addresses, not between two ways.
+            let pointer = 0_usize.wrapping_sub(mask >> (i - 1) & 1);
+            prefetch(from.add(i).read() & pointer | from as usize & !pointer);
+        }
+        for i in WORDS..MIN_IMAGE {
+            image.add(i).write(0);
+        }
+    }
+    mask as u32
 }
 
 /// Whether a count is 1, or -1 as several threads count.
 #[inline(always)]
-fn is_one(rc: i32) -> bool {
+pub(super) fn is_one(rc: i32) -> bool {
     // 1 becomes 2 and -1 becomes 0; no other number becomes either.
     rc.wrapping_add(1) & !2 == 0
 }

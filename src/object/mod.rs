@@ -22,6 +22,19 @@ pub struct Kind {
     pub tag: u8,
 }
 
+impl Kind {
+    /// The kind that stands in the upper half of a header word.
+    #[must_use]
+    #[inline(always)]
+    pub fn of_header(upper: u32) -> Kind {
+        Kind {
+            cs_sz: upper as u16,
+            other: (upper >> 16) as u8,
+            tag: (upper >> 24) as u8,
+        }
+    }
+}
+
 impl Obj {
     /// `lean_box(0)`: unit, `Option.none`, the empty list, `Name.anonymous`.
     pub const UNIT: Obj = Obj(1);
@@ -69,13 +82,19 @@ impl Obj {
     #[must_use]
     #[inline(always)]
     pub unsafe fn kind(self) -> Kind {
+        // SAFETY: passed on from the caller.
+        Kind::of_header(unsafe { self.upper_header() })
+    }
+
+    /// The same as they stand in the upper half of the header word.
+    ///
+    /// # Safety
+    /// `self` points to a live object.
+    #[must_use]
+    #[inline(always)]
+    pub unsafe fn upper_header(self) -> u32 {
         // SAFETY: a live object has 8 header bytes; the upper four are written before it is shared.
-        let word = unsafe { self.ptr().add(4).cast::<u32>().read() };
-        Kind {
-            cs_sz: word as u16,
-            other: (word >> 16) as u8,
-            tag: (word >> 24) as u8,
-        }
+        unsafe { self.ptr().add(4).cast::<u32>().read() }
     }
 
     /// The word at byte offset `at`.

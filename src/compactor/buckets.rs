@@ -1,0 +1,213 @@
+//! What both hash tables of a compactor are made of. They are the hot loop, and what they wait for is memory, so
+//! both have slots of 8 bytes: 32 bits of key and the offset of an object divided by 8. Eight of them are a
+//! bucket, one cache line; a bucket fills from its first place on, and what finds its bucket full goes into the next
+//! one. A look into a bucket compares all its places at once and has one answer, so that it mostly costs one
+//! branch.
+
+use super::error::CompactError;
+use super::memory::{HUGE, Pages};
+use super::select::equal8;
+use std::marker::PhantomData;
+
+/// Bytes of a bucket.
+const LINE: usize = 64;
+/// Places of a bucket.
+pub const PLACES: usize = 8;
+/// Bytes of the buckets of a table at first. Growth starts from here for every save, so that a small one touches
+/// little.
+const FIRST_BYTES: usize = 1 << 12;
+/// Below this size growth is fourfold, above it twofold.
+const SMALL_BYTES: usize = 1 << 20;
+/// A table grows when so many sixteenths of its places are used. Memory is dearer than a look into a second
+/// bucket now and then.
+const MAX_SIXTEENTHS: usize = 13;
+/// Memory that is kept for the next compactor, in bytes; what is larger is given back.
+const KEEP: usize = 1 << 20;
+
+/// One cache line of a table. An empty place has key 0.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub struct Bucket {
+    /// 0 in an empty place.
+    pub keys: [u32; PLACES],
+    /// Offsets divided by 8.
+    pub offsets: [u32; PLACES],
+}
+
+impl Bucket {
+    /// The offset at place `i`.
+    #[inline(always)]
+    pub fn offset(&self, i: u32) -> usize {
+        (self.offsets[i as usize % PLACES] as usize) << 3
+    }
+
+    /// Enters a key and an offset at place `i`.
+    #[inline(always)]
+    pub fn set(&mut self, i: u32, key: u32, offset: usize) {
+        self.keys[i as usize % PLACES] = key;
+        self.offsets[i as usize % PLACES] = (offset >> 3) as u32;
+    }
+}
+
+/// What kind of keys a table has.
+pub trait Keys {
+    /// The hash of a key, of which the upper bits count most.
+    fn hash(key: u32) -> u32;
+}
+
+/// A power of two of buckets, at the beginning of `pages`; everything behind them and in `spare` is zero. Growth
+/// alternates between the two, so that memory that was used before is used again and need not be cleared.
+pub struct Buckets<K> {
+    pages: Pages,
+    spare: Pages,
+    /// The first bucket; one that is empty and is never written while there are none.
+    pub first: *mut Bucket,
+    /// Number of buckets minus one.
+    mask: usize,
+    /// How far a hash has to be shifted to the right to be the number of a bucket.
+    shift: u32,
+    /// Entries at which the table grows; 0 while there are no buckets.
+    pub limit: usize,
+    /// Entries.
+    pub used: usize,
+    keys: PhantomData<K>,
+}
+
+// SAFETY: the buckets are owned by this value alone, and nothing in them is tied to a thread; the ones that are
+// not are never written.
+unsafe impl<K> Send for Buckets<K> {}
+
+/// What a table without memory looks into: two empty buckets, for a hash shifted by 31 is 0 or 1.
+static NO_BUCKETS: [Bucket; 2] = [Bucket {
+    keys: [0; PLACES],
+    offsets: [0; PLACES],
+}; 2];
+
+impl<K: Keys> Buckets<K> {
+    /// A table without memory.
+    pub const fn new() -> Self {
+        Buckets {
+            pages: Pages::none(),
+            spare: Pages::none(),
+            first: NO_BUCKETS.as_ptr().cast_mut(),
+            mask: 0,
+            shift: 31,
+            limit: 0,
+            used: 0,
+            keys: PhantomData,
+        }
+    }
+
+    /// How many there are.
+    fn count(&self) -> usize {
+        if self.limit == 0 { 0 } else { self.mask + 1 }
+    }
+
+    /// The number of the bucket where the probe for a key begins: its upper bits, so that growth goes through
+    /// memory from the beginning to the end.
+    #[inline(always)]
+    pub fn home(&self, key: u32) -> usize {
+        (K::hash(key) >> self.shift) as usize
+    }
+
+    /// The bucket number `i`; the first one comes after the last.
+    #[inline(always)]
+    pub fn at(&self, i: usize) -> *mut Bucket {
+        self.first.wrapping_add(i & self.mask)
+    }
+
+    /// Makes room for an entry, if there is none.
+    #[inline(always)]
+    pub fn room(&mut self) -> Result<(), CompactError> {
+        if self.used < self.limit {
+            Ok(())
+        } else {
+            self.grow()
+        }
+    }
+
+    /// Puts an entry where a probe for it finds it, without counting it.
+    ///
+    /// # Safety
+    /// There are buckets, and one has an empty place.
+    #[inline(always)]
+    pub unsafe fn put(&mut self, key: u32, offset: usize) {
+        let mut i = self.home(key);
+        loop {
+            // SAFETY: there are buckets, by the caller's word, and `&mut self` excludes every other access.
+            let bucket = unsafe { &mut *self.at(i) };
+            let empty = equal8(&bucket.keys, 0) & 0xff;
+            if empty != 0 {
+                return bucket.set(empty.trailing_zeros(), key, offset);
+            }
+            i += 1;
+        }
+    }
+
+    /// More buckets.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> Result<(), CompactError> {
+        let old = self.count();
+        let bytes = match old * LINE {
+            0 => FIRST_BYTES,
+            n if n < SMALL_BYTES => n * 4,
+            n => n * 2,
+        };
+        if self.spare.bytes() < bytes {
+            self.spare = Pages::zeroed(bytes, "a hash table")?;
+            if bytes < HUGE {
+                self.spare.populate(0, bytes);
+            }
+        }
+        std::mem::swap(&mut self.pages, &mut self.spare);
+        self.first = self.pages.start().cast();
+        self.mask = bytes / LINE - 1;
+        self.shift = 32 - (bytes / LINE).ilog2();
+        self.limit = bytes / LINE * PLACES / 16 * MAX_SIXTEENTHS;
+        for i in 0..old {
+            // SAFETY: the old buckets are at the beginning of `spare` now; the new table has places enough, as
+            // less than half of them will be used.
+            unsafe {
+                let bucket = self.spare.start().cast::<Bucket>().add(i).read();
+                for (&key, &offset) in bucket.keys.iter().zip(&bucket.offsets) {
+                    if key == 0 {
+                        break;
+                    }
+                    self.put(key, (offset as usize) << 3);
+                }
+            }
+        }
+        if bytes >= HUGE {
+            self.spare = Pages::none();
+        } else {
+            Self::recycle(&mut self.spare, old);
+        }
+        Ok(())
+    }
+
+    /// Makes memory whose first `used` buckets were in use zero again, or gives it back if it is large.
+    fn recycle(pages: &mut Pages, used: usize) {
+        if pages.bytes() > KEEP {
+            *pages = Pages::none();
+        } else {
+            // SAFETY: the buckets lie in this memory, which is the caller's alone.
+            unsafe { pages.start().write_bytes(0, used * LINE) };
+        }
+    }
+
+    /// Forgets everything; keeps memory that is not large.
+    pub fn clear(&mut self) {
+        let count = self.count();
+        Self::recycle(&mut self.pages, count);
+        let Buckets {
+            first,
+            mask,
+            shift,
+            limit,
+            used,
+            ..
+        } = Self::new();
+        (self.first, self.mask, self.shift, self.limit, self.used) = (first, mask, shift, limit, used);
+    }
+}

@@ -1,0 +1,159 @@
+//! What the walk does with all objects but constructors: arrays, strings and numbers, and the cells that can
+//! contain themselves.
+
+use super::buffer::MAX_BYTES;
+use super::error::CompactError;
+use super::stack::{CHUNK, Frame, Head, KNOWN, LONG, MAX_IMAGE, MIN_IMAGE, SHARED, extent};
+use super::traverse::{IN_PROGRESS, is_one};
+use super::{Compactor, Values};
+use crate::format::layout::{
+    ARRAY_HEADER, CLOSURE_HEADER, OBJECT_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_EXTERNAL, TAG_MPZ, TAG_PROMISE,
+    TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
+};
+use crate::object::{Kind, Obj};
+
+impl Compactor {
+    /// Writes the object of the top frame, which is no constructor and whose fields are done, and puts its word into
+    /// `slot`.
+    ///
+    /// # Safety
+    /// `frame` is the top frame, and `slot` the word for its object in the frame below.
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn finish_other(&mut self, frame: Frame, slot: *mut usize) -> Result<(), CompactError> {
+        // SAFETY: as in `finish`.
+        unsafe {
+            let head = frame.head();
+            let written = self.emit(head.object(), frame.field(0), frame.fields())?;
+            self.place_any(head.object.get(), written, slot)
+        }
+    }
+
+    /// Meets an object that is no constructor: puts its word into `slot`, or opens a frame for it above `frame`.
+    ///
+    /// # Safety
+    /// `object` is a live object of that kind, `slot` its place in the frame `frame`, which is the top one.
+    #[inline(never)]
+    pub(super) unsafe fn meet_other<const REGIONS: bool>(
+        &mut self,
+        object: Obj,
+        kind: Kind,
+        frame: Frame,
+        slot: *mut usize,
+        values: &impl Values,
+    ) -> Result<Option<Frame>, CompactError> {
+        // SAFETY: the object is live.
+        let unique = is_one(unsafe { object.rc() });
+        // Refs, closures and bignums are never shared by content, the other rare kinds may contain themselves.
+        let shared = !unique || !matches!(kind.tag, TAG_ARRAY | TAG_SARRAY | TAG_STRING);
+        if kind.tag == TAG_CLOSURE && !self.closures_allowed {
+            return Err(CompactError::Closure);
+        }
+        if (shared || self.root_filter.may_hold(object.0))
+            && let Some(word) = self.known(object)?
+        {
+            // SAFETY: a word of the top frame.
+            unsafe { slot.write(word) };
+            return Ok(None);
+        }
+        // SAFETY: a live object of that kind. Its fields stand for themselves if all are scalars.
+        unsafe {
+            if kind.tag == TAG_STRING {
+                self.settle()?;
+                let written = self.emit_string(object)?;
+                self.place_any(object.0 | usize::from(shared), written, slot)?;
+                return Ok(None);
+            }
+            let (at, count) = self.fields(object, kind, values)?;
+            let cell = is_cell(kind.tag);
+            if !cell && all_scalars(at, count) {
+                self.settle()?;
+                let written = self.emit(object, at as *const usize, count)?;
+                self.place_any(object.0 | usize::from(shared), written, slot)?;
+                return Ok(None);
+            }
+            if cell {
+                // Only these can contain themselves. What they hold may change between two looks at it, so it
+                // is read once, into the frame.
+                self.scratch.pointers.insert(object.0, IN_PROGRESS)?;
+            }
+            if count >= MAX_IMAGE {
+                return Err(CompactError::TooLarge { limit: MAX_BYTES });
+            }
+            let below = self.room(frame, extent(count + 1))?;
+            let frame = below.above();
+            let long = usize::from(count > CHUNK) * LONG;
+            let flags = usize::from(shared) * SHARED + usize::from(cell) * KNOWN + long;
+            frame.start().cast::<Head>().write(Head {
+                object: (object.0 | flags).into(),
+                below: (below.extent() as u32).into(),
+                words: (count as u32 + 1).into(),
+                chunk: 0.into(),
+                mask: 0.into(),
+            });
+            let image = frame.image();
+            image.cast::<[usize; MIN_IMAGE]>().write([0; MIN_IMAGE]);
+            image.write((object.upper_header() as usize) << 32);
+            image.add(1).copy_from_nonoverlapping(at as *const usize, count);
+            frame.head().mask.set(self.scan::<REGIONS>(frame));
+            Ok(Some(frame))
+        }
+    }
+
+    /// The fields of an object that is no constructor: their address and number. Tasks are waited for and
+    /// thunks forced, after which their value is the word behind their header, as it is in promises and references.
+    ///
+    /// # Safety
+    /// `object` is a live object of kind `kind`.
+    #[inline(always)]
+    unsafe fn fields(
+        &self,
+        object: Obj,
+        kind: Kind,
+        values: &impl Values,
+    ) -> Result<(usize, usize), CompactError> {
+        // SAFETY: the object is live, so each kind may be read by its own layout, and the host may be asked
+        // for the value of its tasks and thunks.
+        let (offset, count) = unsafe {
+            match kind.tag {
+                TAG_STRING | TAG_SARRAY | TAG_MPZ => (OBJECT_HEADER, 0),
+                TAG_ARRAY => (ARRAY_HEADER, object.size()),
+                TAG_CLOSURE => (CLOSURE_HEADER, object.closure_fixed()),
+                TAG_THUNK => {
+                    let value = values.thunk_get(object);
+                    debug_assert_eq!(value.0, object.word(OBJECT_HEADER));
+                    (OBJECT_HEADER, 1)
+                }
+                TAG_TASK => {
+                    let value = values.task_get(object);
+                    debug_assert_eq!(value.0, object.word(OBJECT_HEADER));
+                    (OBJECT_HEADER, 1)
+                }
+                TAG_PROMISE | TAG_REF => (OBJECT_HEADER, 1),
+                TAG_EXTERNAL => return Err(CompactError::External),
+                tag => {
+                    return Err(CompactError::Tag {
+                        address: object.0,
+                        tag,
+                    });
+                }
+            }
+        };
+        Ok((object.0 + offset, count))
+    }
+}
+
+/// Whether `count` words at `at` are all scalars; looks no further than the first that is not.
+///
+/// # Safety
+/// The words can be read.
+unsafe fn all_scalars(at: usize, count: usize) -> bool {
+    // SAFETY: the words can be read.
+    let words = unsafe { std::slice::from_raw_parts(at as *const usize, count) };
+    words.iter().all(|word| word & 1 == 1)
+}
+
+/// Whether objects with this tag have one field that can be set after they were made, or is made by running.
+fn is_cell(tag: u8) -> bool {
+    matches!(tag, TAG_PROMISE | TAG_THUNK | TAG_TASK | TAG_REF)
+}
