@@ -62,6 +62,8 @@ fn run(args: &Args) {
         .as_ref()
         .map(|side| if side == "ours" { OURS } else { INCUMBENT });
     if let Some(dir) = &args.scaling {
+        // Before the minutes of measuring.
+        std::fs::create_dir_all(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
         let most = if args.quick { 100_000 } else { 10_000_000 };
         scaling::draw(&runtime, &scratch, dir, &effort, most);
         return;
