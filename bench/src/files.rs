@@ -90,6 +90,13 @@ impl Mapped {
     }
 }
 
+/// A private mapping of a whole file at `at`, or anywhere for 0; never in place of another one.
+fn map_file(fd: libc::c_int, size: usize, at: u64, flags: libc::c_int) -> *mut libc::c_void {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: without MAP_FIXED the mapping lands at free addresses or fails.
+    unsafe { libc::mmap(at as *mut _, size, access, libc::MAP_PRIVATE | flags, fd, 0) }
+}
+
 /// [`map_bare`] without munmap.
 #[must_use]
 pub fn map_bare_and_keep(path: &CStr, base: u64) -> Mapped {
@@ -104,14 +111,11 @@ pub fn map_bare_and_keep(path: &CStr, base: u64) -> Mapped {
         assert_eq!(libc::fstat(fd, &raw mut stat), 0);
         assert_eq!(libc::pread(fd, header.as_mut_ptr().cast(), 88, 0), 88);
         assert_eq!(libc::pread(fd, root.as_mut_ptr().cast(), 8, 88), 8);
-        let map = |at: u64, flags| {
-            let (size, access) = (stat.st_size as usize, libc::PROT_READ | libc::PROT_WRITE);
-            libc::mmap(at as *mut _, size, access, libc::MAP_PRIVATE | flags, fd, 0)
-        };
-        let mut at = map(base, libc::MAP_FIXED_NOREPLACE);
+        let size = stat.st_size as usize;
+        let mut at = map_file(fd, size, base, libc::MAP_FIXED_NOREPLACE);
         if at == libc::MAP_FAILED {
             // Now and then the runtime's allocator has taken one of thousands of base addresses.
-            at = map(0, 0);
+            at = map_file(fd, size, 0, 0);
         }
         assert_ne!(
             at,
@@ -121,7 +125,7 @@ pub fn map_bare_and_keep(path: &CStr, base: u64) -> Mapped {
         );
         libc::close(fd);
         std::hint::black_box((header, root));
-        Mapped(at as usize, stat.st_size as usize)
+        Mapped(at as usize, size)
     }
 }
 
@@ -140,16 +144,12 @@ pub fn copy_bare(path: &CStr, base: u64) -> Mapped {
         let size = stat.st_size as usize;
         assert_eq!(libc::pread(fd, header.as_mut_ptr().cast(), 96, 0), 96);
         libc::pread(fd, root.as_mut_ptr().cast(), 32, size as libc::off_t - 32);
-        let map = |at: u64, flags| {
-            let access = libc::PROT_READ | libc::PROT_WRITE;
-            libc::mmap(at as *mut _, size, access, libc::MAP_PRIVATE | flags, fd, 0)
-        };
         assert_eq!(
-            map(base, libc::MAP_FIXED_NOREPLACE),
+            map_file(fd, size, base, libc::MAP_FIXED_NOREPLACE),
             libc::MAP_FAILED,
             "{path:?}: its base is free"
         );
-        let at = map(0, 0);
+        let at = map_file(fd, size, 0, 0);
         assert_ne!(
             at,
             libc::MAP_FAILED,

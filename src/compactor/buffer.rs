@@ -68,10 +68,11 @@ impl Buffer {
     /// [`CompactError::Memory`] and [`CompactError::TooLarge`].
     #[inline(always)]
     pub fn reserve(&mut self, bytes: usize) -> Result<(), CompactError> {
-        if bytes + MARGIN <= self.ready - self.len {
+        let bytes = bytes.saturating_add(MARGIN);
+        if bytes <= self.ready - self.len {
             Ok(())
         } else {
-            self.grow(bytes.saturating_add(MARGIN))
+            self.grow(bytes)
         }
     }
 
@@ -170,5 +171,25 @@ impl Buffer {
 impl Default for Buffer {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_no_memory_has_are_refused() {
+        let mut buffer = Buffer::new();
+        for bytes in [usize::MAX, usize::MAX & !7, usize::MAX - MARGIN, MAX_BYTES] {
+            for _ in 0..2 {
+                let refused = buffer.reserve(bytes);
+                assert!(
+                    matches!(refused, Err(CompactError::TooLarge { .. })),
+                    "{bytes:#x}"
+                );
+                buffer.push_zeros(1000).unwrap();
+            }
+        }
     }
 }

@@ -34,7 +34,7 @@ pub(super) enum Written {
 }
 
 impl Compactor {
-    /// Writes `object`, no constructor, whose `count` children stand as `words`, behind everything else.
+    /// Writes `object`, no constructor and no string, whose `count` children stand as `words`, behind everything else.
     ///
     /// # Safety
     /// `object` is a live object, and `words` points to the words of its `count` children, on the stack or, where
@@ -51,7 +51,6 @@ impl Compactor {
             let kind = object.kind();
             match kind.tag {
                 TAG_ARRAY => self.emit_array(words, count),
-                TAG_STRING => self.emit_string(object),
                 TAG_SARRAY => {
                     let element = kind.other & 0x7f;
                     let bytes = object.size().checked_mul(element.into());
@@ -97,7 +96,7 @@ impl Compactor {
             let start = self.scratch.buffer.len();
             let out = self.scratch.buffer.at(start).cast::<u64>();
             // What is too much is zero, and is overwritten by the next object. The words were written one by one
-            // just now: a read of two at once would have to wait until they are in the cache.
+            // just now, and are read one by one: a wider read cannot be served from several pending stores.
             let header = image.read_volatile();
             out.write(header);
             let mut hash = ShortHash::new(header);

@@ -58,10 +58,12 @@ impl Compactor {
         }
         // SAFETY: a live object of that kind. Its fields stand for themselves if all are scalars.
         unsafe {
+            let flags = usize::from(shared) * SHARED;
             if kind.tag == TAG_STRING {
+                // Most of these objects are strings.
                 self.settle()?;
                 let written = self.emit_string(object)?;
-                self.place_any(object.0 | usize::from(shared), written, slot)?;
+                self.place_any(object.0 | flags, written, slot)?;
                 return Ok(None);
             }
             let (at, count) = self.fields(object, kind, values)?;
@@ -69,7 +71,7 @@ impl Compactor {
             if !cell && all_scalars(at, count) {
                 self.settle()?;
                 let written = self.emit(object, at as *const usize, count)?;
-                self.place_any(object.0 | usize::from(shared), written, slot)?;
+                self.place_any(object.0 | flags, written, slot)?;
                 return Ok(None);
             }
             if cell {
@@ -82,8 +84,7 @@ impl Compactor {
             }
             let below = self.room(frame, extent(count + 1))?;
             let frame = below.above();
-            let long = usize::from(count > CHUNK) * LONG;
-            let flags = usize::from(shared) * SHARED + usize::from(cell) * KNOWN + long;
+            let flags = flags | (usize::from(cell) * KNOWN) | (usize::from(count > CHUNK) * LONG);
             frame.start().cast::<Head>().write(Head {
                 object: (object.0 | flags).into(),
                 below: (below.extent() as u32).into(),
@@ -100,7 +101,7 @@ impl Compactor {
         }
     }
 
-    /// The fields of an object that is no constructor: their address and number. Tasks are waited for and
+    /// The fields of an object that is no constructor and no string: their address and number. Tasks are waited for and
     /// thunks forced, after which their value is the word behind their header, as it is in promises and references.
     ///
     /// # Safety
@@ -116,7 +117,7 @@ impl Compactor {
         // for the value of its tasks and thunks.
         let (offset, count) = unsafe {
             match kind.tag {
-                TAG_STRING | TAG_SARRAY | TAG_MPZ => (OBJECT_HEADER, 0),
+                TAG_SARRAY | TAG_MPZ => (OBJECT_HEADER, 0),
                 TAG_ARRAY => (ARRAY_HEADER, object.size()),
                 TAG_CLOSURE => (CLOSURE_HEADER, object.closure_fixed()),
                 TAG_THUNK => {

@@ -141,7 +141,7 @@ impl PointerTable {
         let far = self.far.get_or_insert_default();
         let refused = CompactError::Memory {
             what: "a hash table",
-            bytes: far.len().saturating_mul(2 * size_of::<[usize; 2]>()),
+            bytes: (far.len() + 1).saturating_mul(2 * size_of::<[usize; 2]>()),
         };
         far.try_reserve(1).map_err(|_| refused)?;
         far.insert(address, offset);

@@ -157,3 +157,42 @@ impl Compactor {
         Ok(found.unwrap_or(start))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relocate::Dependencies;
+
+    /// Whether `last`, written behind `first` and something else, counts as equal to it. The hash does not help here.
+    fn equal(first: &[u8], last: &[u8]) -> bool {
+        let mut compactor = Compactor::new(0, &Dependencies::new(Vec::new()), true);
+        let buffer = &mut compactor.scratch.buffer;
+        let mut add = |words: &[u8]| {
+            let start = buffer.len();
+            buffer.push_zeros(8 * words.len()).unwrap();
+            for (place, &word) in buffer.bytes_mut()[start..].chunks_mut(8).zip(words) {
+                place.fill(word);
+            }
+            start
+        };
+        let other = add(first);
+        add(&[77; 9]);
+        let start = add(last);
+        compactor.equals_small(start, other)
+    }
+
+    #[test]
+    fn small_objects_are_compared_word_by_word() {
+        let object = [1, 2, 3, 4];
+        for words in 1..=MIN_IMAGE {
+            let object = &object[..words];
+            assert!(equal(object, object), "{words} words");
+            for at in 0..words {
+                let mut changed = object.to_vec();
+                changed[at] += 1;
+                assert!(!equal(object, &changed), "word {at} of {words}");
+            }
+        }
+        assert!(!equal(&[0; MIN_IMAGE + 1], &[0; MIN_IMAGE + 1]), "not small");
+    }
+}
