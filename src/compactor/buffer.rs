@@ -105,13 +105,19 @@ impl Buffer {
         Ok(wanted)
     }
 
-    /// Moves the end to the next multiple of `align`. What is skipped belongs to no file, so it is not touched.
+    /// Moves the end to the next multiple of `align`. What is skipped belongs to no file, so it is not touched,
+    /// except for one word, which is 0 so that nothing takes it for the beginning of an object.
     ///
     /// # Errors
     /// As [`Buffer::reserve`].
     pub fn align(&mut self, align: usize) -> Result<(), CompactError> {
         let bytes = self.len.next_multiple_of(align) - self.len;
-        self.len = self.extend(bytes)?;
+        let len = self.extend(bytes)?;
+        if bytes > 0 {
+            // SAFETY: `extend` made room for `bytes` more, which are a whole number of words.
+            unsafe { self.pages.start().add(self.len).cast::<u64>().write(0) };
+        }
+        self.len = len;
         self.ready = self.ready.max(self.len);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::Compactor;
 use super::error::CompactError;
-use super::hash::{ShortHash, long_hash};
+use super::hash::ShortHash;
 use super::stack::MIN_IMAGE;
 use crate::format::layout::{
     ARRAY_HEADER, BIG_CS_SZ, CLOSURE_HEADER, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE,
@@ -23,8 +23,6 @@ pub(super) enum Written {
     Shareable {
         /// Where it begins.
         start: usize,
-        /// The hash of its words.
-        hash: u32,
     },
     /// Of a kind that never is.
     Apart {
@@ -77,12 +75,12 @@ impl Compactor {
     }
 
     /// Writes the constructor whose finished image of `words` words is at `image`; answers where it begins, and
-    /// its hash.
+    /// its hash if that is asked for.
     ///
     /// # Safety
     /// `image` has `words` initialised words, and [`MIN_IMAGE`] in any case.
     #[inline(always)]
-    pub(super) unsafe fn emit_ctor(
+    pub(super) unsafe fn emit_ctor<const HASH: bool>(
         &mut self,
         image: *const u64,
         words: usize,
@@ -90,7 +88,7 @@ impl Compactor {
         // SAFETY: so many bytes are reserved at `start`, and are written as far as they are committed.
         unsafe {
             if words > MIN_IMAGE {
-                return self.emit_large_ctor(image, words);
+                return self.emit_large_ctor::<HASH>(image, words);
             }
             self.scratch.buffer.reserve(8 * MIN_IMAGE)?;
             let start = self.scratch.buffer.len();
@@ -103,7 +101,9 @@ impl Compactor {
             for i in 1..MIN_IMAGE {
                 let word = image.add(i).read_volatile();
                 out.add(i).write(word);
-                hash.word(word);
+                if HASH {
+                    hash.word(word);
+                }
             }
             self.buffer_commit(8 * words);
             Ok((start, hash.finish()))
@@ -115,7 +115,7 @@ impl Compactor {
     /// # Safety
     /// As [`Compactor::emit_ctor`].
     #[inline(never)]
-    unsafe fn emit_large_ctor(
+    unsafe fn emit_large_ctor<const HASH: bool>(
         &mut self,
         image: *const u64,
         words: usize,
@@ -130,7 +130,9 @@ impl Compactor {
             for i in 1..words {
                 let word = image.add(i).read_volatile();
                 out.add(i).write(word);
-                hash.word(word);
+                if HASH {
+                    hash.word(word);
+                }
             }
             self.buffer_commit(8 * words);
             hash.finish()
@@ -153,7 +155,7 @@ impl Compactor {
             out.add(3).copy_from_nonoverlapping(words.cast(), count);
             self.buffer_commit(bytes);
         }
-        Ok(self.shareable(start))
+        Ok(Written::Shareable { start })
     }
 
     /// # Safety
@@ -197,7 +199,7 @@ impl Compactor {
                 .copy_from_nonoverlapping(object.ptr().add(fixed), bytes);
             self.buffer_commit(total);
         }
-        Ok(self.shareable(start))
+        Ok(Written::Shareable { start })
     }
 
     /// # Safety
@@ -299,7 +301,7 @@ impl Compactor {
         if kind.tag == TAG_REF {
             return Ok(Written::Apart { start });
         }
-        Ok(self.shareable(start))
+        Ok(Written::Shareable { start })
     }
 
     /// # Safety
@@ -314,17 +316,5 @@ impl Compactor {
     #[inline(always)]
     pub(super) fn address(&self, offset: usize) -> usize {
         (self.base as usize).wrapping_add(offset)
-    }
-
-    /// Hashes the object from `start` to the end of the buffer.
-    fn shareable(&self, start: usize) -> Written {
-        let buffer = &self.scratch.buffer;
-        // SAFETY: an object begins at `start`, a multiple of 8, and has a whole number of words up to the end.
-        let words =
-            unsafe { std::slice::from_raw_parts(buffer.at(start).cast(), (buffer.len() - start) / 8) };
-        Written::Shareable {
-            start,
-            hash: long_hash(words),
-        }
     }
 }

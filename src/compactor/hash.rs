@@ -1,5 +1,7 @@
 //! The hash of an object's content for the sharing table. It decides nothing but speed.
 
+use super::stack::MIN_IMAGE;
+
 const K0: u64 = 0xa076_1d64_78bd_642f;
 const K1: u64 = 0xe703_7ed1_a0b4_28db;
 /// An odd factor: the golden ratio's fraction.
@@ -38,6 +40,17 @@ impl ShortHash {
     pub fn finish(self) -> u32 {
         (self.0 >> 32) as u32 | 1
     }
+}
+
+/// The same hash of a constructor's words. Up to [`MIN_IMAGE`] there are always so many, the rest of them zero.
+#[must_use]
+pub fn short_hash(words: &[u64]) -> u32 {
+    let mut hash = ShortHash::new(words[0]);
+    let missing = MIN_IMAGE.saturating_sub(words.len());
+    for &word in words[1..].iter().chain(&[0; MIN_IMAGE][..missing]) {
+        hash.word(word);
+    }
+    hash.finish()
 }
 
 /// The hash of other objects, by their words: two at a step.

@@ -13,6 +13,7 @@ mod buffer;
 mod emit;
 mod error;
 mod hash;
+mod late;
 mod memory;
 mod others;
 mod pointers;
@@ -30,6 +31,7 @@ use crate::format::base::BASE_ALIGN;
 use crate::format::header::{HEADER_SIZE, VERSION_3};
 use crate::object::Obj;
 use crate::relocate::Dependencies;
+use late::Newest;
 use regions::RegionIndex;
 use scratch::Scratch;
 use share::Pending;
@@ -74,6 +76,9 @@ pub struct Compactor {
     base: u64,
     regions: RegionIndex,
     pending: Pending,
+    newest: Newest,
+    /// Where the object begins that is behind the one found last; 0 for none.
+    next: usize,
     gmp: bool,
     closures_allowed: bool,
     /// Buffer offsets of the `m_fun` fields of the current part's closures.
@@ -117,6 +122,8 @@ impl Compactor {
             base,
             regions: RegionIndex::new(deps),
             pending: Pending::default(),
+            newest: Newest::default(),
+            next: 0,
             gmp,
             closures_allowed: false,
             closures: Vec::new(),
@@ -160,6 +167,8 @@ impl Compactor {
         // SAFETY: the caller vouches for the graph below `root`.
         let word = unsafe { self.traverse(root, values)? };
         self.remember_root(root, word)?;
+        // Fields of later parts may lead to this root, and so to the one that was found for it.
+        self.leave_next()?;
         let buffer = &mut self.scratch.buffer;
         buffer.bytes_mut()[root_slot..root_slot + 8].copy_from_slice(&word.to_le_bytes());
         let end = buffer.len();

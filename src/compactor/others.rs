@@ -25,7 +25,7 @@ impl Compactor {
         unsafe {
             let head = frame.head();
             let written = self.emit(head.object(), frame.field(0), frame.fields())?;
-            self.place_any(head.object.get(), written, slot)
+            self.place_any(head.object.get(), written, slot, self.is_new(frame))
         }
     }
 
@@ -63,7 +63,7 @@ impl Compactor {
                 // Most of these objects are strings.
                 self.settle()?;
                 let written = self.emit_string(object)?;
-                self.place_any(object.0 | flags, written, slot)?;
+                self.place_any(object.0 | flags, written, slot, false)?;
                 return Ok(None);
             }
             let (at, count) = self.fields(object, kind, values)?;
@@ -71,7 +71,7 @@ impl Compactor {
             if !cell && all_scalars(at, count) {
                 self.settle()?;
                 let written = self.emit(object, at as *const usize, count)?;
-                self.place_any(object.0 | flags, written, slot)?;
+                self.place_any(object.0 | flags, written, slot, false)?;
                 return Ok(None);
             }
             if cell {

@@ -2,6 +2,7 @@
 //! otherwise. What is kept is bounded.
 
 use super::buffer::Buffer;
+use super::late::Marks;
 use super::pointers::PointerTable;
 use super::sharing::SharingTable;
 use super::stack::Stack;
@@ -25,6 +26,8 @@ pub struct Scratch {
     pub sharing: SharingTable,
     /// Frames of the traversal and the words of finished children.
     pub stack: Stack,
+    /// Objects that may have to be entered late.
+    pub marks: Marks,
 }
 
 static KEPT: Mutex<Vec<Scratch>> = Mutex::new(Vec::new());
@@ -49,6 +52,7 @@ impl Scratch {
         self.buffer.clear();
         self.pointers.clear();
         self.sharing.clear();
+        self.marks.clear();
         let mut kept = KEPT.lock();
         if kept.len() < KEEP {
             kept.push(self);

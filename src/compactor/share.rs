@@ -1,12 +1,13 @@
 //! Maximal sharing (spec section 6.3), one step behind the writing: the table's slot for an object that was just
 //! written is asked for at once and looked at when the next object is about to be written, by when it has
 //! arrived. Until then the object counts as new; if it turns out not to be, its bytes are still the last ones
-//! and its word is still on the stack, so both can be taken back.
+//! and its word is still on the stack, so both can be taken back. Most objects need no look; see `late`.
 
 use super::Compactor;
 use super::buffer::MARGIN;
 use super::emit::Written;
 use super::error::CompactError;
+use super::hash::long_hash;
 use super::sharing::Look;
 use super::stack::{FLAGS, KNOWN, MIN_IMAGE, SHARED};
 use crate::object::Obj;
@@ -43,7 +44,8 @@ impl Compactor {
         unsafe { slot.write(self.address(start)) };
     }
 
-    /// The same for an object of any kind; those that are never shared by content are done with.
+    /// The same for an object of any kind, the last one of the buffer. `new` says that it equals no earlier one.
+    /// Those that are never shared by content are done with.
     ///
     /// # Errors
     /// [`CompactError::Memory`] when a table cannot grow.
@@ -55,18 +57,27 @@ impl Compactor {
         object: usize,
         written: Written,
         slot: *mut usize,
+        new: bool,
     ) -> Result<(), CompactError> {
         // SAFETY: passed on from the caller.
         unsafe {
             match written {
-                Written::Shareable { start, hash } => self.place(object, start, hash, slot),
+                Written::Shareable { start } if new => self.place_new(object, start, slot),
+                Written::Shareable { start } => {
+                    if self.next != 0 && self.is_next(start)? {
+                        return self.drop_copy(object, start, self.next, slot);
+                    }
+                    let hash = long_hash(self.words(start, self.scratch.buffer.len()));
+                    self.place(object, start, hash, slot);
+                    Ok(())
+                }
                 Written::Apart { start } => {
+                    self.newest.slot = 0;
                     slot.write(self.address(start));
-                    self.remember(object, start)?;
+                    self.remember(object, start)
                 }
             }
         }
-        Ok(())
     }
 
     /// Whether `object` is the one that [`Compactor::settle`] has yet to look for.
@@ -92,25 +103,51 @@ impl Compactor {
             return Ok(());
         }
         self.pending.object = 0;
+        let slot = slot as *mut usize;
         let offset = match self.scratch.sharing.look(hash, start) {
             Look::Entered => start,
             Look::Candidate(offset) if self.equals_small(start, offset) => offset,
             _ => self.search(start, hash)?,
         };
-        if offset != start {
-            self.scratch.buffer.truncate(start);
-            let word = self.address(offset);
+        if offset == start {
+            self.keep(object, start, slot)
+        } else {
             // SAFETY: the word was put there when the object was written. The frame is still there and has not
             // moved: to finish it writes an object, which settles this one first, as does growth.
-            unsafe { (slot as *mut usize).write(word) };
+            unsafe { self.drop_copy(object, start, offset, slot) }
         }
-        self.remember(object, offset)
+    }
+
+    /// Has the object at `start`, the last one, which equals no earlier one and whose word is in `slot`, stay.
+    #[inline(always)]
+    pub(super) fn keep(&mut self, object: usize, start: usize, slot: *mut usize) -> Result<(), CompactError> {
+        self.newest.start = start;
+        self.newest.slot = if object & SHARED == 0 { slot as usize } else { 0 };
+        self.remember(object, start)
+    }
+
+    /// Drops the object at `start`, the last one, for the equal one at `offset`, whose word goes into `slot`.
+    ///
+    /// # Safety
+    /// As [`Compactor::place`].
+    #[inline(never)]
+    unsafe fn drop_copy(
+        &mut self,
+        object: usize,
+        start: usize,
+        offset: usize,
+        slot: *mut usize,
+    ) -> Result<(), CompactError> {
+        let size = self.scratch.buffer.len() - start;
+        self.scratch.buffer.truncate(start);
+        // SAFETY: passed on from the caller.
+        unsafe { self.place_found(object, offset, size, slot) }
     }
 
     /// Puts the offset for an object into the pointer table if it has to be remembered; `object` is its address
     /// and flags.
     #[inline(always)]
-    fn remember(&mut self, object: usize, offset: usize) -> Result<(), CompactError> {
+    pub(super) fn remember(&mut self, object: usize, offset: usize) -> Result<(), CompactError> {
         if object & SHARED == 0 {
             Ok(())
         } else if object & KNOWN == 0 {
@@ -132,13 +169,7 @@ impl Compactor {
         const { assert!(8 * MIN_IMAGE <= MARGIN) };
         // SAFETY: `MARGIN` bytes from the end of the buffer on may be read, so as many words from `start`, and from
         // `other`, a multiple of 8 below it. Memory of the buffer is initialised.
-        let (a, b) = unsafe {
-            let words = |at| buffer.at(at).cast::<[u64; MIN_IMAGE]>().read();
-            (words(start), words(other))
-        };
-        // Without branches; what is behind the object does not count.
-        let differs = |i: usize| (a[i] ^ b[i]) & 0_u64.wrapping_sub(u64::from(i < words));
-        (0..MIN_IMAGE).fold(0, |bits, i| bits | differs(i)) == 0
+        unsafe { equal_small(buffer.at(start).cast(), buffer.at(other).cast(), words) }
     }
 
     /// Where an object equal to the one at `start`, the last one, begins, whatever it takes to find out. It is
@@ -149,13 +180,36 @@ impl Compactor {
         let words = (buffer.len() - start) / 8;
         // SAFETY: an earlier object begins at `other`, a multiple of 8 below `start`, so as many words from there
         // lie inside the buffer as do from `start`.
-        let equal = |other: usize| unsafe {
-            let object = |at| std::slice::from_raw_parts(buffer.at(at).cast::<u64>(), words);
-            object(start) == object(other)
-        };
+        let equal =
+            |other: usize| unsafe { equal_words(buffer.at(start).cast(), buffer.at(other).cast(), words) };
         let found = self.scratch.sharing.find_or_insert(hash, start, equal)?;
         Ok(found.unwrap_or(start))
     }
+}
+
+/// Whether the first `words` words at `a` and `b`, [`MIN_IMAGE`] at most, are equal; without branches.
+///
+/// # Safety
+/// [`MIN_IMAGE`] words are initialised at both.
+#[inline(always)]
+pub(super) unsafe fn equal_small(a: *const u64, b: *const u64, words: usize) -> bool {
+    // One by one: a wider read cannot be served from several pending stores.
+    // SAFETY: by the caller's word.
+    let differs = |i: usize| unsafe {
+        (a.add(i).read_volatile() ^ b.add(i).read_volatile()) & 0_u64.wrapping_sub(u64::from(i < words))
+    };
+    (0..MIN_IMAGE).fold(0, |bits, i| bits | differs(i)) == 0
+}
+
+/// Whether so many words at `a` and `b` are equal.
+///
+/// # Safety
+/// So many words are initialised at both.
+#[inline(always)]
+pub(super) unsafe fn equal_words(a: *const u64, b: *const u64, words: usize) -> bool {
+    // A call to compare memory costs more than a few words.
+    // SAFETY: by the caller's word.
+    (0..words).all(|i| unsafe { a.add(i).read_volatile() == b.add(i).read_volatile() })
 }
 
 #[cfg(test)]

@@ -63,6 +63,18 @@ impl SharingTable {
         }
     }
 
+    /// Enters the object at `offset`, of hash `hash`, which is not 0, and equal to no other.
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`] when the table cannot grow.
+    pub fn enter(&mut self, hash: u32, offset: usize) -> Result<(), CompactError> {
+        self.0.room()?;
+        // SAFETY: room was made.
+        unsafe { self.0.put(hash, offset) };
+        self.0.used += 1;
+        Ok(())
+    }
+
     /// The offset of an object of hash `hash`, which is not 0, that `equal` says yes to, being asked about the
     /// candidate at an offset. If there is none the object at `offset` is entered.
     ///

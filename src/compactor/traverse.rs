@@ -114,6 +114,7 @@ impl Compactor {
 
     /// The bottom frame: its one field is the root.
     fn bottom(&mut self, root: Obj) -> Result<Frame, CompactError> {
+        self.newest.slot = 0;
         let stack = &mut self.scratch.stack;
         // SAFETY: no word is in use. Room is made, then everything written.
         unsafe {
@@ -160,8 +161,9 @@ impl Compactor {
     #[cold]
     #[inline(never)]
     unsafe fn more_stack(&mut self, frame: Frame, words: usize) -> Result<Frame, CompactError> {
-        // What is pending knows a place on the stack.
+        // What is pending and what is newest know a place on the stack.
         self.settle()?;
+        self.newest.slot = 0;
         let stack = &mut self.scratch.stack;
         // SAFETY: frames are written without gaps up to the end of the top one, and lie as before relative to
         // the bottom.
@@ -331,8 +333,15 @@ impl Compactor {
         unsafe {
             let object = frame.head().object.get();
             if (frame.image().read() >> 56) as u8 <= MAX_CTOR_TAG {
-                let (start, hash) =
-                    self.emit_ctor(frame.image().cast(), frame.head().words.get() as usize)?;
+                let (image, words) = (frame.image().cast(), frame.head().words.get() as usize);
+                if self.is_new(frame) {
+                    let (start, _) = self.emit_ctor::<false>(image, words)?;
+                    return self.place_new(object, start, slot);
+                }
+                if self.next != 0 && self.image_is_next(image, words)? {
+                    return self.place_found(object, self.next, 8 * words, slot);
+                }
+                let (start, hash) = self.emit_ctor::<true>(image, words)?;
                 self.place(object, start, hash, slot);
                 Ok(())
             } else {

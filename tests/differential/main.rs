@@ -1,6 +1,7 @@
 //! Our loader beside the one of a real Lean in the same process, on the same objects: equal bytes, equal
 //! graphs, each reading what the other wrote.
 
+mod copies;
 mod errors;
 mod graph;
 mod kinds;

@@ -1,0 +1,284 @@
+//! Objects that need no look into the sharing table, and may never be entered there.
+//!
+//! * An object that refers to a *new* object, one that no other object refers to so far, equals no earlier object: that
+//!   one would refer to the new object too. It is not looked up. Nor is it entered: whoever equals it later has a
+//!   child that was found, by its content, to equal the new object, if the new object's count says that no other
+//!   field leads to it. Only then is it entered, late. To know this of one child is enough, and the last object that
+//!   was written and stayed is at hand: if it is a child of the object that is written next, the two are neighbours
+//!   in the buffer. So a mark for the second says all, and is found from the first.
+//! * Graphs that are equal in part mostly are so for many objects in a row. The object behind one that was found
+//!   is what is looked at first when the next object is written. One that equals a marked object is found in this
+//!   way, and the marked one stays where it is: not in the table.
+
+use super::Compactor;
+use super::buffer::MARGIN;
+use super::error::CompactError;
+use super::hash::{long_hash, short_hash};
+use super::share::{equal_small, equal_words};
+use super::stack::{Frame, MIN_IMAGE, SHARED};
+use crate::format::layout::{ARRAY_HEADER, MAX_CTOR_TAG, TAG_ARRAY, align8};
+use crate::object::Kind;
+
+/// The object that was written and stayed last.
+#[derive(Default)]
+pub(super) struct Newest {
+    /// Where it begins.
+    pub start: usize,
+    /// Address of the one word on the stack that stands for it, if its count says that no other will except by its
+    /// content; else 0.
+    pub slot: usize,
+}
+
+/// A bit for each word of the buffer: whether an object begins there that has to be entered into the sharing table when
+/// the one before it is found.
+#[derive(Default)]
+pub struct Marks(Vec<u64>);
+
+/// Words of memory by which marks grow at least.
+const GROWTH: usize = 512;
+/// What is kept for the next compactor, in words.
+const KEEP: usize = 32 << 10;
+
+impl Marks {
+    /// Marks the object at `offset`.
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`].
+    #[inline(always)]
+    fn set(&mut self, offset: usize) -> Result<(), CompactError> {
+        let at = offset >> 9;
+        if at >= self.0.len() {
+            self.grow(at + 1)?;
+        }
+        self.0[at] |= 1 << (offset >> 3 & 63);
+        Ok(())
+    }
+
+    /// Whether the object at `offset` is marked.
+    #[inline(always)]
+    fn get(&self, offset: usize) -> bool {
+        let word = self.0.get(offset >> 9).copied().unwrap_or(0);
+        word >> (offset >> 3 & 63) & 1 == 1
+    }
+
+    /// Takes a mark away.
+    fn clear_at(&mut self, offset: usize) {
+        if let Some(word) = self.0.get_mut(offset >> 9) {
+            *word &= !(1 << (offset >> 3 & 63));
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, words: usize) -> Result<(), CompactError> {
+        let words = words.next_multiple_of(GROWTH);
+        let refused = CompactError::Memory {
+            what: "the marks of the sharing table",
+            bytes: 8 * words,
+        };
+        let more = words - self.0.len();
+        self.0.try_reserve(more).map_err(|_| refused)?;
+        self.0.resize(words, 0);
+        Ok(())
+    }
+
+    /// Forgets everything; keeps memory that is not large.
+    pub fn clear(&mut self) {
+        self.0.clear();
+        if self.0.capacity() > KEEP {
+            self.0 = Vec::new();
+        }
+    }
+}
+
+impl Compactor {
+    /// Whether the object of the top frame, whose fields are done and settled, equals no earlier one, for it refers
+    /// to the newest.
+    #[inline(always)]
+    pub(super) fn is_new(&self, frame: Frame) -> bool {
+        // What is above the top frame is nowhere.
+        self.newest.slot >= frame.image() as usize
+    }
+
+    /// Puts the word for the object at `start`, the last one, of which [`Compactor::is_new`] was true, into `slot`.
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`].
+    ///
+    /// # Safety
+    /// As [`Compactor::place`].
+    #[inline(always)]
+    pub(super) unsafe fn place_new(
+        &mut self,
+        object: usize,
+        start: usize,
+        slot: *mut usize,
+    ) -> Result<(), CompactError> {
+        self.scratch.marks.set(start)?;
+        // SAFETY: a word of a frame, by the caller's word.
+        unsafe { slot.write(self.address(start)) };
+        self.keep(object, start, slot)
+    }
+
+    /// Puts the word for the object at `offset`, of `size` bytes, which equals `object`, into `slot`.
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`] when a table cannot grow.
+    ///
+    /// # Safety
+    /// As [`Compactor::place`].
+    #[inline(always)]
+    pub(super) unsafe fn place_found(
+        &mut self,
+        object: usize,
+        offset: usize,
+        size: usize,
+        slot: *mut usize,
+    ) -> Result<(), CompactError> {
+        // SAFETY: a word of a frame, by the caller's word.
+        unsafe { slot.write(self.address(offset)) };
+        if offset == self.newest.start {
+            self.newest.slot = 0;
+        }
+        let end = offset + size;
+        self.next = if end < self.scratch.buffer.len() { end } else { 0 };
+        if object & SHARED != 0 {
+            // Other fields lead to this one, so what comes next need not be the only one to refer to it.
+            self.enter_marked(end)?;
+        }
+        self.remember(object, offset)
+    }
+
+    /// Whether the finished image of a constructor of `words` words equals the object behind the one found last.
+    /// If not, that one is found by the table from now on.
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`] when a table cannot grow.
+    ///
+    /// # Safety
+    /// `image` has `words` initialised words, and [`MIN_IMAGE`] in any case.
+    #[inline(always)]
+    pub(super) unsafe fn image_is_next(
+        &mut self,
+        image: *const u64,
+        words: usize,
+    ) -> Result<bool, CompactError> {
+        const { assert!(8 * MIN_IMAGE <= MARGIN) };
+        // SAFETY: the image by the caller's word. An object begins at `next`, or a word that begins none and ends the
+        // comparison, and `MARGIN` bytes behind the buffer may be read. With an equal header the object there has
+        // as many words as the image.
+        let equal = unsafe {
+            let next = self.scratch.buffer.at(self.next).cast();
+            equal_small(image, next, words) && (words <= MIN_IMAGE || equal_words(image, next, words))
+        };
+        if !equal {
+            self.leave_next()?;
+        }
+        Ok(equal)
+    }
+
+    /// The same for the object at `start`, the last one.
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`] when a table cannot grow.
+    pub(super) fn is_next(&mut self, start: usize) -> Result<bool, CompactError> {
+        // SAFETY: `next` is below `start`, so as many words from there lie inside the buffer as do from `start`.
+        let equal = unsafe {
+            let object = |at| self.scratch.buffer.at(at).cast();
+            equal_words(
+                object(start),
+                object(self.next),
+                (self.scratch.buffer.len() - start) / 8,
+            )
+        };
+        if !equal {
+            self.leave_next()?;
+        }
+        Ok(equal)
+    }
+
+    /// Looks no longer at the object behind the one found last, so that it has to be in the table.
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`] when a table cannot grow.
+    #[inline(always)]
+    pub(super) fn leave_next(&mut self) -> Result<(), CompactError> {
+        let next = std::mem::take(&mut self.next);
+        self.enter_marked(next)
+    }
+
+    /// Enters the object at `at` into the sharing table if it is marked, and takes the mark away.
+    #[inline(always)]
+    fn enter_marked(&mut self, at: usize) -> Result<(), CompactError> {
+        if self.scratch.marks.get(at) {
+            self.enter_late(at)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[inline(never)]
+    fn enter_late(&mut self, at: usize) -> Result<(), CompactError> {
+        self.scratch.marks.clear_at(at);
+        let header = self.words(at, at + 8)[0];
+        let kind = Kind::of_header((header >> 32) as u32);
+        let size = if kind.tag == TAG_ARRAY {
+            ARRAY_HEADER + 8 * self.words(at, at + 16)[1] as usize
+        } else {
+            align8(kind.cs_sz.into())
+        };
+        let words = self.words(at, at + size);
+        let hash = if kind.tag <= MAX_CTOR_TAG {
+            short_hash(words)
+        } else {
+            long_hash(words)
+        };
+        self.scratch.sharing.enter(hash, at)
+    }
+
+    /// The words of the buffer from one offset to another one.
+    pub(super) fn words(&self, from: usize, to: usize) -> &[u64] {
+        let bytes = &self.scratch.buffer.bytes()[from..to];
+        bytemuck::cast_slice(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relocate::Dependencies;
+
+    #[test]
+    fn marks_are_found_where_they_were_set() {
+        let mut marks = Marks::default();
+        let set = |i: usize| i.is_multiple_of(7) || i.is_multiple_of(64);
+        assert!(!marks.get(0) && !marks.get(1 << 34));
+        marks.clear_at(1 << 34);
+        for i in (0..100_000).filter(|&i| set(i)) {
+            marks.set(8 * i).unwrap();
+        }
+        assert!((0..200_000).all(|i| marks.get(8 * i) == (i < 100_000 && set(i))));
+        marks.clear_at(8 * 128);
+        assert!((0..100_000).all(|i| marks.get(8 * i) == (set(i) && i != 128)));
+        marks.clear();
+        marks.set(8 * 50_000).unwrap();
+        assert!(
+            (0..200_000).all(|i| marks.get(8 * i) == (i == 50_000)),
+            "used again"
+        );
+    }
+
+    #[test]
+    fn a_constructor_entered_late_has_the_hash_that_it_is_looked_for_by() {
+        let mut compactor = Compactor::new(0, &Dependencies::new(Vec::new()), true);
+        for words in 1..12 {
+            let mut image: Vec<u64> = (0..words as u64).map(|i| i * i + 5).collect();
+            let hash = short_hash(&image);
+            image.resize(words.max(MIN_IMAGE), 0);
+            // SAFETY: so many words, and `MIN_IMAGE`.
+            let (start, written) = unsafe { compactor.emit_ctor::<true>(image.as_ptr(), words).unwrap() };
+            assert_eq!(written, hash, "{words} words");
+            assert_eq!(compactor.words(start, start + 8 * words), &image[..words]);
+        }
+    }
+}
