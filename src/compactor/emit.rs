@@ -7,7 +7,7 @@ use super::stack::MIN_IMAGE;
 use crate::format::layout::{
     ARRAY_HEADER, BIG_CS_SZ, CLOSURE_HEADER, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE,
     STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK,
-    TAG_THUNK, THUNK_SIZE,
+    TAG_THUNK, THUNK_SIZE, align8,
 };
 use crate::object::{Kind, Obj};
 
@@ -16,6 +16,9 @@ use crate::object::{Kind, Obj};
 fn header(cs_sz: u16, other: u8, tag: u8) -> u64 {
     u64::from(cs_sz) << 32 | u64::from(other) << 48 | u64::from(tag) << 56
 }
+
+/// Strings of more bytes are copied by the C library.
+const SHORT_STRING: usize = 64;
 
 /// An object that was written at the end of the buffer.
 pub(super) enum Written {
@@ -158,12 +161,48 @@ impl Compactor {
         Ok(Written::Shareable { start })
     }
 
+    /// Writes a string; answers where it begins.
+    ///
     /// # Safety
     /// `object` is a live string.
-    pub(super) unsafe fn emit_string(&mut self, object: Obj) -> Result<Written, CompactError> {
-        let header = header(BIG_CS_SZ, 0, TAG_STRING);
-        // SAFETY: a live string has that header, and as many bytes as its size says.
-        unsafe { self.emit_bytes(object, STRING_HEADER, object.size(), header) }
+    #[inline(always)]
+    pub(super) unsafe fn emit_string(&mut self, object: Obj) -> Result<usize, CompactError> {
+        let word0 = header(BIG_CS_SZ, 0, TAG_STRING);
+        // SAFETY: a live string has that header, and as many bytes as its size says, one at least. A word that ends
+        // where they end begins behind the string's own header. So many bytes are reserved and written.
+        unsafe {
+            let size = object.size();
+            if size > SHORT_STRING || size == 0 {
+                let start = self.scratch.buffer.len();
+                self.emit_bytes(object, STRING_HEADER, size, word0)?;
+                return Ok(start);
+            }
+            let total = align8(STRING_HEADER + size);
+            self.scratch.buffer.reserve(total)?;
+            let start = self.scratch.buffer.len();
+            let out = self.scratch.buffer.at(start).cast::<u64>();
+            let from = object.ptr().cast::<u64>();
+            out.write(word0);
+            out.add(1).write(size as u64);
+            out.add(2).write(size as u64);
+            out.add(3).write(from.add(3).read());
+            let whole = size / 8;
+            for i in 4..4 + whole {
+                // One by one: most are few.
+                out.add(i).write(from.add(i).read_volatile());
+            }
+            let rest = size % 8;
+            if rest > 0 {
+                let last = object
+                    .ptr()
+                    .add(STRING_HEADER + size - 8)
+                    .cast::<u64>()
+                    .read_unaligned();
+                out.add(4 + whole).write(last >> (64 - 8 * rest));
+            }
+            self.buffer_commit(total);
+            Ok(start)
+        }
     }
 
     /// Strings and scalar arrays: size, capacity := size, for strings the length, then `bytes` bytes.

@@ -8,7 +8,7 @@ use super::traverse::{IN_PROGRESS, is_one};
 use super::{Compactor, Values};
 use crate::format::layout::{
     ARRAY_HEADER, CLOSURE_HEADER, OBJECT_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_EXTERNAL, TAG_MPZ, TAG_PROMISE,
-    TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
+    TAG_REF, TAG_SARRAY, TAG_TASK, TAG_THUNK,
 };
 use crate::object::{Kind, Obj};
 
@@ -29,7 +29,28 @@ impl Compactor {
         }
     }
 
-    /// Meets an object that is no constructor: puts its word into `slot`, or opens a frame for it above `frame`.
+    /// Meets a string, and most of what is no constructor is one: puts its word into `slot`.
+    ///
+    /// # Safety
+    /// `object` is a live string, `slot` its place in the top frame.
+    #[inline(never)]
+    pub(super) unsafe fn meet_string(&mut self, object: Obj, slot: *mut usize) -> Result<(), CompactError> {
+        // SAFETY: the object is live, and `slot` a word of the top frame.
+        unsafe {
+            let shared = !is_one(object.rc());
+            if (shared || self.root_filter.may_hold(object.0))
+                && let Some(word) = self.known(object)?
+            {
+                slot.write(word);
+                return Ok(());
+            }
+            self.settle()?;
+            let start = self.emit_string(object)?;
+            self.place_last(object.0 | (usize::from(shared) * SHARED), start, slot)
+        }
+    }
+
+    /// Meets an object that is neither constructor nor string: puts its word into `slot`, or opens a frame for it above `frame`.
     ///
     /// # Safety
     /// `object` is a live object of that kind, `slot` its place in the frame `frame`, which is the top one.
@@ -45,7 +66,7 @@ impl Compactor {
         // SAFETY: the object is live.
         let unique = is_one(unsafe { object.rc() });
         // Refs, closures and bignums are never shared by content, the other rare kinds may contain themselves.
-        let shared = !unique || !matches!(kind.tag, TAG_ARRAY | TAG_SARRAY | TAG_STRING);
+        let shared = !unique || !matches!(kind.tag, TAG_ARRAY | TAG_SARRAY);
         if kind.tag == TAG_CLOSURE && !self.closures_allowed {
             return Err(CompactError::Closure);
         }
@@ -59,13 +80,6 @@ impl Compactor {
         // SAFETY: a live object of that kind. Its fields stand for themselves if all are scalars.
         unsafe {
             let flags = usize::from(shared) * SHARED;
-            if kind.tag == TAG_STRING {
-                // Most of these objects are strings.
-                self.settle()?;
-                let written = self.emit_string(object)?;
-                self.place_any(object.0 | flags, written, slot, false)?;
-                return Ok(None);
-            }
             let (at, count) = self.fields(object, kind, values)?;
             let cell = is_cell(kind.tag);
             if !cell && all_scalars(at, count) {

@@ -4,7 +4,7 @@
 //! and its word is still on the stack, so both can be taken back. Most objects need no look; see `late`.
 
 use super::Compactor;
-use super::buffer::MARGIN;
+use super::buffer::{Buffer, MARGIN};
 use super::emit::Written;
 use super::error::CompactError;
 use super::hash::long_hash;
@@ -23,6 +23,9 @@ pub(super) struct Pending {
     /// Address of the word on the stack that stands for it.
     slot: usize,
 }
+
+/// Above so many words the C library compares.
+const MANY: usize = 32;
 
 impl Compactor {
     /// Puts the word for an object that was just written into `slot`, a place on the stack; it may still be
@@ -63,14 +66,7 @@ impl Compactor {
         unsafe {
             match written {
                 Written::Shareable { start } if new => self.place_new(object, start, slot),
-                Written::Shareable { start } => {
-                    if self.next != 0 && self.is_next(start)? {
-                        return self.drop_copy(object, start, self.next, slot);
-                    }
-                    let hash = long_hash(self.words(start, self.scratch.buffer.len()));
-                    self.place(object, start, hash, slot);
-                    Ok(())
-                }
+                Written::Shareable { start } => self.place_last(object, start, slot),
                 Written::Apart { start } => {
                     self.newest.slot = 0;
                     slot.write(self.address(start));
@@ -78,6 +74,31 @@ impl Compactor {
                 }
             }
         }
+    }
+
+    /// The same for the object at `start`, the last one of the buffer.
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`] when a table cannot grow.
+    ///
+    /// # Safety
+    /// As [`Compactor::place`].
+    #[inline(always)]
+    pub(super) unsafe fn place_last(
+        &mut self,
+        object: usize,
+        start: usize,
+        slot: *mut usize,
+    ) -> Result<(), CompactError> {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            if self.next != 0 && self.is_next(start)? {
+                return self.drop_copy(object, start, self.next, slot);
+            }
+            let hash = long_hash(self.words(start, self.scratch.buffer.len()));
+            self.place(object, start, hash, slot);
+        }
+        Ok(())
     }
 
     /// Whether `object` is the one that [`Compactor::settle`] has yet to look for.
@@ -106,7 +127,7 @@ impl Compactor {
         let slot = slot as *mut usize;
         let offset = match self.scratch.sharing.look(hash, start) {
             Look::Entered => start,
-            Look::Candidate(offset) if self.equals_small(start, offset) => offset,
+            Look::Candidate(offset) if self.equals(start, offset) => offset,
             _ => self.search(start, hash)?,
         };
         if offset == start {
@@ -157,14 +178,14 @@ impl Compactor {
         }
     }
 
-    /// Whether the object at `start`, the last one, is small and equal to the one at `other`. Equality of whole
-    /// words is equality of exact sizes: sizes stand in the objects, and tails are zero.
+    /// Whether the object at `start`, the last one, is equal to the one at `other`. Equality of whole words is
+    /// equality of exact sizes: sizes stand in the objects, and tails are zero.
     #[inline(always)]
-    fn equals_small(&self, start: usize, other: usize) -> bool {
+    fn equals(&self, start: usize, other: usize) -> bool {
         let buffer = &self.scratch.buffer;
         let words = (buffer.len() - start) / 8;
         if words > MIN_IMAGE {
-            return false;
+            return equal_at(buffer, start, other);
         }
         const { assert!(8 * MIN_IMAGE <= MARGIN) };
         // SAFETY: `MARGIN` bytes from the end of the buffer on may be read, so as many words from `start`, and from
@@ -176,12 +197,7 @@ impl Compactor {
     /// entered if there is none.
     #[inline(never)]
     fn search(&mut self, start: usize, hash: u32) -> Result<usize, CompactError> {
-        let buffer = &self.scratch.buffer;
-        let words = (buffer.len() - start) / 8;
-        // SAFETY: an earlier object begins at `other`, a multiple of 8 below `start`, so as many words from there
-        // lie inside the buffer as do from `start`.
-        let equal =
-            |other: usize| unsafe { equal_words(buffer.at(start).cast(), buffer.at(other).cast(), words) };
+        let equal = |other| equal_at(&self.scratch.buffer, start, other);
         let found = self.scratch.sharing.find_or_insert(hash, start, equal)?;
         Ok(found.unwrap_or(start))
     }
@@ -201,15 +217,34 @@ pub(super) unsafe fn equal_small(a: *const u64, b: *const u64, words: usize) -> 
     (0..MIN_IMAGE).fold(0, |bits, i| bits | differs(i)) == 0
 }
 
+/// Whether the object at `start`, the last one of the buffer, equals the one at `other`.
+#[inline(never)]
+fn equal_at(buffer: &Buffer, start: usize, other: usize) -> bool {
+    // SAFETY: an earlier object begins at `other`, a multiple of 8 below `start`, so as many words from there lie inside
+    // the buffer as do from `start`.
+    unsafe {
+        equal_words(
+            buffer.at(start).cast(),
+            buffer.at(other).cast(),
+            (buffer.len() - start) / 8,
+        )
+    }
+}
+
 /// Whether so many words at `a` and `b` are equal.
 ///
 /// # Safety
 /// So many words are initialised at both.
 #[inline(always)]
 pub(super) unsafe fn equal_words(a: *const u64, b: *const u64, words: usize) -> bool {
-    // A call to compare memory costs more than a few words.
     // SAFETY: by the caller's word.
-    (0..words).all(|i| unsafe { a.add(i).read_volatile() == b.add(i).read_volatile() })
+    unsafe {
+        if words > MANY {
+            return std::slice::from_raw_parts(a, words) == std::slice::from_raw_parts(b, words);
+        }
+        // One by one: a call to compare memory costs more than a few words do.
+        (0..words).all(|i| a.add(i).read_volatile() == b.add(i).read_volatile())
+    }
 }
 
 #[cfg(test)]
@@ -232,13 +267,13 @@ mod tests {
         let other = add(first);
         add(&[77; 9]);
         let start = add(last);
-        compactor.equals_small(start, other)
+        compactor.equals(start, other)
     }
 
     #[test]
-    fn small_objects_are_compared_word_by_word() {
-        let object = [1, 2, 3, 4];
-        for words in 1..=MIN_IMAGE {
+    fn objects_are_compared_word_by_word() {
+        let object: [u8; MANY + 3] = std::array::from_fn(|i| i as u8 + 1);
+        for words in (1..8).chain(MANY - 2..=object.len()) {
             let object = &object[..words];
             assert!(equal(object, object), "{words} words");
             for at in 0..words {
@@ -247,6 +282,5 @@ mod tests {
                 assert!(!equal(object, &changed), "word {at} of {words}");
             }
         }
-        assert!(!equal(&[0; MIN_IMAGE + 1], &[0; MIN_IMAGE + 1]), "not small");
     }
 }

@@ -53,6 +53,10 @@ fn kinds() -> Vec<(String, Obj)> {
             floats.extend_from_slice(&f64::to_le_bytes(f));
         }
         add("float array", host.mk_sarray(8, &floats));
+        let texts: Vec<Obj> = (0..100)
+            .map(|len| host.mk_string(&"0123456".repeat(15)[..len]))
+            .collect();
+        add("strings of all small sizes", host.mk_array(&texts));
         for text in [
             "",
             "a",
