@@ -76,7 +76,21 @@ pub fn write_bare(temporary: &CStr, target: &CStr, bytes: &[u8]) {
 
 /// The floor of a read that maps, with free: open, fstat, two pread, mmap, close, munmap.
 pub fn map_bare(path: &CStr, base: u64) {
-    map_bare_and_keep(path, base).free();
+    let mut header = [0u8; 88];
+    let mut root = [0u8; 8];
+    // SAFETY: writable buffers of the given sizes; the mapping lands at a free address or fails.
+    unsafe {
+        let fd = open_bare(path);
+        let mut stat: libc::stat = std::mem::zeroed();
+        assert_eq!(libc::fstat(fd, &raw mut stat), 0);
+        assert_eq!(libc::pread(fd, header.as_mut_ptr().cast(), 88, 0), 88);
+        assert_eq!(libc::pread(fd, root.as_mut_ptr().cast(), 8, 88), 8);
+        let size = stat.st_size as usize;
+        let mapped = Mapped(map_somewhere(path, fd, size, base), size);
+        libc::close(fd);
+        std::hint::black_box((header, root));
+        mapped.free();
+    }
 }
 
 /// A mapping made by bare system calls.
@@ -97,36 +111,43 @@ fn map_file(fd: libc::c_int, size: usize, at: u64, flags: libc::c_int) -> *mut l
     unsafe { libc::mmap(at as *mut _, size, access, libc::MAP_PRIVATE | flags, fd, 0) }
 }
 
-/// [`map_bare`] without munmap.
+/// What no loader can leave out that maps a file where the file says: open, the header, mmap, close. The size is given.
+/// Answers the mapping.
 #[must_use]
-pub fn map_bare_and_keep(path: &CStr, base: u64) -> Mapped {
-    let mut header = [0u8; 88];
-    let mut root = [0u8; 8];
-    // SAFETY: a terminated string, writable buffers of the given sizes; the mapping lands at a free address
-    // or fails.
+pub fn map_least(path: &CStr, base: u64, size: usize) -> Mapped {
+    let mut header = [0u8; 96];
+    // SAFETY: a terminated string and a writable buffer; the mapping lands at a free address or fails.
     unsafe {
-        let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        assert!(fd >= 0, "{path:?}: {}", std::io::Error::last_os_error());
-        let mut stat: libc::stat = std::mem::zeroed();
-        assert_eq!(libc::fstat(fd, &raw mut stat), 0);
-        assert_eq!(libc::pread(fd, header.as_mut_ptr().cast(), 88, 0), 88);
-        assert_eq!(libc::pread(fd, root.as_mut_ptr().cast(), 8, 88), 8);
-        let size = stat.st_size as usize;
-        let mut at = map_file(fd, size, base, libc::MAP_FIXED_NOREPLACE);
-        if at == libc::MAP_FAILED {
-            // Now and then the runtime's allocator has taken one of thousands of base addresses.
-            at = map_file(fd, size, 0, 0);
-        }
-        assert_ne!(
-            at,
-            libc::MAP_FAILED,
-            "{path:?}: {}",
-            std::io::Error::last_os_error()
-        );
+        let fd = open_bare(path);
+        assert_eq!(libc::pread(fd, header.as_mut_ptr().cast(), 96, 0), 96);
+        std::hint::black_box(header);
+        let mapped = Mapped(map_somewhere(path, fd, size, base), size);
         libc::close(fd);
-        std::hint::black_box((header, root));
-        Mapped(at as usize, size)
+        mapped
     }
+}
+
+fn open_bare(path: &CStr) -> libc::c_int {
+    // SAFETY: a terminated string.
+    let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    assert!(fd >= 0, "{path:?}: {}", std::io::Error::last_os_error());
+    fd
+}
+
+/// A mapping of a whole file at `base`. Now and then the runtime's allocator has taken one of thousands of base
+/// addresses: then elsewhere.
+fn map_somewhere(path: &CStr, fd: libc::c_int, size: usize, base: u64) -> usize {
+    let mut at = map_file(fd, size, base, libc::MAP_FIXED_NOREPLACE);
+    if at == libc::MAP_FAILED {
+        at = map_file(fd, size, 0, 0);
+    }
+    assert_ne!(
+        at,
+        libc::MAP_FAILED,
+        "{path:?}: {}",
+        std::io::Error::last_os_error()
+    );
+    at as usize
 }
 
 /// The floor of a read that relocates: what the system does for it. Open, fstat, two pread, an mmap that fails at the
@@ -137,8 +158,7 @@ pub fn copy_bare(path: &CStr, base: u64) -> Mapped {
     let mut root = [0u8; 32];
     // SAFETY: a terminated string, writable buffers of the given sizes; neither mapping replaces another.
     unsafe {
-        let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        assert!(fd >= 0, "{path:?}: {}", std::io::Error::last_os_error());
+        let fd = open_bare(path);
         let mut stat: libc::stat = std::mem::zeroed();
         assert_eq!(libc::fstat(fd, &raw mut stat), 0);
         let size = stat.st_size as usize;

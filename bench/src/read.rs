@@ -1,6 +1,6 @@
 //! The rows of reading: files that map, files that have to be relocated, and many small files on two threads.
 
-use crate::files::{Mapped, Scratch, base_of, c_path, copy_bare, map_bare, map_bare_and_keep};
+use crate::files::{Mapped, Scratch, base_of, c_path, copy_bare, map_bare, map_least};
 use crate::inputs::Corpus;
 use crate::measure::{self, Effort, interleave, timed, timed_by_wall};
 use crate::module::Module;
@@ -313,7 +313,7 @@ fn threads_row(runtime: &Runtime, files: &Readable, work: &str, effort: &Effort)
     let floor = || {
         on_two_threads(
             files.paths.len(),
-            |i| map_bare_and_keep(&files.paths[i], files.bases[i]),
+            |i| map_least(&files.paths[i], files.bases[i], files.sizes[i]),
             Mapped::free,
         )
     };

@@ -67,6 +67,19 @@ impl Row {
         Some(Spread::of_pairs(&self.ours, floor, |a, b| a / b).median)
     }
 
+    /// The floor in parts of the incumbent.
+    #[must_use]
+    pub fn floor_ratio(&self) -> Option<f64> {
+        let floor = self.floor.as_ref()?;
+        Some(Spread::of_pairs(floor, &self.incumbent, |a, b| a / b).median)
+    }
+
+    /// Whether the floor alone takes more than the target allows.
+    #[must_use]
+    pub fn out_of_reach(&self) -> bool {
+        matches!((self.target, self.floor_ratio()), (Target::Ratio(most), Some(floor)) if floor > most)
+    }
+
     /// The value that the target is about and the most it may be.
     #[must_use]
     pub fn judged(&self) -> Option<(f64, f64)> {
@@ -97,6 +110,8 @@ impl Row {
             "ratio_quartiles": [self.ratio().quartiles.0, self.ratio().quartiles.1],
             "net": self.net(),
             "of_floor": self.of_floor(),
+            "floor_ratio": self.floor_ratio(),
+            "floor_above_target": self.out_of_reach(),
             "target": target,
             "target_is": kind,
             "met": self.judged().map(|(value, most)| value <= most),
@@ -146,7 +161,13 @@ impl Row {
                     _ => "of floor",
                 };
                 let met = if value <= most { "met" } else { "MISSED" };
-                format!("{what} {value:.3}, at most {most:.2}: {met}")
+                let why = match (self.floor_ratio(), self.of_floor()) {
+                    (Some(floor), Some(times)) if value > most && self.out_of_reach() => {
+                        format!(", the floor alone is {floor:.3}; ours is {times:.2} of it")
+                    }
+                    _ => String::new(),
+                };
+                format!("{what} {value:.3}, at most {most:.2}: {met}{why}")
             }
         };
         let _ = write!(line, " {first} | {target} |");
