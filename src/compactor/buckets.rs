@@ -17,7 +17,7 @@ pub const PLACES: usize = 8;
 /// little.
 const FIRST_BYTES: usize = 1 << 12;
 /// Below this size growth is fourfold, above it twofold.
-const SMALL_BYTES: usize = 1 << 20;
+const SMALL_BYTES: usize = 1 << 18;
 /// A table grows when so many sixteenths of its places are used. Memory is dearer than a look into a second
 /// bucket now and then.
 const MAX_SIXTEENTHS: usize = 13;
