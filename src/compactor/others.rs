@@ -50,7 +50,8 @@ impl Compactor {
         }
     }
 
-    /// Meets an object that is neither constructor nor string: puts its word into `slot`, or opens a frame for it above `frame`.
+    /// Meets an object that is neither constructor nor string: puts its word into `slot`, or opens a frame for it
+    /// above `frame`.
     ///
     /// # Safety
     /// `object` is a live object of that kind, `slot` its place in the frame `frame`, which is the top one.
