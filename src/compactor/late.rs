@@ -1,14 +1,18 @@
 //! Objects that need no look into the sharing table, and may never be entered there.
 //!
-//! * An object that refers to a *new* object, one that no other object refers to so far, equals no earlier object: that
-//!   one would refer to the new object too. It is not looked up. Nor is it entered: whoever equals it later has a
-//!   child that was found, by its content, to equal the new object, if the new object's count says that no other
-//!   field leads to it. Only then is it entered, late. To know this of one child is enough, and the last object that
-//!   was written and stayed is at hand: if it is a child of the object that is written next, the two are neighbours
-//!   in the buffer. So a mark for the second says all, and is found from the first.
-//! * Graphs that are equal in part mostly are so for many objects in a row. The object behind one that was found
-//!   is what is looked at first when the next object is written. One that equals a marked object is found in this
-//!   way, and the marked one stays where it is: not in the table.
+//! The *newest* object is the one that was written and stayed last. No object refers to it yet, for that one would
+//! have been written later.
+//!
+//! * What is written next and refers to the newest equals no earlier object: that one would refer to it too. So it is
+//!   not looked up, and lies directly behind its child.
+//! * Nor is it entered, but *marked*, if the child's count says that no other field leads to it. For as long as the
+//!   child has this one parent nothing can equal the parent. A second object that refers to the child comes about in
+//!   one way only: something is found, by content, to equal the child, and takes its word. Then the object
+//!   behind the child is looked at, and if it is marked, it is entered, late.
+//! * Graphs that are equal in part mostly are so for many objects in a row. So the object behind one that was found
+//!   is *next*: it is compared first when another object is written. If it is equal, it has been found without the
+//!   table, and a mark stays: the word that was taken is gone with the copy of the parent. This is so if what took the
+//!   word has one reference and is no root; otherwise the marked object is entered at once.
 
 use super::Compactor;
 use super::buffer::MARGIN;
@@ -29,8 +33,8 @@ pub(super) struct Newest {
     pub slot: usize,
 }
 
-/// A bit for each word of the buffer: whether an object begins there that has to be entered into the sharing table when
-/// the one before it is found.
+/// A bit for each word of the buffer: whether an object begins there that has to be entered into the sharing table
+/// when the one before it is found.
 #[derive(Default)]
 pub struct Marks(Vec<u64>);
 
