@@ -18,7 +18,7 @@ use super::Compactor;
 use super::buffer::MARGIN;
 use super::error::CompactError;
 use super::hash::{long_hash, short_hash};
-use super::share::{equal_small, equal_words};
+use super::share::{equal_at, equal_small, equal_words};
 use super::stack::{Frame, MIN_IMAGE, SHARED};
 use crate::format::layout::{ARRAY_HEADER, MAX_CTOR_TAG, TAG_ARRAY, align8};
 use crate::object::Kind;
@@ -186,15 +186,7 @@ impl Compactor {
     /// # Errors
     /// [`CompactError::Memory`] when a table cannot grow.
     pub(super) fn is_next(&mut self, start: usize) -> Result<bool, CompactError> {
-        // SAFETY: `next` is below `start`, so as many words from there lie inside the buffer as do from `start`.
-        let equal = unsafe {
-            let object = |at| self.scratch.buffer.at(at).cast();
-            equal_words(
-                object(start),
-                object(self.next),
-                (self.scratch.buffer.len() - start) / 8,
-            )
-        };
+        let equal = equal_at(&self.scratch.buffer, start, self.next);
         if !equal {
             self.leave_next()?;
         }

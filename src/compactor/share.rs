@@ -217,9 +217,9 @@ pub(super) unsafe fn equal_small(a: *const u64, b: *const u64, words: usize) -> 
     (0..MIN_IMAGE).fold(0, |bits, i| bits | differs(i)) == 0
 }
 
-/// Whether the object at `start`, the last one of the buffer, equals the one at `other`.
+/// Whether the object at `start`, the last one of the buffer, equals the one at `other`, an earlier one.
 #[inline(never)]
-fn equal_at(buffer: &Buffer, start: usize, other: usize) -> bool {
+pub(super) fn equal_at(buffer: &Buffer, start: usize, other: usize) -> bool {
     // SAFETY: an earlier object begins at `other`, a multiple of 8 below `start`, so as many words from there lie inside
     // the buffer as do from `start`.
     unsafe {
