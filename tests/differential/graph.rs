@@ -45,6 +45,8 @@ pub struct Pool {
     owned: Vec<Obj>,
     /// Objects of regions, which are not counted.
     pub foreign: Vec<Obj>,
+    /// Tasks given to workers that may still run, owned once more.
+    running: Vec<Obj>,
 }
 
 unsafe extern "C" fn first_of_two(value: Obj, unit: Obj) -> Obj {
@@ -76,6 +78,7 @@ impl Pool {
             kinds,
             owned: Vec::new(),
             foreign: Vec::new(),
+            running: Vec::new(),
         }
     }
 
@@ -312,7 +315,26 @@ impl Pool {
                 1 => first_of_two as *const c_void,
                 _ => first_after_a_while as *const c_void,
             };
-            spawn(host.mk_closure(code, 2, &[value]), 0, false)
+            let task = spawn(host.mk_closure(code, 2, &[value]), 0, false);
+            host.inc(task);
+            self.running.push(task);
+            task
+        }
+    }
+
+    /// Has the runtime count `object` and all below it no more. A worker that takes or gives back a reference
+    /// just then goes on with the count as it was, and what is still used is freed: no task may be running.
+    ///
+    /// # Safety
+    /// `object` is live, counted, and used by nobody but this pool.
+    unsafe fn mark_persistent(&mut self, object: Obj) {
+        // SAFETY: live tasks, which the pool owns.
+        unsafe {
+            for task in self.running.drain(..) {
+                let _ = lean().host.task_get(task);
+                lean().host.dec(task);
+            }
+            (lean().mark_persistent)(object);
         }
     }
 
@@ -378,7 +400,7 @@ impl Pool {
                     let tag = self.random.below(3) as u8;
                     let child = self.child();
                     if !child.is_scalar() && child.rc() != 0 {
-                        (lean().mark_persistent)(child);
+                        self.mark_persistent(child);
                     }
                     let size = 16 + scalars;
                     let object = static_words(size.div_ceil(8), size as u16, 1, tag);
@@ -402,7 +424,7 @@ impl Pool {
         unsafe {
             if object.rc() != 0 {
                 if self.random.one_in(3) {
-                    (lean().mark_persistent)(object);
+                    self.mark_persistent(object);
                 } else {
                     lean().host.mark_mt(object);
                 }
@@ -414,7 +436,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        for object in &self.owned {
+        for object in self.owned.iter().chain(&self.running) {
             // SAFETY: owned by the pool.
             unsafe { lean().host.dec(*object) };
         }
