@@ -165,6 +165,16 @@ pub fn stat(output: &Output, label: &str) -> u64 {
         .unwrap_or_else(|| panic!("no `{label}`: {output}"))
 }
 
+/// The lines that `--stats` prints, but for the number of regions that found their address free: that differs
+/// between any two processes, for the allocator or a stack may lie there.
+#[must_use]
+pub fn stats_anywhere(output: &Output) -> Vec<&str> {
+    let lines = output.stdout.lines();
+    lines
+        .filter(|line| !line.starts_with("number of memory-mapped modules"))
+        .collect()
+}
+
 /// Every region file in the tree's directory (names with `.olean` or `.ir` in them), by path relative to it.
 pub fn region_files(tree: &Tree) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();

@@ -55,15 +55,6 @@ fn stock(args: &[&str]) -> Output {
     process::run(lean::command(&real_lean(), &tree().dir, &Options::stock()).args(args))
 }
 
-/// What `--stats` prints, but for the number of regions that found their address free: that differs between any two
-/// processes.
-fn stats(output: &Output) -> Vec<&str> {
-    let lines = output.stdout.lines();
-    lines
-        .filter(|line| !line.starts_with("number of memory-mapped modules"))
-        .collect()
-}
-
 fn seen(output: &Output) -> (Option<i32>, &str, &str) {
     (output.status.code(), &output.stdout, &output.stderr)
 }
@@ -82,7 +73,7 @@ fn a_tree_compiles_and_imports_without_a_difference() {
     let plain = stock(&["--stats", "All.lean"]);
     let (output, report) = run(compare(), &["--stats", "All.lean"]);
     assert_eq!((output.status.code(), &*output.stderr), (Some(0), ""));
-    assert_eq!(stats(&output), stats(&plain));
+    assert_eq!(lean::stats_anywhere(&output), lean::stats_anywhere(&plain));
     let [saves, reads] = assert_equal(&report);
     assert_eq!(
         (saves, reads),

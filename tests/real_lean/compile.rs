@@ -46,16 +46,10 @@ fn compile_with(options: Options, dir: &Path) -> (Tree, Vec<Value>) {
 
 /// The output of `--stats` without the one number that the address space layout of a run may change, and that
 /// number.
-fn split_stats(output: &Output) -> (String, u64) {
-    let label = "number of memory-mapped modules";
-    let rest = output
-        .stdout
-        .lines()
-        .filter(|line| !line.starts_with(label))
-        .collect::<Vec<_>>()
-        .join("\n");
+fn split_stats(output: &Output) -> (Vec<&str>, u64) {
     assert_eq!(output.stderr, "");
-    (rest, lean::stat(output, label))
+    let mapped = lean::stat(output, "number of memory-mapped modules");
+    (lean::stats_anywhere(output), mapped)
 }
 
 /// Imports the stock tree through ours, with `--stats`.

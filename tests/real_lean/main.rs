@@ -104,9 +104,8 @@ fn assert_ours(report: &Value) {
         (0, 0),
         "{report:#}"
     );
-    let (mapped, relocated) = (
-        count(report, "read", "mapped"),
-        count(report, "read", "relocated"),
-    );
-    assert_eq!(mapped + relocated, count(report, "read", "calls"), "{report:#}");
+    // A region that lies at its base is relocated too if a dependency does not.
+    let [mapped, relocated, calls] = ["mapped", "relocated", "calls"].map(|n| count(report, "read", n));
+    assert!(mapped <= calls && relocated <= calls, "{report:#}");
+    assert!(mapped + relocated >= calls, "{report:#}");
 }
