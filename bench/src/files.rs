@@ -150,13 +150,53 @@ fn map_somewhere(path: &CStr, fd: libc::c_int, size: usize, base: u64) -> usize 
     at as usize
 }
 
+/// Memory with huge pages, handed out a piece after the other and given back whole.
+pub struct FreshMemory {
+    mapped: Mapped,
+    next: usize,
+}
+
+/// Bytes of a huge page.
+const HUGE: usize = 2 << 20;
+
+impl FreshMemory {
+    /// Room for so many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        let bytes = bytes + HUGE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping anywhere, and advice on it.
+        unsafe {
+            let at = libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                -1,
+                0,
+            );
+            assert_ne!(at, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
+            libc::madvise(at, bytes, libc::MADV_HUGEPAGE);
+            FreshMemory {
+                mapped: Mapped(at as usize, bytes),
+                next: (at as usize).next_multiple_of(HUGE),
+            }
+        }
+    }
+
+    /// Gives it back.
+    pub fn free(self) {
+        self.mapped.free();
+    }
+}
+
 /// The floor of a read that relocates: what the system does for it. Open, fstat, two pread, an mmap that fails at the
-/// base address and one elsewhere, a private copy of every page, close. Answers the mapping.
-#[must_use]
-pub fn copy_bare(path: &CStr, base: u64) -> Mapped {
+/// base address, the whole content into fresh memory with huge pages, close.
+pub fn copy_bare(path: &CStr, base: u64, memory: &mut FreshMemory) {
     let mut header = [0u8; 96];
     let mut root = [0u8; 32];
-    // SAFETY: a terminated string, writable buffers of the given sizes; neither mapping replaces another.
+    // SAFETY: a terminated string, writable buffers of the given sizes, the last of them a part of the memory that
+    // nobody else has; the mapping replaces no other.
     unsafe {
         let fd = open_bare(path);
         let mut stat: libc::stat = std::mem::zeroed();
@@ -169,21 +209,15 @@ pub fn copy_bare(path: &CStr, base: u64) -> Mapped {
             libc::MAP_FAILED,
             "{path:?}: its base is free"
         );
-        let at = map_file(fd, size, 0, 0);
-        assert_ne!(
-            at,
-            libc::MAP_FAILED,
-            "{path:?}: {}",
-            std::io::Error::last_os_error()
-        );
+        let end = memory.next + size;
+        assert!(end <= memory.mapped.0 + memory.mapped.1, "room was made");
         assert_eq!(
-            libc::madvise(at, size, libc::MADV_POPULATE_WRITE),
-            0,
-            "needs Linux 5.14"
+            libc::pread(fd, memory.next as *mut _, size, 0),
+            size as libc::ssize_t
         );
+        memory.next = end.next_multiple_of(4096);
         libc::close(fd);
         std::hint::black_box((header, root));
-        Mapped(at as usize, size)
     }
 }
 

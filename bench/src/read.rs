@@ -1,6 +1,6 @@
 //! The rows of reading: files that map, files that have to be relocated, and many small files on two threads.
 
-use crate::files::{Mapped, Scratch, base_of, c_path, copy_bare, map_bare, map_least};
+use crate::files::{FreshMemory, Mapped, Scratch, base_of, c_path, copy_bare, map_bare, map_least};
 use crate::inputs::Corpus;
 use crate::measure::{self, Effort, interleave, timed, timed_by_wall};
 use crate::module::Module;
@@ -264,12 +264,13 @@ fn relocated_row(runtime: &Runtime, files: &Readable, work: &str, objects: usize
     };
     let floor = || {
         let mut time = Duration::ZERO;
+        let pages = files.sizes.iter().map(|size| size.next_multiple_of(4096));
+        let mut memory = FreshMemory::new(pages.sum());
         for (path, &base) in files.paths.iter().zip(&files.bases) {
-            let mut copy = None;
             fresh_memory();
-            time += timed(|| copy = Some(copy_bare(path, base)));
-            copy.expect("it was made").free();
+            time += timed(|| copy_bare(path, base, &mut memory));
         }
+        memory.free();
         time
     };
     let times = interleave(

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 /// From this size on memory comes in whole huge pages, if the system has them to give (`madvise`): a table of
 /// some megabytes is hit at random, and each small page would cost a fault and a place in the TLB.
-pub const HUGE: usize = 2 << 20;
+pub use crate::os::arena::HUGE;
 
 /// A mapping of its own.
 pub struct Pages {

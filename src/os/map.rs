@@ -1,5 +1,6 @@
 //! Mappings: a file at the address it asks for, and memory for a region that cannot lie there.
 
+use super::arena::Piece;
 use super::file::File;
 use std::fs;
 use std::io;
@@ -13,10 +14,11 @@ pub struct Memory {
 }
 
 /// How memory was had, and so how it is released.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum MemoryKind {
     /// A mapping.
     Mapping,
+    /// A piece of a chunk with huge pages.
+    Piece(#[expect(dead_code, reason = "it gives the memory back when it is dropped")] Piece),
     /// From `malloc`: copies of small files, and of all when no more mappings can be had.
     Heap,
 }
@@ -35,7 +37,9 @@ pub enum Missed {
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
 
-/// From this size on a copy is a mapping of its own.
+/// From this size on a copy is a piece of a chunk with huge pages.
+const PIECE: usize = 4 << 10;
+/// Where there are none, it is a mapping of its own from this size on.
 const OWN_MAPPING: usize = 64 << 10;
 
 impl Memory {
@@ -70,14 +74,24 @@ impl Memory {
         })
     }
 
-    /// A copy of the `size` > 0 bytes of a file, anywhere, 8-aligned. A large one is a private mapping, whose
-    /// pages are copied when they are written or asked for ([`Memory::populate`]): that saves clearing them
-    /// first. A small one is read into memory from `malloc`.
+    /// Memory for a copy of the `size` > 0 bytes of a file, anywhere, 8-aligned, and what brings the content there. It
+    /// has huge pages, or is a private mapping, whose pages are copied when they are written or asked for: that
+    /// saves clearing them first. That of a small file is from `malloc`, and has its content at once.
     ///
     /// # Errors
     /// `Err` when the memory cannot be had, `Ok(Err)` with what `pread` said, or `UnexpectedEof` when the file is
     /// shorter now.
-    pub fn copy_file(file: &File, size: usize) -> Result<io::Result<Memory>, OutOfMemory> {
+    pub fn for_copy(file: &File, size: usize) -> Result<io::Result<(Memory, Filling<'_>)>, OutOfMemory> {
+        if size >= PIECE
+            && let Some(piece) = Piece::take(size)
+        {
+            let memory = Memory {
+                start: piece.start(),
+                size,
+                kind: MemoryKind::Piece(piece),
+            };
+            return Ok(Ok((memory, Filling::Read(file))));
+        }
         if size >= OWN_MAPPING {
             // SAFETY: a new mapping anywhere touches no memory in use.
             let got = unsafe {
@@ -93,11 +107,12 @@ impl Memory {
             if got != libc::MAP_FAILED
                 && let Some(start) = NonNull::new(got.cast())
             {
-                return Ok(Ok(Memory {
+                let memory = Memory {
                     start,
                     size,
                     kind: MemoryKind::Mapping,
-                }));
+                };
+                return Ok(Ok((memory, Filling::Populate)));
             }
         }
         // SAFETY: asking for memory has no precondition.
@@ -108,26 +123,8 @@ impl Memory {
             size,
             kind: MemoryKind::Heap,
         };
-        // SAFETY: `read_at` only writes into the bytes.
-        Ok(match file.read_at(unsafe { memory.uninit_bytes() }, 0) {
-            Ok(n) if n == size => Ok(memory),
-            Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Err(e) => Err(e),
-        })
-    }
-
-    /// What brings pages of a private mapping into memory, to be written, before they are touched one by one.
-    #[must_use]
-    pub fn populate(&self) -> Populate {
-        let size = if self.kind == MemoryKind::Mapping {
-            self.size
-        } else {
-            0
-        };
-        Populate {
-            address: self.address(),
-            size,
-        }
+        // SAFETY: `read_exactly` only writes into the bytes.
+        Ok(read_exactly(file, 0, unsafe { memory.uninit_bytes() }).map(|()| (memory, Filling::Done)))
     }
 
     /// # Safety
@@ -171,29 +168,50 @@ impl Memory {
     }
 }
 
-/// See [`Memory::populate`]. It changes no content, so it may be used while the content is borrowed; after its
-/// memory is gone it does harm to nobody but asks for pages that nobody wants.
-pub struct Populate {
-    address: usize,
-    size: usize,
+/// How content comes into the memory of a copy, a part at a time, while it is still in a cache when it is used.
+#[derive(Clone, Copy)]
+pub enum Filling<'a> {
+    /// It is there.
+    Done,
+    /// It comes by itself when pages are touched; together is faster. Whoever truncates the file meanwhile makes
+    /// touching them end in SIGBUS.
+    Populate,
+    /// From this file.
+    Read(&'a File),
 }
 
-impl Populate {
-    /// Copies the pages of `length` bytes from offset `from` on at once, as far as the system can. What it
-    /// leaves out is copied when it is written.
-    pub fn bytes(&self, from: usize, length: usize) {
-        let page = page_size();
-        let from = from & !(page - 1);
-        let end = from.saturating_add(length.next_multiple_of(page)).min(self.size);
-        if from < end {
-            let start = (self.address + from) as *mut libc::c_void;
-            // SAFETY: populating pages changes no content; an address that is not mapped is refused.
-            unsafe { libc::madvise(start, end - from, libc::MADV_POPULATE_WRITE) };
+impl Filling<'_> {
+    /// Brings the content of the file from offset `from` on into `bytes`, which lie at that offset of the memory.
+    ///
+    /// # Errors
+    /// What `pread` says, or `UnexpectedEof` when the file is shorter now.
+    pub fn fill(self, from: usize, bytes: &mut [u8]) -> io::Result<()> {
+        match self {
+            Filling::Done => Ok(()),
+            Filling::Read(file) => read_exactly(file, from, bytes),
+            Filling::Populate => {
+                let start = bytes.as_mut_ptr() as usize;
+                let end = start.saturating_add(bytes.len());
+                let start = start & !(page_size() - 1);
+                // SAFETY: populating pages changes no content. What the system leaves out is copied when it is
+                // written.
+                unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_POPULATE_WRITE) };
+                Ok(())
+            }
         }
     }
 }
 
-fn page_size() -> usize {
+/// Fills `bytes` with what stands in the file from offset `at` on.
+fn read_exactly(file: &File, at: usize, bytes: &mut [u8]) -> io::Result<()> {
+    match file.read_at(bytes, at as u64)? {
+        n if n == bytes.len() => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// Bytes of a small page.
+pub(super) fn page_size() -> usize {
     // SAFETY: asks for a number.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).unwrap_or(4096)
@@ -207,6 +225,8 @@ impl Drop for Memory {
             MemoryKind::Mapping => unsafe {
                 libc::munmap(start, self.size);
             },
+            // The piece goes with the value.
+            MemoryKind::Piece(_) => {}
             // SAFETY: exactly the allocation this value owns.
             MemoryKind::Heap => unsafe { libc::free(start) },
         }

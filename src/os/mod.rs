@@ -1,5 +1,6 @@
 //! What the operating system gives: files, mappings, the list of loaded libraries, environment variables.
 
+pub mod arena;
 pub mod code;
 pub mod counters;
 pub mod env;

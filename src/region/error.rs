@@ -108,6 +108,13 @@ impl ReadError {
         Self::content(file, e.to_string())
     }
 
+    pub(super) fn read(file: &CStr, cause: io::Error) -> Self {
+        ReadError::Read {
+            file: shown(file),
+            cause,
+        }
+    }
+
     pub(super) fn memory(file: &CStr, e: OutOfMemory) -> Self {
         ReadError::Memory {
             file: shown(file),

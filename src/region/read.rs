@@ -16,7 +16,7 @@ use crate::format::layout::{
 use crate::format::trailer::{Trailer, closure_count, ends_with_extension};
 use crate::os::counters;
 use crate::os::file::{File, errno_text};
-use crate::os::map::{Memory, Missed, mapping_counts};
+use crate::os::map::{Filling, Memory, Missed, mapping_counts};
 use crate::relocate::{self, AHEAD, Dependencies, RegionView, Target};
 use std::ffi::{CStr, OsStr};
 use std::ops::Range;
@@ -124,44 +124,24 @@ impl Opened<'_> {
                 .ok(),
         };
         let mapped = landed.is_some();
-        let mut memory = match landed {
-            Some(memory) => memory,
-            None => Memory::copy_file(&file, shape.size)
+        let (mut memory, mut filling) = match landed {
+            Some(memory) => (memory, Filling::Done),
+            None => Memory::for_copy(&file, shape.size)
                 .map_err(|e| ReadError::memory(path, e))?
-                .map_err(|cause| ReadError::Read {
-                    file: shown(path),
-                    cause,
-                })?,
+                .map_err(|e| ReadError::read(path, e))?,
         };
-        drop(file);
-        let populate = memory.populate();
-        let verified = options.verify || !shape.regular;
-        if verified {
-            // Pages that are read before they are written cost a fault more each.
-            if !mapped {
-                populate.bytes(0, shape.size);
-            }
+        if options.verify || !shape.regular {
+            let filled = std::mem::replace(&mut filling, Filling::Done).fill(0, memory.bytes_mut());
+            filled.map_err(|e| ReadError::read(path, e))?;
             // SAFETY: passed on from the caller.
             unsafe { verify(path, memory.bytes(), deps)? };
         }
         let relocated = !mapped || !deps.landed();
-        let mut root = shape.root as usize;
-        if relocated {
-            let target = Target {
-                base,
-                address: memory.address(),
-                data: shape.data.clone(),
-                gmp: shape.header.flags & FLAG_GMP != 0,
-                closures: shape.header.version == VERSION_3,
-            };
-            let ahead = |from| {
-                if !mapped && !verified {
-                    populate.bytes(from, AHEAD);
-                }
-            };
-            root = relocate::relocate(memory.words_mut(), &target, deps, ahead)
-                .map_err(|e| ReadError::walk(path, &e))? as usize;
-        }
+        let root = match relocated {
+            true => rewrite(path, &shape, &mut memory, deps, filling)?,
+            false => shape.root as usize,
+        };
+        drop(file);
         if shape.header.version == VERSION_3 {
             relocate_closures(path, &mut memory, shape.data.clone())?;
         }
@@ -175,6 +155,38 @@ impl Opened<'_> {
             relocated,
         })
     }
+}
+
+/// Brings the file's content into the memory and rewrites its pointers for where it and `deps` lie; answers the root.
+fn rewrite(
+    path: &CStr,
+    shape: &Shape,
+    memory: &mut Memory,
+    deps: &Dependencies,
+    filling: Filling<'_>,
+) -> Result<usize, ReadError> {
+    let target = Target {
+        base: shape.header.base,
+        address: memory.address(),
+        data: shape.data.clone(),
+        gmp: shape.header.flags & FLAG_GMP != 0,
+        closures: shape.header.version == VERSION_3,
+    };
+    let mut filled = Ok(());
+    let ahead = |from, words: &mut [u64]| {
+        if filled.is_ok() {
+            filled = filling.fill(from, bytemuck::cast_slice_mut(words));
+        }
+    };
+    let root = relocate::relocate(memory.words_mut(), &target, deps, ahead);
+    // Instead of what could not be read there are zeros, which are nothing to complain of.
+    filled.map_err(|e| ReadError::read(path, e))?;
+    let root = root.map_err(|e| ReadError::walk(path, &e))?;
+    // Behind the data, and more than whole words.
+    let rest = shape.data.end.next_multiple_of(AHEAD).min(shape.size & !7);
+    let filled = filling.fill(rest, &mut memory.bytes_mut()[rest..]);
+    filled.map_err(|e| ReadError::read(path, e))?;
+    Ok(root as usize)
 }
 
 /// Proves the whole file, of the dependencies that pointers lead to exact objects.
@@ -248,12 +260,7 @@ fn examine(path: &CStr, file: &File, deps: &Dependencies, options: &ReadOptions)
         file: shown(path),
         cause,
     })?;
-    let read = |out: &mut [u8], at: usize| {
-        file.read_at(out, at as u64).map_err(|cause| ReadError::Read {
-            file: shown(path),
-            cause,
-        })
-    };
+    let read = |out: &mut [u8], at: usize| file.read_at(out, at as u64).map_err(|e| ReadError::read(path, e));
     let mut start = [0; HEADER_SIZE + 16];
     let got = read(&mut start, 0)?;
     let header = Header::decode(&start[..got]).map_err(|e| match e {

@@ -81,9 +81,9 @@ pub const AHEAD: usize = 256 << 10;
 /// Rewrites every pointer of the region in `words`, which holds the whole file, for where it and `deps` lie.
 /// Answers the root: a scalar, or the live address of an object.
 ///
-/// Code addresses of closures stay as they are. `ahead` is called with each multiple of [`AHEAD`], an offset in the
-/// file, before any of the [`AHEAD`] bytes from there on is touched, so that they can be brought into memory
-/// together.
+/// Code addresses of closures stay as they are. `ahead` is called with each multiple of [`AHEAD`] up to the end of the
+/// data, an offset in the file, and the words from there on, so many bytes or to the end of `words`, before any of
+/// them is touched: it may be what brings the file's content there.
 ///
 /// # Errors
 /// [`WalkError`]; the words are half rewritten then and good for nothing.
@@ -91,7 +91,7 @@ pub fn relocate(
     words: &mut [u64],
     target: &Target,
     deps: &Dependencies,
-    mut ahead: impl FnMut(usize),
+    mut ahead: impl FnMut(usize, &mut [u64]),
 ) -> Result<u64, WalkError> {
     let sorted = deps.by_base()?;
     let size = words.len() as u64 * 8;
@@ -112,18 +112,19 @@ pub fn relocate(
         (target.address as u64).wrapping_sub(target.base),
         sorted,
     );
-    let end = target.data.end;
+    let data_end = target.data.end;
     let mut announced = 0;
-    let mut announce = |until: usize| {
-        while announced < until.min(end) {
-            ahead(announced);
+    let mut announce = |until: usize, words: &mut [u64]| {
+        while announced < until.min(data_end) {
+            let end = words.len().min((announced + AHEAD) / 8);
+            ahead(announced, &mut words[announced / 8..end]);
             announced += AHEAD;
         }
     };
-    announce(first);
-    let (root, objects) = words[target.data.start / 8..target.data.end / 8].split_at_mut(1);
+    announce(first, words);
+    let root_at = target.data.start / 8;
     pointers
-        .translate(root, &[u8::MAX])
+        .translate(&mut words[root_at..=root_at], &[u8::MAX])
         .map_err(|(_, fault)| WalkError::At {
             offset: target.data.start,
             fault,
@@ -133,8 +134,9 @@ pub fn relocate(
         fault,
     };
     let mut walk = Walk::new(target, &pointers);
-    while let Some(window) = walk.window(objects.len()) {
-        announce(first + (window.end + HEADER_WORDS) * 8);
+    while let Some(window) = walk.window(data_end / 8 - first / 8) {
+        announce(first + (window.end + HEADER_WORDS) * 8, words);
+        let objects = &mut words[first / 8..data_end / 8];
         let found = walk.mark(objects, window.clone());
         // What is wrong before the object that cannot be understood comes first.
         let end = found
@@ -147,7 +149,7 @@ pub fn relocate(
             .map_err(|(i, fault)| fault_at((window.start + i, fault)))?;
         found.map_err(fault_at)?;
     }
-    Ok(root[0])
+    Ok(words[root_at])
 }
 
 #[cfg(test)]
@@ -192,7 +194,7 @@ mod tests {
     fn pointers_move_with_the_region_and_its_dependencies() {
         let mut w = file();
         let t = target(&w, 0x70_0000);
-        assert_eq!(relocate(&mut w, &t, &deps(), |_| ()), Ok(0x70_0088));
+        assert_eq!(relocate(&mut w, &t, &deps(), |_, _| ()), Ok(0x70_0088));
         assert_eq!(w[18..], [0x70_0060, 0x9_0010]);
     }
 
@@ -220,7 +222,7 @@ mod tests {
             w[at] = word;
             let t = target(&w, 0x70_0000);
             assert_eq!(
-                relocate(&mut w, &t, &deps(), |_| ()),
+                relocate(&mut w, &t, &deps(), |_, _| ()),
                 Err(WalkError::At { offset, fault })
             );
         }
@@ -237,7 +239,7 @@ mod tests {
                 base,
             }]);
             assert_eq!(
-                relocate(&mut w, &t, &deps, |_| ()),
+                relocate(&mut w, &t, &deps, |_, _| ()),
                 Err(WalkError::Overlap(OverlapError::Own { own: BASE, dep: base }))
             );
         }
