@@ -16,7 +16,10 @@ pub const PLACES: usize = 8;
 /// Bytes of the buckets of a table at first. Growth starts from here for every save, so that a small one touches
 /// little.
 const FIRST_BYTES: usize = 1 << 12;
-/// Below this size growth is fourfold, above it twofold.
+/// Below this size growth is twofold: small modules need no more than this, and touching memory is what they
+/// cost.
+const TINY_BYTES: usize = 1 << 14;
+/// Below this size growth is fourfold, above it twofold again.
 const SMALL_BYTES: usize = 1 << 18;
 /// A table grows when so many sixteenths of its places are used. Memory is dearer than a look into a second
 /// bucket now and then.
@@ -151,7 +154,7 @@ impl<K: Keys> Buckets<K> {
         let old = self.count();
         let bytes = match old * LINE {
             0 => FIRST_BYTES,
-            n if n < SMALL_BYTES => n * 4,
+            n if (TINY_BYTES..SMALL_BYTES).contains(&n) => n * 4,
             n => n * 2,
         };
         if self.spare.bytes() < bytes {
