@@ -111,14 +111,17 @@ fn map_file(fd: libc::c_int, size: usize, at: u64, flags: libc::c_int) -> *mut l
     unsafe { libc::mmap(at as *mut _, size, access, libc::MAP_PRIVATE | flags, fd, 0) }
 }
 
-/// What no loader can leave out that maps a file where the file says: open, the header, mmap, close. The size is given.
-/// Answers the mapping.
+/// What no loader can leave out that maps a file where the file says: open, its size by the call that costs least, the
+/// header, mmap, close. Answers the mapping.
 #[must_use]
-pub fn map_least(path: &CStr, base: u64, size: usize) -> Mapped {
+pub fn map_least(path: &CStr, base: u64) -> Mapped {
     let mut header = [0u8; 96];
     // SAFETY: a terminated string and a writable buffer; the mapping lands at a free address or fails.
     unsafe {
         let fd = open_bare(path);
+        let size = libc::lseek(fd, 0, libc::SEEK_END);
+        assert!(size > 0, "{path:?}: {}", std::io::Error::last_os_error());
+        let size = size as usize;
         assert_eq!(libc::pread(fd, header.as_mut_ptr().cast(), 96, 0), 96);
         std::hint::black_box(header);
         let mapped = Mapped(map_somewhere(path, fd, size, base), size);

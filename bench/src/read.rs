@@ -314,7 +314,7 @@ fn threads_row(runtime: &Runtime, files: &Readable, work: &str, effort: &Effort)
     let floor = || {
         on_two_threads(
             files.paths.len(),
-            |i| map_least(&files.paths[i], files.bases[i], files.sizes[i]),
+            |i| map_least(&files.paths[i], files.bases[i]),
             Mapped::free,
         )
     };

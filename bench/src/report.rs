@@ -162,7 +162,7 @@ impl Row {
                 };
                 let met = if value <= most { "met" } else { "MISSED" };
                 let why = match (self.floor_ratio(), self.of_floor()) {
-                    (Some(floor), Some(times)) if value > most && self.out_of_reach() => {
+                    (Some(floor), Some(times)) if value > most && matches!(target, Target::Ratio(_)) => {
                         format!(", the floor alone is {floor:.3}; ours is {times:.2} of it")
                     }
                     _ => String::new(),
