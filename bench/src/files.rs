@@ -97,6 +97,12 @@ pub fn map_bare(path: &CStr, base: u64) {
 pub struct Mapped(usize, usize);
 
 impl Mapped {
+    /// Gives its pages back, and keeps the addresses.
+    pub fn forget(&self) {
+        // SAFETY: pages of this value, which nobody uses any more.
+        unsafe { libc::madvise(self.0 as *mut _, self.1, libc::MADV_DONTNEED) };
+    }
+
     /// Takes it away.
     pub fn free(self) {
         // SAFETY: a mapping that nobody else knows, and the value is gone afterwards.
@@ -153,53 +159,58 @@ fn map_somewhere(path: &CStr, fd: libc::c_int, size: usize, base: u64) -> usize 
     at as usize
 }
 
-/// Memory with huge pages, handed out a piece after the other and given back whole.
+/// Memory with huge pages, of which each piece is used once.
+#[derive(Default)]
 pub struct FreshMemory {
-    mapped: Mapped,
+    chunk: Option<Mapped>,
     next: usize,
 }
 
 /// Bytes of a huge page.
 const HUGE: usize = 2 << 20;
+/// Bytes that are mapped at once, at least.
+const CHUNK: usize = 32 << 20;
 
 impl FreshMemory {
-    /// Room for so many bytes.
-    #[must_use]
-    pub fn new(bytes: usize) -> Self {
-        let bytes = bytes + HUGE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping anywhere, and advice on it.
-        unsafe {
-            let at = libc::mmap(
-                std::ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                flags,
-                -1,
-                0,
-            );
-            assert_ne!(at, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
-            libc::madvise(at, bytes, libc::MADV_HUGEPAGE);
-            FreshMemory {
-                mapped: Mapped(at as usize, bytes),
-                next: (at as usize).next_multiple_of(HUGE),
+    /// Whole pages for `size` bytes.
+    pub fn piece(&mut self, size: usize) -> Mapped {
+        let size = size.next_multiple_of(4096);
+        if self.chunk.as_ref().is_none_or(|c| self.next + size > c.0 + c.1) {
+            if let Some(old) = self.chunk.take() {
+                old.free();
             }
+            let bytes = CHUNK.max(size) + HUGE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: a new mapping anywhere, and advice on it.
+            let at = unsafe {
+                let at = libc::mmap(std::ptr::null_mut(), bytes, access, flags, -1, 0);
+                assert_ne!(at, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
+                libc::madvise(at, bytes, libc::MADV_HUGEPAGE);
+                at as usize
+            };
+            self.chunk = Some(Mapped(at, bytes));
+            self.next = at.next_multiple_of(HUGE);
         }
+        self.next += size;
+        Mapped(self.next - size, size)
     }
+}
 
-    /// Gives it back.
-    pub fn free(self) {
-        self.mapped.free();
+impl Drop for FreshMemory {
+    fn drop(&mut self) {
+        if let Some(chunk) = self.chunk.take() {
+            chunk.free();
+        }
     }
 }
 
 /// The floor of a read that relocates: what the system does for it. Open, fstat, two pread, an mmap that fails at the
-/// base address, the whole content into fresh memory with huge pages, close.
-pub fn copy_bare(path: &CStr, base: u64, memory: &mut FreshMemory) {
+/// base address, the whole content into `memory`, fresh and with huge pages, close.
+pub fn copy_bare(path: &CStr, base: u64, memory: &Mapped) {
     let mut header = [0u8; 96];
     let mut root = [0u8; 32];
-    // SAFETY: a terminated string, writable buffers of the given sizes, the last of them a part of the memory that
-    // nobody else has; the mapping replaces no other.
+    // SAFETY: a terminated string, writable buffers of the given sizes; the mapping replaces no other.
     unsafe {
         let fd = open_bare(path);
         let mut stat: libc::stat = std::mem::zeroed();
@@ -212,13 +223,11 @@ pub fn copy_bare(path: &CStr, base: u64, memory: &mut FreshMemory) {
             libc::MAP_FAILED,
             "{path:?}: its base is free"
         );
-        let end = memory.next + size;
-        assert!(end <= memory.mapped.0 + memory.mapped.1, "room was made");
+        assert!(size <= memory.1, "room was made");
         assert_eq!(
-            libc::pread(fd, memory.next as *mut _, size, 0),
+            libc::pread(fd, memory.0 as *mut _, size, 0),
             size as libc::ssize_t
         );
-        memory.next = end.next_multiple_of(4096);
         libc::close(fd);
         std::hint::black_box((header, root));
     }

@@ -262,15 +262,15 @@ fn relocated_row(runtime: &Runtime, files: &Readable, work: &str, objects: usize
         }
         time
     };
+    let mut memory = FreshMemory::default();
     let floor = || {
         let mut time = Duration::ZERO;
-        let pages = files.sizes.iter().map(|size| size.next_multiple_of(4096));
-        let mut memory = FreshMemory::new(pages.sum());
-        for (path, &base) in files.paths.iter().zip(&files.bases) {
+        for ((path, &base), &size) in files.paths.iter().zip(&files.bases).zip(&files.sizes) {
+            let piece = memory.piece(size);
             fresh_memory();
-            time += timed(|| copy_bare(path, base, &mut memory));
+            time += timed(|| copy_bare(path, base, &piece));
+            piece.forget();
         }
-        memory.free();
         time
     };
     let times = interleave(
