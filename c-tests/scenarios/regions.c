@@ -252,6 +252,38 @@ static void wrong_parts(void) {
     lean_region_dec(parts);
 }
 
+/* Pages of addresses that the process has, and of memory. */
+static void pages(long *addresses, long *memory) {
+    FILE *f = fopen("/proc/self/statm", "r");
+    CHECK(f && fscanf(f, "%ld %ld", addresses, memory) == 2);
+    fclose(f);
+}
+
+/* Many copies of regions, freed in another order than they were read: addresses and memory come back. */
+static void copies(void) {
+    enum { MANY = 100, BYTES = 1 << 20 };
+    size_t many = scale >= 100 ? 3 : MANY;
+    lean_object *data = random_string(BYTES, 9);
+    save_ok("copied", data);
+    region r[MANY];
+    long addresses[3], memory[3], loaded;
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < many; i++) r[i] = read_missed("copied", NULL);
+        pages(&addresses[round], &loaded);
+        for (size_t i = 0; i < many; i++) CHECK(same(data, r[i].root));
+        for (size_t i = 0; i < many; i += 2) free_region(r[i]);
+        for (size_t i = 1; i < many; i += 2) {
+            CHECK(same(data, r[i].root));
+            free_region(r[i]);
+        }
+        pages(&addresses[round], &memory[round]);
+        if (scale < 100) CHECK(loaded - memory[round] > MANY * (BYTES / 4096) * 9L / 10);
+    }
+    /* Of the last one round, of addresses one chunk in which there is room, of memory a huge page. */
+    if (scale < 100) CHECK(addresses[2] - addresses[0] < 40 << 8 && memory[2] - memory[0] < 8 << 8);
+    lean_region_dec(data);
+}
+
 const scenario region_scenarios[] = {
     {"chain", chain},
     {"dependencies", dependencies},
@@ -260,4 +292,5 @@ const scenario region_scenarios[] = {
     {"parts", parts},
     {"no_parts", no_parts},
     {"wrong_parts", wrong_parts},
+    {"copies", copies},
     {0}};
