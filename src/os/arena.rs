@@ -163,7 +163,7 @@ mod tests {
         for round in 0..60_usize {
             let size = sizes[round % sizes.len()];
             let mut piece = Piece::take(size).expect("memory");
-            assert!(piece.bytes >= size && piece.start.as_ptr() as usize % 4096 == 0);
+            assert!(piece.bytes >= size && (piece.start.as_ptr() as usize).is_multiple_of(4096));
             let mark = round as u8 + 1;
             assert!(bytes(&mut piece).iter().all(|&b| b == 0), "round {round}");
             bytes(&mut piece).fill(mark);
