@@ -107,5 +107,8 @@ fn assert_ours(report: &Value) {
     // A region that lies at its base is relocated too if a dependency does not.
     let [mapped, relocated, calls] = ["mapped", "relocated", "calls"].map(|n| count(report, "read", n));
     assert!(mapped <= calls && relocated <= calls, "{report:#}");
-    assert!(mapped + relocated >= calls, "{report:#}");
+    assert!(
+        mapped + relocated == calls || (mapped < calls && mapped + relocated > calls),
+        "{report:#}"
+    );
 }
