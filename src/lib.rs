@@ -3,8 +3,7 @@
 //!
 //! The layers, lower ones first; a module uses only modules above it in this list:
 //!
-//! * [`format`]: the bytes of a file: header, trailer, tags, sizes, base addresses. No `unsafe`.
-//! * [`check`]: the fully validating reader over a byte slice, graph hashes. No `unsafe`.
+//! * [`olean_reader`], a crate of its own: the bytes of a file, and the fully validating reader over them.
 //! * [`os`]: files, mappings, loaded libraries, environment variables.
 //! * [`object`]: the layout of live objects and the raw accessors.
 //! * [`relocate`]: pointers of a region rewritten for where it and its dependencies lie. No `unsafe`.
@@ -16,10 +15,8 @@
 //! * [`capi`]: the C entry points, which only translate.
 
 pub mod capi;
-pub mod check;
 pub mod compactor;
 pub mod compare;
-pub mod format;
 pub mod host;
 pub mod object;
 pub mod os;

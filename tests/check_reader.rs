@@ -1,7 +1,7 @@
 //! The validating reader against files of the test kit's own writer: every kind of object, both widths,
 //! both bignum layouts, versions 2 and 3, dependencies; and against damage.
 
-use lean_region::check::{
+use olean_reader::{
     BadPointer, CheckError, DepBytes, File, Graph, Kind, NodeId, Options, Region, Value, Violation, Width,
     verify_region,
 };

@@ -1,8 +1,8 @@
 //! Paths, comparison and statistics over module data that the test kit writes.
 
-use lean_region::check::diff::{Difference, Reason, diff};
-use lean_region::check::path::PathError;
-use lean_region::check::{CheckError, File, Graph, Kind, Region, Value};
+use olean_reader::diff::{Difference, Reason, diff};
+use olean_reader::path::PathError;
+use olean_reader::{CheckError, File, Graph, Kind, Region, Value};
 use testkit::olean::{Node, Spec, Val};
 
 /// Module data being put together.

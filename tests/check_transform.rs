@@ -1,7 +1,7 @@
 //! Rewritten files against what the test kit's writer makes of the same graph in the other shape.
 
-use lean_region::check::transform::{Target, TransformError, narrow, relocate, rewrite, widen};
-use lean_region::check::{Bignums, File, Graph, Region, Width};
+use olean_reader::transform::{Target, TransformError, narrow, relocate, rewrite, widen};
+use olean_reader::{Bignums, File, Graph, Region, Width};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use testkit::olean::{Node, Spec, Val};
@@ -175,7 +175,7 @@ fn integers_that_a_wider_lean_boxes_are_boxed() {
     let region = checked(&wide, &[]);
     assert_eq!(region.summary().objects, 2);
     let graph = Graph::new(&region, &[]).unwrap();
-    let lean_region::check::Value::Object(root) = graph.root() else {
+    let olean_reader::Value::Object(root) = graph.root() else {
         panic!("root is a scalar")
     };
     let fields: Vec<_> = graph.children(root).map(|v| graph.small_nat(v)).collect();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use lean_region::check::{self, DepBytes, verify_region};
+use olean_reader::{self, DepBytes, verify_region};
 use testkit::closures::{build_plug, build_program};
 use testkit::lean::Options;
 use testkit::process::{self, Output};
@@ -82,7 +82,7 @@ fn assert_verified(file: &Path, deps: &[&Path]) {
     let bytes = |path: &Path| fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let deps: Vec<Vec<u8>> = deps.iter().map(|dep| bytes(dep)).collect();
     let deps: Vec<DepBytes<'_>> = deps.iter().map(|bytes| DepBytes { bytes, name: "" }).collect();
-    if let Err(error) = verify_region(&bytes(file), &deps, &check::Options::default()) {
+    if let Err(error) = verify_region(&bytes(file), &deps, &olean_reader::Options::default()) {
         panic!("{}: {error}", file.display());
     }
 }

@@ -1,9 +1,9 @@
 //! Binding to runtimes of every generation and allocation scheme, imitated in C as far as binding looks.
 
-use lean_region::format::layout::{TAG_ARRAY, TAG_CLOSURE, TAG_STRING};
 use lean_region::host::{FileIdentity, Generation, Host, HostError, RegionFacts};
 use lean_region::object::Obj;
 use libloading::os::unix::Library;
+use olean_reader::format::layout::{TAG_ARRAY, TAG_CLOSURE, TAG_STRING};
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -207,7 +207,7 @@ fn names_store_the_hash_that_lean_stores() {
         assert_eq!(bytes_of(name, 8), header(32, 2, 1));
         // The header of a file that Lean 4.35.0 wrote for a module of this name.
         assert_eq!(
-            lean_region::format::base::base_address(name.word(24) as u64),
+            olean_reader::format::base::base_address(name.word(24) as u64),
             0x0a5f_074c_0000
         );
         let numbered = host.mk_name_num(name, Obj::boxed(3));

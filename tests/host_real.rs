@@ -1,10 +1,10 @@
 //! Binding to a real Lean 4.35.0 that is loaded into this process.
 
-use lean_region::format::base::ANONYMOUS_HASH;
 use lean_region::host::embedded::{hash, live_objects};
 use lean_region::host::{Generation, Host, HostError, RegionFacts};
 use lean_region::object::Obj;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LOCAL, RTLD_NOW};
+use olean_reader::format::base::ANONYMOUS_HASH;
 use std::collections::HashSet;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;

@@ -1,10 +1,10 @@
 //! Relocation of whole regions against the rewriting of the validating reader, which walks files in another
 //! way: graphs of every kind of object, long enough that objects lie across the windows of the walk.
 
-use lean_region::check::transform::{Target as Rewritten, rewrite};
-use lean_region::check::{File, Region, Width};
-use lean_region::format::header::Header;
 use lean_region::relocate::{AHEAD, Dependencies, RegionView, Target, relocate};
+use olean_reader::format::header::Header;
+use olean_reader::transform::{Target as Rewritten, rewrite};
+use olean_reader::{File, Region, Width};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use testkit::olean::{Node, Rng, Spec, Val};

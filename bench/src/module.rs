@@ -2,8 +2,8 @@
 //! and a reference count for every edge.
 
 use crate::runtime::Runtime;
-use lean_region::check::{File, Graph, Kind, NodeId, Region, Value};
 use lean_region::object::Obj;
+use olean_reader::{File, Graph, Kind, NodeId, Region, Value};
 
 /// One module as live objects, never released.
 pub struct Module {

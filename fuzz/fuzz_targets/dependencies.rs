@@ -2,7 +2,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use lean_region::check::{DepBytes, File, Options, Region, Width, verify_region};
+use olean_reader::{DepBytes, File, Options, Region, Width, verify_region};
 use lean_region_fuzz::exercise;
 use libfuzzer_sys::fuzz_target;
 use testkit::olean::Spec;

@@ -1,7 +1,7 @@
 //! Any bytes at all, with the width detected and with either forced.
 #![no_main]
 
-use lean_region::check::Width;
+use olean_reader::Width;
 use lean_region_fuzz::exercise;
 use libfuzzer_sys::fuzz_target;
 

@@ -1,9 +1,9 @@
 //! What the targets share: a header that lets the fuzzer get to the objects, and what every accepted file
 //! must survive.
 
-use lean_region::check::diff::{Difference, diff};
-use lean_region::check::transform::{Target, rewrite};
-use lean_region::check::{Bignums, File, Graph, Options, Region, Width, verify_region};
+use olean_reader::diff::{Difference, diff};
+use olean_reader::transform::{Target, rewrite};
+use olean_reader::{Bignums, File, Graph, Options, Region, Width, verify_region};
 
 /// Overwrites what a header must have, so that mutations reach what comes after it. The fuzzer still chooses
 /// width and bignum layout (lowest bits of the first byte); the base address is `base`. `None` for too little.

@@ -2,7 +2,7 @@
 
 use crate::render::clean;
 use anstyle::{AnsiColor, Style};
-use lean_region::check::{BadPointer, CheckError, Violation};
+use olean_reader::{BadPointer, CheckError, Violation};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

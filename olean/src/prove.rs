@@ -5,7 +5,7 @@ use crate::error::{Failure, Result};
 use crate::input::{self, Input, Source};
 use crate::module::{self, Group};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lean_region::check::{BadPointer, CheckError, File, Graph, Region, Violation, Width};
+use olean_reader::{BadPointer, CheckError, File, Graph, Region, Violation, Width};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;

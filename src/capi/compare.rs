@@ -73,7 +73,7 @@ unsafe fn outcome(result: Obj) -> Outcome {
 unsafe fn text(string: Obj) -> Option<String> {
     // SAFETY: a live string holds `size` bytes from this offset, the last of them a terminator.
     let bytes = unsafe {
-        if string.is_scalar() || string.kind().tag != crate::format::layout::TAG_STRING {
+        if string.is_scalar() || string.kind().tag != olean_reader::format::layout::TAG_STRING {
             return None;
         }
         std::slice::from_raw_parts(string.ptr().add(STRING_DATA), string.size().checked_sub(1)?)

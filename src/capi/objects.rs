@@ -2,12 +2,12 @@
 //! if there is no other. Where a Lean runtime is bound, these make its objects.
 
 use super::{guarded, host, lean_object, obj, raw};
-use crate::format::layout::{
+use crate::host::{Host, embedded};
+use crate::object::Obj;
+use olean_reader::format::layout::{
     ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, OBJECT_HEADER, STRING_HEADER, TAG_ARRAY, TAG_CLOSURE,
     TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
 };
-use crate::host::{Host, embedded};
-use crate::object::Obj;
 use std::ffi::{c_char, c_void};
 
 /// Makes an object, or NULL with the reason for `lean_region_last_error`.

@@ -4,12 +4,12 @@ use super::Compactor;
 use super::error::CompactError;
 use super::hash::ShortHash;
 use super::stack::MIN_IMAGE;
-use crate::format::layout::{
+use crate::object::{Kind, Obj};
+use olean_reader::format::layout::{
     ARRAY_HEADER, BIG_CS_SZ, CLOSURE_HEADER, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE,
     STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK,
     TAG_THUNK, THUNK_SIZE, align8,
 };
-use crate::object::{Kind, Obj};
 
 /// The header word of a compacted object: no counting, size, other, tag.
 #[inline(always)]

@@ -20,8 +20,8 @@ use super::error::CompactError;
 use super::hash::{long_hash, short_hash};
 use super::share::{equal_at, equal_small, equal_words};
 use super::stack::{Frame, MIN_IMAGE, SHARED};
-use crate::format::layout::{ARRAY_HEADER, MAX_CTOR_TAG, TAG_ARRAY, align8};
 use crate::object::Kind;
+use olean_reader::format::layout::{ARRAY_HEADER, MAX_CTOR_TAG, TAG_ARRAY, align8};
 
 /// The object that was written and stayed last.
 #[derive(Default)]

@@ -27,11 +27,11 @@ mod traverse;
 
 pub use error::CompactError;
 
-use crate::format::base::BASE_ALIGN;
-use crate::format::header::{HEADER_SIZE, VERSION_3};
 use crate::object::Obj;
 use crate::relocate::Dependencies;
 use late::Newest;
+use olean_reader::format::base::BASE_ALIGN;
+use olean_reader::format::header::{HEADER_SIZE, VERSION_3};
 use regions::RegionIndex;
 use scratch::Scratch;
 use share::Pending;

@@ -6,11 +6,11 @@ use super::error::CompactError;
 use super::stack::{CHUNK, Frame, Head, KNOWN, LONG, MAX_IMAGE, MIN_IMAGE, SHARED, extent};
 use super::traverse::{IN_PROGRESS, is_one};
 use super::{Compactor, Values};
-use crate::format::layout::{
+use crate::object::{Kind, Obj};
+use olean_reader::format::layout::{
     ARRAY_HEADER, CLOSURE_HEADER, OBJECT_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_EXTERNAL, TAG_MPZ, TAG_PROMISE,
     TAG_REF, TAG_SARRAY, TAG_TASK, TAG_THUNK,
 };
-use crate::object::{Kind, Obj};
 
 impl Compactor {
     /// Writes the object of the top frame, which is no constructor and whose fields are done, and puts its word into

@@ -4,8 +4,8 @@
 //! pointers to them one by one. A finished image of a constructor is the constructor as it is written.
 
 use super::error::CompactError;
-use crate::format::layout::MAX_CTOR_TAG;
 use crate::object::{Kind, Obj};
+use olean_reader::format::layout::MAX_CTOR_TAG;
 use std::cell::Cell;
 
 /// What stands before a frame's image. It is small because a deep graph has many frames.

@@ -11,8 +11,8 @@ use super::error::CompactError;
 use super::memory::prefetch;
 use super::stack::{CHUNK, Frame, Head, LONG, MIN_IMAGE, SHARED, extent};
 use super::{Compactor, Values};
-use crate::format::layout::{MAX_CTOR_TAG, OBJECT_HEADER, TAG_ARRAY, TAG_STRING, align8};
 use crate::object::{Kind, Obj};
+use olean_reader::format::layout::{MAX_CTOR_TAG, OBJECT_HEADER, TAG_ARRAY, TAG_STRING, align8};
 
 /// What the pointer table holds for an object that is being compacted and could contain itself: no object begins
 /// at this offset.

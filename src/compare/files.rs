@@ -7,8 +7,8 @@
 //! base address, because our extension section takes room; then its pointers differ by that.
 
 use super::objects::{Addresses, Difference, first_difference};
-use crate::format::header::{FLAG_GMP, Header, ROOT_SLOT_V3, VERSION_3};
-use crate::format::trailer::{SavedLibrary, Trailer};
+use olean_reader::format::header::{FLAG_GMP, Header, ROOT_SLOT_V3, VERSION_3};
+use olean_reader::format::trailer::{SavedLibrary, Trailer};
 
 /// The base addresses of one part of a chain, in both files, and how far it reaches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -222,7 +222,7 @@ fn version_3(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::trailer::{NewTrailer, extension_section};
+    use olean_reader::format::trailer::{NewTrailer, extension_section};
 
     const BASE: u64 = 0x10_0000;
 

@@ -1,7 +1,7 @@
 //! The walk over two copies of the same objects, side by side: every word must be equal, except those that
 //! hold addresses, which are compared by what they mean.
 
-use crate::format::layout::{
+use olean_reader::format::layout::{
     ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE,
     STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK,
     TAG_THUNK, TASK_SIZE, THUNK_SIZE, align8,

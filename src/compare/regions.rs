@@ -1,7 +1,7 @@
 //! Two regions in memory that were read from the same file, by two loaders.
 
 use super::objects::{Addresses, Difference, first_difference};
-use crate::format::header::{FLAG_GMP, Header, VERSION_3};
+use olean_reader::format::header::{FLAG_GMP, Header, VERSION_3};
 
 /// A region as a loader handed it out.
 #[derive(Clone, Copy, Debug)]

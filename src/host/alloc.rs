@@ -4,8 +4,8 @@
 use super::HostError;
 use super::embedded;
 use super::entries::function;
-use crate::format::layout::align8;
 use crate::os::libraries::OpenObject;
+use olean_reader::format::layout::align8;
 use std::alloc::{Layout, handle_alloc_error};
 
 /// Largest object for which mimalloc builds use the path for small ones (`MI_SMALL_SIZE_MAX`).

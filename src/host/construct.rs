@@ -4,12 +4,12 @@
 use super::Host;
 use super::embedded::{self, hash};
 use super::entries::MpzStruct;
-use crate::format::layout::{
+use crate::object::Obj;
+use olean_reader::format::layout::{
     ARRAY_HEADER, CLOSURE_HEADER, MPZ_GMP_SIZE, OBJECT_HEADER, PROMISE_SIZE, REF_SIZE, STRING_HEADER,
     TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
     TASK_SIZE, THUNK_SIZE, align8,
 };
-use crate::object::Obj;
 use std::ffi::c_void;
 
 /// Tags of `Name.str` and `Name.num`, and where their hash lies (spec section 1.3).
@@ -360,7 +360,7 @@ impl Host {
 /// `name` is a live name.
 unsafe fn name_hash(name: Obj) -> u64 {
     if name.is_scalar() {
-        crate::format::base::ANONYMOUS_HASH
+        olean_reader::format::base::ANONYMOUS_HASH
     } else {
         // SAFETY: names other than the anonymous one store their hash here.
         unsafe { name.word(NAME_HASH) as u64 }

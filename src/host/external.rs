@@ -2,8 +2,8 @@
 //! so it is registered once, and its finalizer is ours for good.
 
 use super::Host;
-use crate::format::layout::TAG_EXTERNAL;
 use crate::object::Obj;
+use olean_reader::format::layout::TAG_EXTERNAL;
 use once_cell::sync::OnceCell;
 use std::ffi::c_void;
 

@@ -2,8 +2,8 @@
 
 use super::Host;
 use super::alloc::Allocator;
-use crate::format::layout::OBJECT_HEADER;
 use crate::object::Obj;
+use olean_reader::format::layout::OBJECT_HEADER;
 
 impl Host {
     /// Bytes of a small object (borrowed) whose header holds 0 for them: what the allocator knows, or else

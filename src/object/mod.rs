@@ -1,7 +1,7 @@
 //! The layout of live objects, and raw accessors for them (spec sections 1.1 to 1.3). Knows nothing of
 //! where they were allocated or who owns them.
 
-use crate::format::layout::{ARRAY_HEADER, OBJECT_HEADER};
+use olean_reader::format::layout::{ARRAY_HEADER, OBJECT_HEADER};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// An object pointer or a boxed scalar (low bit set), as compiled Lean code passes it around.

@@ -6,7 +6,7 @@ use blake2::{Blake2b, Digest};
 
 use super::code::{Library, Range, while_loaded};
 use super::originals;
-use crate::format::extension::{LibraryIdentity, MAX_SAMPLES};
+use olean_reader::format::extension::{LibraryIdentity, MAX_SAMPLES};
 
 /// Bytes of code taken at each sampled function.
 const SAMPLE_LEN: usize = 64;

@@ -7,11 +7,11 @@ use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
 use thiserror::Error;
 
-use crate::format::extension::{self, Extension, ExtensionError, LibraryIdentity, SectionsDigest};
-use crate::format::trailer::{NewTrailer, SavedLibrary, Trailer, extension_section};
 use crate::os::code::{self, Library, display_id};
 use crate::os::{env, identity};
 use crate::relocate::closures::CodeMove;
+use olean_reader::format::extension::{self, Extension, ExtensionError, LibraryIdentity, SectionsDigest};
+use olean_reader::format::trailer::{NewTrailer, SavedLibrary, Trailer, extension_section};
 
 /// Set to 1, it lets a library that was moved or renamed stand in for the saved one when both have the same
 /// identity.
@@ -315,9 +315,9 @@ fn lossy(id: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::layout::TAG_CLOSURE;
-    use crate::format::trailer::DATA_OFFSET;
     use crate::relocate::closures::relocate;
+    use olean_reader::format::layout::TAG_CLOSURE;
+    use olean_reader::format::trailer::DATA_OFFSET;
 
     fn closure(function: usize, arity: u16) -> Vec<u8> {
         let mut out = vec![0; 24];

@@ -1,10 +1,10 @@
 //! Why a file could not be read or written, in the incumbent's words first, then the detail and what to do.
 
 use crate::compactor::CompactError;
-use crate::format::header::field_text;
 use crate::os::file::{WriteStep, errno_text};
 use crate::os::map::{OutOfMemory, mapping_counts};
 use crate::relocate::WalkError;
+use olean_reader::format::header::field_text;
 use std::ffi::CStr;
 use std::io;
 use thiserror::Error;

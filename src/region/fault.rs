@@ -3,8 +3,8 @@
 //! another one. Tests prove with it that a wrong loader is found.
 
 use crate::compare::objects::a_string_byte;
-use crate::format::header::{FLAG_GMP, Header};
 use crate::os::env;
+use olean_reader::format::header::{FLAG_GMP, Header};
 
 /// Makes the region in `bytes`, a whole file as the compactor left it or as it lies in memory, wrong if that is
 /// wanted of the call `when`.

@@ -6,18 +6,18 @@
 
 use super::closures::{LibraryError, match_libraries};
 use super::error::{ReadError, shown};
-use crate::check::{self, DepBytes};
-use crate::format::header::{FLAG_GMP, HEADER_SIZE, Header, HeaderError, VERSION_3};
-use crate::format::layout::{
-    ARRAY_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE, STRING_HEADER,
-    TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
-    THUNK_SIZE, align8,
-};
-use crate::format::trailer::{Trailer, closure_count, ends_with_extension};
 use crate::os::counters;
 use crate::os::file::{File, errno_text};
 use crate::os::map::{Filling, Memory, Missed, mapping_counts};
 use crate::relocate::{self, AHEAD, Dependencies, RegionView, Target};
+use olean_reader::DepBytes;
+use olean_reader::format::header::{FLAG_GMP, HEADER_SIZE, Header, HeaderError, VERSION_3};
+use olean_reader::format::layout::{
+    ARRAY_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE, STRING_HEADER,
+    TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
+    THUNK_SIZE, align8,
+};
+use olean_reader::format::trailer::{Trailer, closure_count, ends_with_extension};
 use std::ffi::{CStr, OsStr};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -200,7 +200,7 @@ unsafe fn verify(path: &CStr, bytes: &[u8], deps: &Dependencies) -> Result<(), R
         name: "",
     };
     let deps: Vec<DepBytes<'_>> = deps.views().iter().map(dep_bytes).collect();
-    check::verify_region(bytes, &deps, &check::Options::default())
+    olean_reader::verify_region(bytes, &deps, &olean_reader::Options::default())
         .map(|_| ())
         .map_err(|e| ReadError::content(path, e.to_string()))
 }

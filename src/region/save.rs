@@ -3,10 +3,10 @@
 use super::closures;
 use super::error::{SaveError, shown};
 use crate::compactor::{CompactError, Compactor, Part, Values};
-use crate::format::header::{Header, ROOT_SLOT_V3, VERSION_2, VERSION_3};
 use crate::host::FileIdentity;
 use crate::object::Obj;
 use crate::os::file::NewFile;
+use olean_reader::format::header::{Header, ROOT_SLOT_V3, VERSION_2, VERSION_3};
 use std::ffi::CStr;
 
 /// A part that was written completely and is not yet under its name.

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use crate::format::layout::{CLOSURE_HEADER, TAG_CLOSURE};
-use crate::format::trailer::{DATA_OFFSET, Trailer};
+use olean_reader::format::layout::{CLOSURE_HEADER, TAG_CLOSURE};
+use olean_reader::format::trailer::{DATA_OFFSET, Trailer};
 
 /// The smallest page of the machines that Lean runs on; libraries are loaded at whole pages.
 const MIN_PAGE: u64 = 4096;
@@ -156,7 +156,7 @@ fn code_field(data: &mut [u8], offset: u64) -> Result<&mut [u8; 8], &'static str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::trailer::{NewTrailer, SavedLibrary};
+    use olean_reader::format::trailer::{NewTrailer, SavedLibrary};
 
     /// A closure with `fixed` arguments.
     fn closure(function: u64, arity: u16, fixed: u16) -> Vec<u8> {

@@ -6,7 +6,7 @@
 use super::lanes::GROUP;
 use super::pointers::Pointers;
 use super::walk::{Fault, Target};
-use crate::format::layout::{
+use olean_reader::format::layout::{
     ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, OBJECT_HEADER, PROMISE_SIZE,
     REF_SIZE, STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING,
     TAG_TASK, TAG_THUNK, TASK_SIZE, THUNK_SIZE, align8,

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
-use lean_region::check;
+use olean_reader;
 use testkit::lean;
 use testkit::olean::Rng;
 use testkit::process;
@@ -34,7 +34,7 @@ fn damaged_files_are_errors_and_never_signals() {
     for seed in 0..DAMAGED {
         let damaged = damage(&whole, seed);
         // Damage that keeps to the format, such as another letter in a string, is for Lean to notice or not.
-        if check::verify_region(&damaged, &[], &check::Options::default()).is_ok() {
+        if olean_reader::verify_region(&damaged, &[], &olean_reader::Options::default()).is_ok() {
             continue;
         }
         // A new file each time: nobody has the old one mapped.

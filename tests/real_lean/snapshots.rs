@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use lean_region::format::trailer::{DATA_OFFSET, Trailer};
+use olean_reader::format::trailer::{DATA_OFFSET, Trailer};
 use testkit::lean::Options;
 use testkit::process::Output;
 use testkit::{real_lean, temp_dir};

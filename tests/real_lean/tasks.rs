@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use lean_region::format::trailer::ends_with_extension;
+use olean_reader::format::trailer::ends_with_extension;
 use testkit::c::Build;
 use testkit::lean::Options;
 use testkit::process::{self, Output};

@@ -2,8 +2,8 @@
 
 use crate::alone;
 use conformance::{Judge, Module, corpus};
-use lean_region::check::transform::{narrow, relocate, widen};
-use lean_region::check::{File, Graph, Kind, Region, Width};
+use olean_reader::transform::{narrow, relocate, widen};
+use olean_reader::{File, Graph, Kind, Region, Width};
 use serde_json::json;
 
 fn checked<'a>(bytes: &'a [u8], name: &str) -> Region<'a> {

@@ -3,7 +3,7 @@
 
 use crate::{ALLOCATED, alone};
 use conformance::{Judge, corpus};
-use lean_region::check::{CheckError, File, Graph, Region, Width};
+use olean_reader::{CheckError, File, Graph, Region, Width};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -7,10 +7,10 @@ use lean_region::capi::loader::{
     lean_compacted_region_free, lean_compacted_region_read, lean_compacted_region_save,
 };
 use lean_region::capi::objects::{lean_region_io_error_text, lean_region_io_is_ok};
-use lean_region::check::transform::widen;
-use lean_region::check::{File, Graph, Kind, NodeId, Region, Value};
 use lean_region::host::Host;
 use lean_region::object::Obj;
+use olean_reader::transform::widen;
+use olean_reader::{File, Graph, Kind, NodeId, Region, Value};
 use serde_json::json;
 use std::ffi::CStr;
 

@@ -6,7 +6,7 @@ use crate::input::{self, Input, Source};
 use crate::output::Output;
 use crate::prove;
 use crate::render::{BAD, DIM, GOOD, TITLE, clean, cut, cut_left, plural};
-use lean_region::check::diff::{self, Difference, Reason};
+use olean_reader::diff::{self, Difference, Reason};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -8,7 +8,7 @@ use crate::input::Source;
 use crate::output::Output;
 use crate::prove::{self, Proved};
 use crate::render::{DIM, TEXT, clean, count};
-use lean_region::check::Graph;
+use olean_reader::Graph;
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;

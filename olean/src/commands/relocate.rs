@@ -7,7 +7,7 @@ use crate::input::Source;
 use crate::output::Output;
 use crate::render::bytes;
 use crate::{prove, write};
-use lean_region::check::transform;
+use olean_reader::transform;
 use serde::Serialize;
 use std::path::PathBuf;
 

@@ -6,8 +6,8 @@ use crate::input;
 use crate::output::Output;
 use crate::prove::{self, Deps, Many, Proved};
 use crate::render::{DIM, TEXT, TITLE, Table, bytes, clean, count, cut, cut_left, percent, plural};
-use lean_region::check::stats::Part;
-use lean_region::check::{CheckError, Graph, Kind, NodeId};
+use olean_reader::stats::Part;
+use olean_reader::{CheckError, Graph, Kind, NodeId};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::io::Write;
@@ -222,7 +222,7 @@ fn text(graph: &Graph<'_, '_>, node: NodeId) -> String {
     if let Some(s) = graph.string(node) {
         return cut(s, MOST);
     }
-    let value = lean_region::check::Value::Object(node);
+    let value = olean_reader::Value::Object(node);
     match graph.name(value) {
         Some(name) => cut(&format!("`{name}"), MOST),
         None => graph.kind(node).name().to_owned(),

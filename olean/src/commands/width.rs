@@ -8,9 +8,9 @@ use crate::prove::{self, Proved};
 use crate::render::bytes;
 use crate::write;
 use clap::ValueEnum;
-use lean_region::check::transform::{self, Target, TransformError};
-use lean_region::check::{self, Region, Width};
-use lean_region::format::base::BASE_ALIGN;
+use olean_reader::format::base::BASE_ALIGN;
+use olean_reader::transform::{self, Target, TransformError};
+use olean_reader::{self, Region, Width};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -188,8 +188,8 @@ fn convert(p: &Proved<'_, '_>, args: &Common, width: Width) -> Result<(Vec<u8>, 
     }
     let bignums = match args.bignums {
         Layout::Keep => None,
-        Layout::Gmp => Some(check::Bignums::Gmp),
-        Layout::Native => Some(check::Bignums::Native),
+        Layout::Gmp => Some(olean_reader::Bignums::Gmp),
+        Layout::Native => Some(olean_reader::Bignums::Native),
     };
     // Dependencies may grow into what lies behind them, so each is moved behind the one before where it must.
     let mut dep_bases: Vec<Option<u64>> = Vec::new();

@@ -2,7 +2,7 @@
 
 use super::tree::Entry;
 use crate::render::cut;
-use lean_region::check::NodeId;
+use olean_reader::NodeId;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 

@@ -1,8 +1,8 @@
 //! Names, levels and expressions told by their shape alone, for places whose type is not known, such as the
 //! entries of extensions. A guess, but a strict one: a whole tree has to fit.
 
-use lean_region::check::shapes::{EXPR, LEVEL, Type};
-use lean_region::check::{Graph, Kind, NodeId, Value};
+use olean_reader::shapes::{EXPR, LEVEL, Type};
+use olean_reader::{Graph, Kind, NodeId, Value};
 
 /// What an object looks like, all the way down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Levels and expressions on one line, near to how Lean prints them. Iterative, and no longer than asked for.
 
-use lean_region::check::shapes::{EXPR, LEVEL, Type};
-use lean_region::check::{Graph, NodeId, Value};
+use olean_reader::shapes::{EXPR, LEVEL, Type};
+use olean_reader::{Graph, NodeId, Value};
 
 /// At most so many objects are searched for a use of a bound variable.
 const MAX_SEARCH: usize = 2000;

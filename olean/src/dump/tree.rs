@@ -2,9 +2,9 @@
 
 use super::recognise::Looks;
 use super::term;
-use lean_region::check::path::Place;
-use lean_region::check::shapes::Type;
-use lean_region::check::{Graph, Kind, NodeId, Value};
+use olean_reader::path::Place;
+use olean_reader::shapes::Type;
+use olean_reader::{Graph, Kind, NodeId, Value};
 use std::collections::HashSet;
 
 /// How much is shown.

@@ -2,7 +2,7 @@
 
 use crate::graph;
 use crate::objects::{self, Object};
-use lean_region::format::extension::{self, LibraryIdentity};
+use olean_reader::format::extension::{self, LibraryIdentity};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -6,8 +6,8 @@
 //! called.
 
 use super::entries::{Entries, FinalizeFn, ForeachFn};
-use crate::format::layout::OBJECT_HEADER;
 use crate::object::Obj;
+use olean_reader::format::layout::OBJECT_HEADER;
 use std::alloc::{Layout, handle_alloc_error};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};

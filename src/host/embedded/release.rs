@@ -2,11 +2,11 @@
 //! so a list may be as long as it likes.
 
 use super::{ExternalClass, LIVE};
-use crate::format::layout::{
+use crate::object::Obj;
+use olean_reader::format::layout::{
     ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, OBJECT_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_EXTERNAL, TAG_MPZ,
     TAG_PROMISE, TAG_REF, TAG_TASK, TAG_THUNK,
 };
-use crate::object::Obj;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, Ordering};
 

@@ -3,7 +3,7 @@
 use crate::commands::info::{Mapping, taken};
 use crate::error::Result;
 use crate::input::region_files;
-use lean_region::format::header::{HEADER_SIZE, Header, field_text};
+use olean_reader::format::header::{HEADER_SIZE, Header, field_text};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;

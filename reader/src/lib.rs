@@ -11,6 +11,7 @@ mod deps;
 pub mod diff;
 mod error;
 mod file;
+pub mod format;
 mod graph;
 mod hash;
 pub mod path;
