@@ -3,9 +3,10 @@
 
 use lean_region::host::Host;
 use lean_region::object::Obj;
+use lean_region::region::calls;
 use lean_region::region::error::ReadError;
-use lean_region::region::read::{Loaded, ReadOptions, read};
-use lean_region::region::serve;
+use lean_region::region::examine::ReadOptions;
+use lean_region::region::read::{Loaded, read};
 use lean_region::relocate::{Dependencies, RegionView};
 use olean_reader::format::header::HEADER_SIZE;
 use std::collections::HashSet;
@@ -75,7 +76,7 @@ fn save(path: &Path, key: &str, data: Obj, deps: &[Obj]) {
     unsafe {
         let name = host.mk_string(path.to_str().expect("UTF-8"));
         let (key, deps) = (host.mk_name(key), host.mk_array(deps));
-        let saved = serve::save(host, name, key, data, deps, Obj::UNIT, false).expect("it can be saved");
+        let saved = calls::save(host, name, key, data, deps, Obj::UNIT, false).expect("it can be saved");
         host.dec(saved.0);
         for object in [name, key, deps, data] {
             host.dec(object);

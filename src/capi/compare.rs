@@ -19,8 +19,9 @@ use crate::redirect::Entry;
 use crate::redirect::attach::{FREE, READ, SAVE};
 use crate::redirect::observe::{KEPT, host_function};
 use crate::redirect::verdict::{self, Call, Finding};
-use crate::region::chain::{Chain, Twin};
-use crate::region::serve;
+use crate::region::calls;
+use crate::region::chain::Chain;
+use crate::region::twin::Twin;
 
 type SaveFn = unsafe extern "C-unwind" fn(Obj, Obj, Obj, Obj, Obj, u8) -> Obj;
 type ReadFn = unsafe extern "C-unwind" fn(Obj, Obj) -> Obj;
@@ -274,7 +275,7 @@ unsafe fn compare_reads(
     if let (Outcome::Value(_), Outcome::Failure(_)) = (a, b) {
         // The host has to relocate what lies mapped in our region, and sees pointers that ours did not look at.
         // SAFETY: passed on from the caller.
-        let relocated = unsafe { serve::relocate_only(host, fname, deps) };
+        let relocated = unsafe { calls::relocate_only(host, fname, deps) };
         let relocated = match relocated {
             Ok(()) => Outcome::Value(Obj::UNIT),
             Err(e) => Outcome::Failure(e.to_string()),

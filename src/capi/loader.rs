@@ -7,14 +7,15 @@ use crate::host::Generation;
 use crate::object::Obj;
 use crate::os::counters::{Counter, FREE, READ, SAVE};
 use crate::redirect::attach;
-use crate::region::serve::{self, ReadFacts, ServeError};
+use crate::region::calls::{self, ReadFacts};
+use crate::region::error::CallError;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
 /// Runs a call, and counts it by `count` when it succeeds and as an error when it does not.
 fn counted<T>(
     counter: &Counter,
-    call: impl FnOnce() -> Result<T, ServeError>,
+    call: impl FnOnce() -> Result<T, CallError>,
     count: impl FnOnce(&T, Duration),
 ) -> Result<T, String> {
     let start = Instant::now();
@@ -92,7 +93,7 @@ pub unsafe extern "C" fn lean_compacted_region_save(
         let allow = host.generation() == Generation::Structure && allow_closures != 0;
         // SAFETY: passed on from the caller.
         let save =
-            || unsafe { serve::save(host, obj(fname), obj(key), obj(data), obj(deps), obj(prev), allow) };
+            || unsafe { calls::save(host, obj(fname), obj(key), obj(data), obj(deps), obj(prev), allow) };
         let (compactor, _) = counted(&SAVE, save, |(_, bytes), time| SAVE.record(*bytes, time))?;
         Ok(compactor)
     })
@@ -123,7 +124,7 @@ pub unsafe extern "C" fn lean_compacted_region_read(
     }
     io_result(|host| {
         // SAFETY: passed on from the caller.
-        let read = || unsafe { serve::read(host, obj(fname), obj(deps)) };
+        let read = || unsafe { calls::read(host, obj(fname), obj(deps)) };
         let (pair, _) = counted(&READ, read, |(_, facts), time| count_read(*facts, time))?;
         Ok(pair)
     })
@@ -149,7 +150,7 @@ pub unsafe extern "C" fn lean_compacted_region_free(region: *mut lean_object) ->
     }
     io_result(|host| {
         // SAFETY: passed on from the caller.
-        let freed = unsafe { serve::free(host, obj(region)) };
+        let freed = unsafe { calls::free(host, obj(region)) };
         // Reports hold no times of frees, so none is taken.
         match &freed {
             Ok(()) => FREE.record(0, Duration::ZERO),
@@ -172,7 +173,7 @@ pub extern "C" fn lean_compacted_region_size(region: usize) -> usize {
         // SAFETY: the host's function of this name, with the arguments meant for it.
         return unsafe { host(region) };
     }
-    serve::size(region).unwrap_or_else(|| {
+    calls::size(region).unwrap_or_else(|| {
         super::set_last_error("lean_compacted_region_size: the handle is that of no live region");
         0
     })
@@ -191,7 +192,7 @@ pub extern "C" fn lean_compacted_region_is_memory_mapped(region: usize) -> u8 {
         // SAFETY: the host's function of this name, with the arguments meant for it.
         return unsafe { host(region) };
     }
-    serve::is_memory_mapped(region)
+    calls::is_memory_mapped(region)
         .unwrap_or_else(|| {
             super::set_last_error(
                 "lean_compacted_region_is_memory_mapped: the handle is that of no live region",
@@ -224,7 +225,7 @@ pub unsafe extern "C" fn lean_save_module_data_parts(
     }
     io_result(|host| {
         // SAFETY: passed on from the caller.
-        let save = || unsafe { serve::save_parts(host, obj(r#mod), obj(parts)) };
+        let save = || unsafe { calls::save_parts(host, obj(r#mod), obj(parts)) };
         counted(&SAVE, save, |sizes, time| {
             let each = per_part(time, sizes.len());
             sizes.iter().for_each(|&bytes| SAVE.record(bytes, each));
@@ -252,7 +253,7 @@ pub unsafe extern "C" fn lean_read_module_data_parts(fnames: *mut lean_object) -
     }
     io_result(|host| {
         // SAFETY: passed on from the caller.
-        let read = || unsafe { serve::read_parts(host, obj(fnames)) };
+        let read = || unsafe { calls::read_parts(host, obj(fnames)) };
         let (pairs, _) = counted(&READ, read, |(_, regions), time| {
             let each = per_part(time, regions.len());
             regions.iter().for_each(|&facts| count_read(facts, each));

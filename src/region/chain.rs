@@ -1,7 +1,7 @@
 //! A compactor as the host carries it from one save to the next: inside an external object.
 
-use crate::compactor::{Compactor, Values};
-use crate::compare::files::Part;
+use super::twin::{Twin, release_twin};
+use crate::compactor::Compactor;
 use crate::host::Host;
 use crate::object::Obj;
 use parking_lot::{Mutex, MutexGuard};
@@ -14,15 +14,6 @@ pub struct Chain {
     compactor: Mutex<Compactor>,
     /// In mode compare: a boxed [`Twin`], or null.
     twin: AtomicPtr<Twin>,
-}
-
-/// The host's compactor that was given the same parts as ours (mode compare).
-#[derive(Debug)]
-pub struct Twin {
-    /// The host's object, owned.
-    pub compactor: Obj,
-    /// The parts saved so far.
-    pub parts: Vec<Part>,
 }
 
 /// Why an object given as `prev` cannot be gone on with.
@@ -100,42 +91,11 @@ impl Chain {
 }
 
 /// # Safety
-/// `twin` is null or boxed, with a compactor of the process's own runtime, and not used again.
-unsafe fn release_twin(twin: *mut Twin) {
-    if twin.is_null() {
-        return;
-    }
-    // SAFETY: by the caller's word a box that nobody owns any more.
-    let twin = unsafe { Box::from_raw(twin) };
-    if let Ok(host) = Host::get() {
-        // SAFETY: the twin owns its object.
-        unsafe { host.dec(twin.compactor) };
-    }
-}
-
-/// # Safety
 /// `data` came from [`Chain::into_object`], and is not used again.
 unsafe extern "C" fn release(data: *mut c_void) {
     // SAFETY: by the caller's word a box that nobody owns any more, and with it the twin.
     unsafe {
         let chain = Box::from_raw(data.cast::<Chain>());
         release_twin(chain.twin.load(Ordering::Acquire));
-    }
-}
-
-impl Values for Host {
-    unsafe fn task_get(&self, task: Obj) -> Obj {
-        // SAFETY: passed on from the caller.
-        unsafe { Host::task_get(self, task) }
-    }
-
-    unsafe fn thunk_get(&self, thunk: Obj) -> Obj {
-        // SAFETY: passed on from the caller.
-        unsafe { Host::thunk_get(self, thunk) }
-    }
-
-    unsafe fn byte_size(&self, object: Obj) -> usize {
-        // SAFETY: passed on from the caller.
-        unsafe { self.small_byte_size(object) }
     }
 }

@@ -3,8 +3,9 @@
 //! A process at Mathlib's scale passes tens of thousands of regions in every call, so the views of the last
 //! large array are kept: a later call only compares, and what was sorted stays sorted.
 
+use super::arguments::elements;
+use super::error::CallError;
 use super::registry;
-use super::serve::{ServeError, elements};
 use crate::host::Host;
 use crate::object::Obj;
 use crate::relocate::{Dependencies, RegionView};
@@ -25,7 +26,7 @@ static KEPT: Mutex<Option<Arc<Dependencies>>> = Mutex::new(None);
 ///
 /// # Safety
 /// `array` is a scalar or a live object of `host`.
-pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Dependencies>, ServeError> {
+pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Dependencies>, CallError> {
     // SAFETY: the caller vouches for the array, and an array for its elements.
     let regions = unsafe { elements(array, "dependency regions")? };
     if regions.is_empty() {
@@ -52,13 +53,13 @@ pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Depende
 
 /// # Safety
 /// The elements are scalars or live objects of `host`.
-unsafe fn views(host: &Host, regions: &[Obj]) -> Result<Vec<RegionView>, ServeError> {
+unsafe fn views(host: &Host, regions: &[Obj]) -> Result<Vec<RegionView>, CallError> {
     let mut views = Vec::with_capacity(regions.len());
     for (i, &region) in regions.iter().enumerate() {
         // SAFETY: passed on from the caller.
         let view = unsafe { view(host, region) };
         views.push(view.ok_or_else(|| {
-            ServeError::Argument(format!(
+            CallError::Argument(format!(
                 "dependency region {i} of {} is no live region: it was freed, or it is something else",
                 regions.len()
             ))

@@ -179,3 +179,17 @@ fn step_text(step: WriteStep, cause: &io::Error) -> String {
         WriteStep::Rename => format!("{why} while renaming the complete temporary file; nothing was changed"),
     }
 }
+
+/// Why a call of a loader function failed.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// Reading.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Saving.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// The arguments make no sense.
+    #[error("{0}")]
+    Argument(String),
+}

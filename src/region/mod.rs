@@ -1,18 +1,23 @@
 //! Saving and reading region files: the flow over format, compactor, relocation and operating system.
 //!
-//! * [`read`] and [`save`] work on one file and know no host;
+//! * [`calls`] is what the loader's functions do, in terms of the host's objects; [`arguments`] takes those apart,
+//!   [`deps`] the dependency regions among them;
+//! * [`examine`], [`mod@read`] and [`save`] work on one file and know no host;
 //! * [`closures`] is what version 3 adds to both;
 //! * [`registry`] knows which regions are alive;
-//! * [`chain`] is a compactor as the host carries it; [`serve`] is what the loader's functions do, in terms
-//!   of the host's objects.
+//! * [`chain`] is a compactor as the host carries it, [`twin`] the host's own beside it in mode compare.
 
+mod arguments;
+pub mod calls;
 pub mod chain;
 pub mod closures;
 mod deps;
 pub mod error;
+pub mod examine;
 #[cfg(feature = "fault-injection")]
 mod fault;
 pub mod read;
 pub mod registry;
 pub mod save;
-pub mod serve;
+pub mod twin;
+mod values;

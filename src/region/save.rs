@@ -85,7 +85,7 @@ fn trailer(compactor: &mut Compactor, part: &Part) -> Result<Vec<u8>, CompactErr
     let bytes = compactor.bytes_mut(part);
     let (head, data) = bytes.split_at_mut(data_offset);
     head[data_offset - 8..].copy_from_slice(&(data.len() as u64).to_le_bytes());
-    let trailer = closures::trailer(data, &fields);
+    let trailer = closures::save::trailer(data, &fields);
     if trailer.is_err() {
         compactor.poison();
     }

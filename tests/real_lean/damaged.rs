@@ -4,7 +4,6 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
-use olean_reader;
 use testkit::lean;
 use testkit::olean::Rng;
 use testkit::process;

@@ -1,10 +1,12 @@
 //! What the loader's functions do, in terms of the host's objects: arguments taken apart, results put
 //! together. The C entry points call these and add the host's result shape.
 
+use super::arguments::{elements, key_base, path, take_some};
 use super::chain::{BadChain, Chain};
 use super::deps::dependencies;
-use super::error::{ReadError, SaveError};
-use super::read::{self, Loaded, ReadOptions};
+use super::error::{CallError, SaveError};
+use super::examine::ReadOptions;
+use super::read::{self, Loaded};
 use super::registry::{self, LiveRegion};
 use super::save;
 use crate::compactor::Compactor;
@@ -12,27 +14,10 @@ use crate::host::{Generation, Host, RegionFacts};
 use crate::object::Obj;
 use crate::os::{counters, env};
 use crate::relocate::{Dependencies, RegionView};
-use olean_reader::format::base::{ANONYMOUS_HASH, base_address};
-use olean_reader::format::layout::{STRING_HEADER, TAG_ARRAY, TAG_STRING};
 use once_cell::sync::OnceCell;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use thiserror::Error;
-
-/// Why a call failed.
-#[derive(Debug, Error)]
-pub enum ServeError {
-    /// Reading.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Saving.
-    #[error(transparent)]
-    Save(#[from] SaveError),
-    /// The arguments make no sense.
-    #[error("{0}")]
-    Argument(String),
-}
 
 /// One region that was read, for the counters.
 #[derive(Clone, Copy, Debug)]
@@ -70,67 +55,11 @@ fn read_options(host: &Host) -> ReadOptions {
     }
 }
 
-/// A string object as a file name.
-///
-/// # Safety
-/// `string` is a scalar or a live object that outlives the result.
-unsafe fn path<'a>(string: Obj) -> Result<&'a CStr, ServeError> {
-    let no_path = || ServeError::Argument("the file name is no string".to_owned());
-    // SAFETY: a live object's header may be read; a live string has `size` bytes at its end.
-    let bytes = unsafe {
-        if string.is_scalar() || string.kind().tag != TAG_STRING {
-            return Err(no_path());
-        }
-        std::slice::from_raw_parts(string.ptr().add(STRING_HEADER), string.size())
-    };
-    CStr::from_bytes_with_nul(bytes).map_err(|_| {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        ServeError::Argument(format!(
-            "failed to open file {text:?}: the name contains a NUL character"
-        ))
-    })
-}
-
-/// The elements of an array object.
-///
-/// # Safety
-/// `array` is a scalar or a live object that outlives the result.
-pub(super) unsafe fn elements<'a>(array: Obj, what: &str) -> Result<&'a [Obj], ServeError> {
-    // SAFETY: a live array has `size` words behind its header; `Obj` is such a word.
-    unsafe {
-        if array.is_scalar() || array.kind().tag != TAG_ARRAY {
-            return Err(ServeError::Argument(format!("the {what} are no array")));
-        }
-        Ok(std::slice::from_raw_parts(
-            array.ptr().add(24).cast::<Obj>(),
-            array.size(),
-        ))
-    }
-}
-
-/// The base address for files saved under the name `key`.
-///
-/// # Safety
-/// `key` is a scalar or a live object.
-unsafe fn key_base(key: Obj) -> Result<u64, ServeError> {
-    if key.is_scalar() {
-        return Ok(base_address(ANONYMOUS_HASH));
-    }
-    // SAFETY: a live name that is not anonymous has two fields and its hash behind them (spec section 1.3).
-    unsafe {
-        let kind = key.kind();
-        if !(1..=2).contains(&kind.tag) || kind.other != 2 {
-            return Err(ServeError::Argument("the key of a region is no name".to_owned()));
-        }
-        Ok(base_address(key.word(24) as u64))
-    }
-}
-
 /// Saves one file: `CompactedRegion.save`. All arguments borrowed except `prev`, which is consumed; answers the
 /// compactor's object, owned, and the bytes of the file.
 ///
 /// # Errors
-/// [`ServeError`]; the file is as it was.
+/// [`CallError`]; the file is as it was.
 ///
 /// # Safety
 /// All arguments are scalars or live objects of `host`; everything reachable from `data` is live and does not
@@ -143,7 +72,7 @@ pub unsafe fn save(
     deps: Obj,
     prev: Obj,
     allow_closures: bool,
-) -> Result<(Obj, u64), ServeError> {
+) -> Result<(Obj, u64), CallError> {
     // SAFETY: an option is `none`, a scalar, or `some` with one field; that field is kept alive by a count of
     // its own before the option is given up.
     let chain = unsafe { take_some(host, prev) };
@@ -156,23 +85,6 @@ pub unsafe fn save(
     saved
 }
 
-/// The value of an option, owned; the option is consumed.
-///
-/// # Safety
-/// `option` is an `Option` of `host`, owned by the caller.
-unsafe fn take_some(host: &Host, option: Obj) -> Option<Obj> {
-    if option.is_scalar() {
-        return None;
-    }
-    // SAFETY: `some` has one field.
-    unsafe {
-        let value = option.field(0);
-        host.inc(value);
-        host.dec(option);
-        Some(value)
-    }
-}
-
 /// # Safety
 /// As [`save`]; `chain` is borrowed on errors and part of the result otherwise.
 unsafe fn save_part(
@@ -183,7 +95,7 @@ unsafe fn save_part(
     deps: Obj,
     chain: Option<Obj>,
     allow_closures: bool,
-) -> Result<(Obj, u64), ServeError> {
+) -> Result<(Obj, u64), CallError> {
     // SAFETY: the caller vouches for all objects.
     unsafe {
         let path = path(fname)?;
@@ -204,7 +116,7 @@ unsafe fn save_part(
     }
 }
 
-fn publish(path: &CStr, file: crate::os::file::NewFile) -> Result<(), ServeError> {
+fn publish(path: &CStr, file: crate::os::file::NewFile) -> Result<(), CallError> {
     file.publish().map_err(|(step, cause)| SaveError::Write {
         file: super::error::shown(path),
         step,
@@ -214,7 +126,7 @@ fn publish(path: &CStr, file: crate::os::file::NewFile) -> Result<(), ServeError
     Ok(())
 }
 
-fn bad_chain(path: &CStr, e: BadChain) -> ServeError {
+fn bad_chain(path: &CStr, e: BadChain) -> CallError {
     let detail = match e {
         BadChain::Foreign => {
             "`prev` is no compactor of this loader: it must be the result of an earlier save in this process"
@@ -232,11 +144,11 @@ fn bad_chain(path: &CStr, e: BadChain) -> ServeError {
 /// renamed. Both arguments borrowed; answers the bytes of each file.
 ///
 /// # Errors
-/// [`ServeError`]; no temporary file is left. Only a failed rename can leave earlier parts in place.
+/// [`CallError`]; no temporary file is left. Only a failed rename can leave earlier parts in place.
 ///
 /// # Safety
 /// As [`save`].
-pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, ServeError> {
+pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, CallError> {
     // SAFETY: the caller vouches for all objects; a part is a pair.
     unsafe {
         let parts = elements(parts, "parts")?;
@@ -246,7 +158,7 @@ pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, 
         let mut bytes = Vec::with_capacity(parts.len());
         for &part in parts {
             if part.is_scalar() || part.kind().tag != 0 || part.kind().other != 2 {
-                return Err(ServeError::Argument(
+                return Err(CallError::Argument(
                     "a part is no pair of file name and data".to_owned(),
                 ));
             }
@@ -265,11 +177,11 @@ pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, 
 /// Reads one file: `CompactedRegion.read`. Arguments borrowed; answers the pair of root and region, owned.
 ///
 /// # Errors
-/// [`ServeError`]; nothing is left mapped.
+/// [`CallError`]; nothing is left mapped.
 ///
 /// # Safety
 /// Both arguments are scalars or live objects of `host`.
-pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts), ServeError> {
+pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts), CallError> {
     // SAFETY: the caller vouches for both objects.
     unsafe {
         let deps = dependencies(host, deps)?;
@@ -283,11 +195,11 @@ pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts
 /// finds the region mapped already. Arguments borrowed.
 ///
 /// # Errors
-/// [`ServeError`].
+/// [`CallError`].
 ///
 /// # Safety
 /// As [`read`].
-pub unsafe fn relocate_only(host: &Host, fname: Obj, deps: Obj) -> Result<(), ServeError> {
+pub unsafe fn relocate_only(host: &Host, fname: Obj, deps: Obj) -> Result<(), CallError> {
     let options = ReadOptions {
         force_relocate: true,
         ..read_options(host)
@@ -301,11 +213,11 @@ pub unsafe fn relocate_only(host: &Host, fname: Obj, deps: Obj) -> Result<(), Se
 /// array of pairs owned.
 ///
 /// # Errors
-/// [`ServeError`]; nothing is left mapped.
+/// [`CallError`]; nothing is left mapped.
 ///
 /// # Safety
 /// As [`read`].
-pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<(Obj, Vec<ReadFacts>), ServeError> {
+pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<(Obj, Vec<ReadFacts>), CallError> {
     // SAFETY: the caller vouches for the array and its elements.
     unsafe {
         let fnames = elements(fnames, "file names")?;
@@ -317,7 +229,7 @@ pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<(Obj, Vec<ReadFacts
             if let Some(previous) = opened.last().map(read::Opened::view)
                 && part.view().base < previous.base + previous.size as u64
             {
-                return Err(ServeError::Argument(format!(
+                return Err(CallError::Argument(format!(
                     "failed to read file '{}': its base address {:#x} is not behind that of the part before it \
                      ({:#x}, {} bytes): give the parts of one module in the order they were saved",
                     super::error::shown(path(fname)?),
@@ -401,9 +313,9 @@ unsafe fn hand_out(host: &Host, fname: Obj, loaded: Loaded) -> Obj {
 /// # Safety
 /// On structure hosts `region` is a handle, a scalar, or a live object; elsewhere any word. Nothing of the region
 /// is used any more.
-pub unsafe fn free(host: &Host, region: Obj) -> Result<(), ServeError> {
+pub unsafe fn free(host: &Host, region: Obj) -> Result<(), CallError> {
     let unknown = |what: &str| {
-        ServeError::Argument(format!(
+        CallError::Argument(format!(
             "failed to free a region: {what}: it was freed before, or it is something else"
         ))
     };

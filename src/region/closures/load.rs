@@ -1,0 +1,36 @@
+//! The closures of a file that was just read get the code addresses of this process.
+
+use std::ffi::{CStr, OsStr};
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::libraries::{LibraryError, match_libraries};
+use crate::os::counters;
+use crate::os::map::Memory;
+use crate::region::error::ReadError;
+use crate::relocate;
+use olean_reader::format::trailer::{Trailer, closure_count, ends_with_extension};
+
+/// Rewrites the code addresses of a version 3 file's closures; of a file without closures neither the library
+/// table nor the loaded libraries are looked at.
+pub fn relocate_closures(path: &CStr, memory: &mut Memory, data: Range<usize>) -> Result<(), ReadError> {
+    let content = |e: &dyn std::fmt::Display| ReadError::content(path, e.to_string());
+    let (data_bytes, rest) = memory.bytes_mut().split_at_mut(data.end);
+    let at = data.end as u64;
+    if closure_count(rest, at).map_err(|e| content(&e))? == 0 {
+        return match ends_with_extension(rest) {
+            true => Err(content(&LibraryError::Altered)),
+            false => Ok(()),
+        };
+    }
+    let trailer = Trailer::parse(rest, at).map_err(|e| content(&e))?;
+    let matched = match_libraries(&trailer).map_err(|e| content(&e))?;
+    relocate::closures::relocate(&mut data_bytes[data.start..], &trailer, &matched.moves)
+        .map_err(|e| content(&e))?;
+    let file = Path::new(OsStr::from_bytes(path.to_bytes()));
+    for reason in matched.notes {
+        counters::note(file, reason);
+    }
+    Ok(())
+}

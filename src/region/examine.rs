@@ -1,0 +1,201 @@
+//! The cheap checks of a file before it is mapped: header, sizes, root. No byte of a mapping is touched.
+//!
+//! Compaction is post-order, so a root that lies in its own file is the last object, and its end is the end of the
+//! data: that notices a truncated file and a wild root without a page fault.
+
+use super::error::{ReadError, shown};
+use crate::os::file::File;
+use crate::relocate::{Dependencies, RegionView};
+use olean_reader::format::header::{FLAG_GMP, HEADER_SIZE, Header, HeaderError, VERSION_3};
+use olean_reader::format::layout::{
+    ARRAY_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE, STRING_HEADER,
+    TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
+    THUNK_SIZE, align8,
+};
+use std::ffi::CStr;
+use std::ops::Range;
+
+/// What the host expects of a file, and what the user wants done with it.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    /// Flags byte that files of this host carry.
+    pub flags: u8,
+    /// Git hash that files must carry; `None` when the host does not check.
+    pub githash: Option<[u8; 40]>,
+    /// Take the relocation path although the base address is free.
+    pub force_relocate: bool,
+    /// Prove the whole file before it is handed out.
+    pub verify: bool,
+}
+
+/// A file as its first bytes and its last object describe it.
+pub(super) struct Examined {
+    pub header: Header,
+    pub size: usize,
+    /// Offsets of root slot and end of data.
+    pub data: Range<usize>,
+    pub root: u64,
+    /// The root is a scalar alone in the data, or the last object, as every known writer leaves it.
+    pub regular: bool,
+}
+
+/// The cheap checks: header, sizes, root.
+pub(super) fn examine(
+    path: &CStr,
+    file: &File,
+    deps: &Dependencies,
+    options: &ReadOptions,
+) -> Result<Examined, ReadError> {
+    let size = file.size().map_err(|cause| ReadError::Stat {
+        file: shown(path),
+        cause,
+    })?;
+    let read = |out: &mut [u8], at: usize| file.read_at(out, at as u64).map_err(|e| ReadError::read(path, e));
+    let mut start = [0; HEADER_SIZE + 16];
+    let got = read(&mut start, 0)?;
+    let header = Header::decode(&start[..got]).map_err(|e| match e {
+        HeaderError::Invalid if got < HEADER_SIZE => ReadError::header(
+            path,
+            format!("the file has {got} bytes and a header has {HEADER_SIZE}"),
+        ),
+        HeaderError::Invalid => ReadError::header(path, "the file does not begin with `olean`"),
+        HeaderError::Version(v) => ReadError::Incompatible {
+            file: shown(path),
+            detail: format!("it has the format version {v}, and this Lean reads versions 2 and 3"),
+        },
+    })?;
+    if header.flags != options.flags {
+        return Err(ReadError::Incompatible {
+            file: shown(path),
+            detail: format!(
+                "it has the flags {:#x}, and files of this Lean have {:#x}",
+                header.flags, options.flags
+            ),
+        });
+    }
+    if let Some(expected) = options.githash
+        && expected != header.githash
+    {
+        return Err(ReadError::githash(
+            path,
+            &header.lean_version,
+            &header.githash,
+            &expected,
+        ));
+    }
+    let damaged = |detail: String| Err(ReadError::content(path, detail));
+    let root_slot = header.root_slot();
+    let Some(root_bytes) = start[..got].get(root_slot..root_slot + 8) else {
+        return damaged(format!(
+            "the file is truncated: it has {size} bytes and its root should be at {root_slot}"
+        ));
+    };
+    let root = u64::from_le_bytes(root_bytes.try_into().expect("8 bytes"));
+    if header.base % 8 != 0
+        || header
+            .base
+            .checked_add(size)
+            .is_none_or(|end| end > isize::MAX as u64)
+    {
+        return damaged(format!(
+            "the base address {:#x} is none that {size} bytes can lie at",
+            header.base
+        ));
+    }
+    let size = size as usize;
+    let end = if header.version == VERSION_3 {
+        let claimed = u64::from_le_bytes(start[88..96].try_into().expect("8 bytes"));
+        // Behind the data follow at least the counts of closures and libraries.
+        let most = (size - root_slot).saturating_sub(8) as u64;
+        if claimed < 8 || claimed % 8 != 0 || claimed > most {
+            return damaged(format!(
+                "the data should have {claimed} bytes, but the file has {size}: it is truncated"
+            ));
+        }
+        root_slot + claimed as usize
+    } else {
+        if !size.is_multiple_of(8) {
+            return damaged(format!(
+                "the size of {size} bytes is no multiple of 8: the file is truncated"
+            ));
+        }
+        size
+    };
+    let mut examined = Examined {
+        header,
+        size,
+        data: root_slot..end,
+        root,
+        regular: false,
+    };
+    examined.regular = root_is_last(path, &examined, deps, read)?;
+    Ok(examined)
+}
+
+/// Whether the root is where every known writer puts it.
+fn root_is_last(
+    path: &CStr,
+    examined: &Examined,
+    deps: &Dependencies,
+    read: impl Fn(&mut [u8], usize) -> Result<usize, ReadError>,
+) -> Result<bool, ReadError> {
+    let Examined {
+        header, data, root, ..
+    } = examined;
+    let only_root = data.end == data.start + 8;
+    if root & 1 == 1 {
+        return Ok(only_root);
+    }
+    let damaged = |detail: String| Err(ReadError::content(path, detail));
+    let at = root.wrapping_sub(header.base);
+    if at >= examined.size as u64 {
+        let is_dep = |v: &RegionView| root.wrapping_sub(v.base) < v.size as u64;
+        if root % 8 == 0 && deps.views().iter().any(is_dep) {
+            return Ok(only_root);
+        }
+        return damaged(format!(
+            "the root {root:#x} lies neither in this file nor in a dependency: the file is truncated or damaged, or a \
+             dependency is missing"
+        ));
+    }
+    let at = at as usize;
+    if at < data.start + 8 || at >= data.end || !at.is_multiple_of(8) {
+        return damaged(format!("the root {root:#x} is not an object of the data"));
+    }
+    let mut object = [0; 32];
+    let got = read(&mut object, at)?;
+    let word = |i: usize| u64::from_le_bytes(object[8 * i..8 * i + 8].try_into().expect("8 bytes"));
+    let (cs_sz, other, tag) = (
+        (word(0) >> 32) as u16,
+        (word(0) >> 48) as u8,
+        (word(0) >> 56) as u8,
+    );
+    let sized = |fixed: usize, count: u64, unit: u64| {
+        count.checked_mul(unit).and_then(|n| n.checked_add(fixed as u64))
+    };
+    let length = match tag {
+        0..=MAX_CTOR_TAG | TAG_CLOSURE => Some(cs_sz.into()),
+        TAG_ARRAY => sized(ARRAY_HEADER, word(2), 8),
+        TAG_SARRAY => sized(ARRAY_HEADER, word(2), (other & 0x7f).into()),
+        TAG_STRING => sized(STRING_HEADER, word(2), 1),
+        TAG_MPZ if header.flags & FLAG_GMP != 0 => {
+            sized(MPZ_GMP_SIZE, ((word(1) >> 32) as i32).unsigned_abs().into(), 8)
+        }
+        TAG_MPZ => sized(MPZ_NATIVE_SIZE, word(2), 4),
+        TAG_THUNK | TAG_TASK => Some(THUNK_SIZE as u64),
+        TAG_PROMISE => Some(PROMISE_SIZE as u64),
+        TAG_REF => Some(REF_SIZE as u64),
+        _ => None,
+    };
+    let room = (data.end - at) as u64;
+    match length {
+        Some(length) if got >= 8 && length >= 8 && length <= room => {
+            Ok(align8(length as usize) as u64 == room)
+        }
+        _ => damaged(format!(
+            "the root object at offset {at:#x} (tag {tag}) does not end within the {} bytes of the file: it is \
+             truncated or damaged",
+            examined.size
+        )),
+    }
+}
