@@ -1,7 +1,7 @@
-//! The command line: global options, the list of subcommands, and the texts that all of them share.
+//! The command line: global options, and the texts that all subcommands share.
 
-use crate::commands;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::commands::Command;
+use clap::{Args, Parser, ValueEnum};
 
 /// The whole command line.
 #[derive(Parser)]
@@ -79,42 +79,3 @@ const AFTER: &str = "Where a file is asked for, a folder stands for all region f
      olean verify .lake/build/lib\n  \
      olean diff --stat build-a build-b\n  \
      olean dump Foo.olean --path 'constants[0]'";
-
-/// The subcommands; each is a file in `commands`.
-#[derive(Subcommand)]
-pub enum Command {
-    Info(commands::info::Args),
-    Stats(commands::stats::Args),
-    Verify(commands::verify::Args),
-    Hash(commands::hash::Args),
-    Diff(commands::diff::Args),
-    Dump(commands::dump::Args),
-    Widen(commands::width::WidenArgs),
-    Narrow(commands::width::NarrowArgs),
-    Relocate(commands::relocate::Args),
-    Demo(commands::demo::Args),
-    Ab(commands::ab::Args),
-    With(commands::with::Args),
-    Doctor(commands::doctor::Args),
-    Completions(commands::generate::CompletionsArgs),
-    Man(commands::generate::ManArgs),
-}
-
-/// What this program asks of further processes of its own; no user sees it.
-#[derive(Parser)]
-pub enum Internal {
-    /// Prints the mappings of a process that has just started.
-    #[command(name = "__maps")]
-    Maps,
-    /// Does one step of the demonstration.
-    #[command(name = "__demo")]
-    DemoStep(commands::demo::StepArgs),
-}
-
-impl Internal {
-    /// The request, if this process was started for one.
-    pub fn of_process() -> Option<Self> {
-        let first = std::env::args_os().nth(1)?;
-        first.to_str()?.starts_with("__").then(Self::parse)
-    }
-}

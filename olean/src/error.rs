@@ -2,6 +2,7 @@
 
 use crate::render::clean;
 use anstyle::{AnsiColor, Style};
+use olean_reader::transform::TransformError;
 use olean_reader::{BadPointer, CheckError, Violation};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,14 @@ impl Failure {
             doing,
             path: path.to_owned(),
             cause,
+        }
+    }
+
+    /// A file that cannot be rewritten, as [`Failure::Refused`].
+    pub fn refused(path: &str, e: &TransformError) -> Self {
+        Self::Refused {
+            path: path.to_owned(),
+            text: e.to_string(),
         }
     }
 

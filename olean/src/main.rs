@@ -7,8 +7,10 @@
 //! * `demo`: the processes of the demonstration;
 //! * `dump`: graphs as lines, terms and pictures;
 //! * `swap`: commands run with the library swapped into their Lean;
-//! * `error`: why a command failed, its exit code and what to do next.
+//! * `error`, `outcome`: why a command failed and what to do next, how it ended and its exit code;
+//! * `arguments`: values on the command line that several subcommands take.
 
+mod arguments;
 mod cli;
 mod commands;
 mod demo;
@@ -16,24 +18,25 @@ mod dump;
 mod error;
 mod input;
 mod module;
+mod outcome;
 mod output;
 mod prove;
 mod render;
 mod swap;
 mod write;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let (result, mut out) = if let Some(request) = cli::Internal::of_process() {
+    let (result, mut out) = if let Some(request) = commands::Internal::of_process() {
         let mut out = output::Output::new(true);
         (commands::run_internal(&request, &mut out), out)
     } else {
         let cli = cli::Cli::parse();
         cli.global.color.apply();
         let mut out = output::Output::new(cli.global.json);
-        (commands::run(cli.command, &mut out), out)
+        (commands::run(cli.command, cli::Cli::command, &mut out), out)
     };
     let finished = result.and_then(|outcome| {
         out.finish()?;

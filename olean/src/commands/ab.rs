@@ -1,7 +1,7 @@
 //! `olean ab`: one command under the host's own loader and under ours, alternately, and the verdict.
 
-use super::Outcome;
 use crate::error::{Failure, Result};
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::render::{BAD, DIM, GOOD, TITLE, clean, count, plural};
 use crate::swap::judge::{Agreement, Equal, judge};

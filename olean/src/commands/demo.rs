@@ -1,9 +1,9 @@
 //! `olean demo`: a module saved by one process and loaded by others, without Lean.
 
-use super::Outcome;
 use crate::demo::{self, PARTS, Step};
 use crate::error::{Failure, Result};
 use crate::input::Source;
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::prove::{Deps, Many};
 use crate::render::{BAD, DIM, GOOD, TITLE, bytes, count};

@@ -1,8 +1,8 @@
 //! `olean diff`: what differs between two files, or between the files of two folders.
 
-use super::{Failed, Outcome};
 use crate::error::{Failure, Result};
 use crate::input::{self, Input, Source};
+use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
 use crate::prove;
 use crate::render::{BAD, DIM, GOOD, TITLE, clean, cut, cut_left, plural};

@@ -3,8 +3,8 @@
 mod files;
 mod probe;
 
-use super::Outcome;
 use crate::error::{Failure, Result};
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::render::{BAD, DIM, GOOD, TITLE, bytes, clean, count, plural};
 use crate::swap::library;

@@ -1,10 +1,10 @@
 //! `olean dump`: the graph of a file as indented text or as a picture.
 
-use super::Outcome;
 use crate::dump::dot;
 use crate::dump::tree::{Entry, Limits, More, Tree, file_of, indent};
 use crate::error::{Failure, Result};
 use crate::input::Source;
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::prove::{self, Proved};
 use crate::render::{DIM, TEXT, clean, count};

@@ -1,10 +1,9 @@
 //! `olean completions` and `olean man`: files for shells and for man, made from the command line's definition.
 
-use super::Outcome;
-use crate::cli::Cli;
 use crate::error::{Failure, Result};
+use crate::outcome::Outcome;
 use crate::output::Output;
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 use std::io::Write;
 use std::path::PathBuf;
@@ -36,23 +35,23 @@ const MAN_EXAMPLES: &str = "Examples:\n  \
      olean man ~/.local/share/man/man1";
 
 /// Runs `olean completions`.
-pub fn completions(args: &CompletionsArgs, out: &mut Output) -> Result<Outcome> {
+pub fn completions(args: &CompletionsArgs, mut definition: Command, out: &mut Output) -> Result<Outcome> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "olean", &mut text);
+    clap_complete::generate(args.shell, &mut definition, "olean", &mut text);
     out.write_all(&text)?;
     Ok(Outcome::Good)
 }
 
 /// Runs `olean man`.
-pub fn man(args: &ManArgs, out: &mut Output) -> Result<Outcome> {
+pub fn man(args: &ManArgs, definition: Command, out: &mut Output) -> Result<Outcome> {
     match &args.dir {
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            clap_mangen::Man::new(definition).render(&mut page)?;
             out.write_all(&page)?;
         }
         Some(dir) => {
-            clap_mangen::generate_to(Cli::command(), dir).map_err(Failure::io("write pages into", dir))?
+            clap_mangen::generate_to(definition, dir).map_err(Failure::io("write pages into", dir))?
         }
     }
     Ok(Outcome::Good)

@@ -1,8 +1,8 @@
 //! `olean hash`: digests of graphs, equal for equal values wherever and however they are stored.
 
-use super::Outcome;
 use crate::error::Result;
 use crate::input;
+use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
 use crate::prove::{self, Deps, Many};
 use serde::Serialize;
@@ -62,7 +62,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         schema: 1,
         files: Vec::new(),
     };
-    let mut failed = super::Failed::default();
+    let mut failed = Failed::default();
     many.each(
         |p| p.graph()?.digests(),
         |source, result| {

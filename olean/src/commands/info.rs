@@ -1,8 +1,8 @@
 //! `olean info`: what the header and the sections of a file say.
 
-use super::{Failed, Outcome};
 use crate::error::{Failure, Result};
 use crate::input::{self, Input, Source};
+use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
 use crate::render::{BAD, DIM, GOOD, TITLE, bytes, clean, count, cut, plural};
 use olean_reader::format::extension::{self, LibraryIdentity};

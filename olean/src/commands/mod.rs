@@ -1,4 +1,6 @@
 //! The subcommands, one per file: its arguments with their help, and what it does.
+//!
+//! A new one has three lines here: its module, its variant of [`Command`], its arm in [`run`].
 
 pub mod ab;
 pub mod demo;
@@ -14,43 +16,52 @@ pub mod verify;
 pub mod width;
 pub mod with;
 
-use crate::cli::{Command, Internal};
-use crate::error::{Failure, Result};
+use crate::error::Result;
+use crate::outcome::Outcome;
 use crate::output::Output;
-use std::process::ExitCode;
+use clap::{Parser, Subcommand};
 
-/// How a command ended that could do its work.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// All good, nothing differs: exit code 0.
-    Good,
-    /// A file is bad, something differs: exit code 1.
-    Bad,
-    /// A file could not be read, which the user was told: exit code 2.
-    Unreadable,
-    /// The exit code of a command that was run.
-    Code(u8),
+/// The subcommands, in the order of the help.
+#[derive(Subcommand)]
+pub enum Command {
+    Info(info::Args),
+    Stats(stats::Args),
+    Verify(verify::Args),
+    Hash(hash::Args),
+    Diff(diff::Args),
+    Dump(dump::Args),
+    Widen(width::WidenArgs),
+    Narrow(width::NarrowArgs),
+    Relocate(relocate::Args),
+    Demo(demo::Args),
+    Ab(ab::Args),
+    With(with::Args),
+    Doctor(doctor::Args),
+    Completions(generate::CompletionsArgs),
+    Man(generate::ManArgs),
 }
 
-impl Outcome {
-    /// [`Outcome::Good`] if so.
-    pub fn good_if(good: bool) -> Self {
-        if good { Self::Good } else { Self::Bad }
-    }
+/// What this program asks of further processes of its own; no user sees it.
+#[derive(Parser)]
+pub enum Internal {
+    /// Prints the mappings of a process that has just started.
+    #[command(name = "__maps")]
+    Maps,
+    /// Does one step of the demonstration.
+    #[command(name = "__demo")]
+    DemoStep(demo::StepArgs),
+}
 
-    /// The process's exit code.
-    pub fn code(self) -> ExitCode {
-        ExitCode::from(match self {
-            Self::Good => 0,
-            Self::Bad => 1,
-            Self::Unreadable => 2,
-            Self::Code(code) => code,
-        })
+impl Internal {
+    /// The request, if this process was started for one.
+    pub fn of_process() -> Option<Self> {
+        let first = std::env::args_os().nth(1)?;
+        first.to_str()?.starts_with("__").then(Self::parse)
     }
 }
 
-/// Runs one subcommand.
-pub fn run(command: Command, out: &mut Output) -> Result<Outcome> {
+/// Runs one subcommand. `definition` makes the whole command line, of which completions and man pages tell.
+pub fn run(command: Command, definition: fn() -> clap::Command, out: &mut Output) -> Result<Outcome> {
     match command {
         Command::Info(args) => info::run(&args, out),
         Command::Stats(args) => stats::run(&args, out),
@@ -65,8 +76,8 @@ pub fn run(command: Command, out: &mut Output) -> Result<Outcome> {
         Command::Ab(args) => ab::run_ab(&args, out),
         Command::With(args) => with::run(&args),
         Command::Doctor(args) => doctor::run(&args, out),
-        Command::Completions(args) => generate::completions(&args, out),
-        Command::Man(args) => generate::man(&args, out),
+        Command::Completions(args) => generate::completions(&args, definition(), out),
+        Command::Man(args) => generate::man(&args, definition(), out),
     }
 }
 
@@ -75,33 +86,5 @@ pub fn run_internal(request: &Internal, out: &mut Output) -> Result<Outcome> {
     match request {
         Internal::DemoStep(args) => demo::step(args, out),
         Internal::Maps => info::print_own_maps(out),
-    }
-}
-
-/// Files that a command could do nothing with while it went on with the others.
-#[derive(Default)]
-pub struct Failed {
-    unreadable: bool,
-    bad: bool,
-}
-
-impl Failed {
-    /// Tells the user at once.
-    pub fn note(&mut self, problem: impl Into<Failure>) {
-        let failure = problem.into();
-        match failure.code() {
-            1 => self.bad = true,
-            _ => self.unreadable = true,
-        }
-        failure.print();
-    }
-
-    /// The exit code for all files.
-    pub fn code(&self) -> Outcome {
-        match self {
-            Self { unreadable: true, .. } => Outcome::Unreadable,
-            Self { bad: true, .. } => Outcome::Bad,
-            _ => Outcome::Good,
-        }
     }
 }

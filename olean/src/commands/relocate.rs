@@ -1,9 +1,9 @@
 //! `olean relocate`: a file rewritten for another base address.
 
-use super::Outcome;
-use super::width::refused;
-use crate::error::Result;
+use crate::arguments::address;
+use crate::error::{Failure, Result};
 use crate::input::Source;
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::render::bytes;
 use crate::{prove, write};
@@ -45,15 +45,6 @@ struct Report {
     bytes: u64,
 }
 
-/// An address on the command line.
-pub fn address(text: &str) -> std::result::Result<u64, String> {
-    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => u64::from_str_radix(hex, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|_| "write it like 0x200000000000".to_owned())
-}
-
 /// Runs it.
 pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     let source = Source::one(&args.file)?;
@@ -63,7 +54,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             base: Some(args.base),
             ..transform::Target::default()
         };
-        transform::rewrite(region, p.deps, &target).map_err(|e| refused(&source.name, &e))
+        transform::rewrite(region, p.deps, &target).map_err(|e| Failure::refused(&source.name, &e))
     })?;
     write::file(&args.output, &result, out)?;
     let report = Report {

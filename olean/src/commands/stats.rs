@@ -1,8 +1,8 @@
 //! `olean stats`: what fills files.
 
-use super::{Failed, Outcome};
 use crate::error::Result;
 use crate::input;
+use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
 use crate::prove::{self, Deps, Many, Proved};
 use crate::render::{DIM, TEXT, TITLE, Table, bytes, clean, count, cut, cut_left, percent, plural};

@@ -1,8 +1,8 @@
 //! `olean verify`: proves files whole, one line per bad one.
 
-use super::Outcome;
 use crate::error::{self, Result};
 use crate::input;
+use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
 use crate::prove::{self, Deps, Many, Problem};
 use crate::render::{BAD, GOOD, bytes, clean, plural};
@@ -83,7 +83,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         files: Vec::new(),
     };
     let mut hints: Vec<&'static str> = Vec::new();
-    let mut failed = super::Failed::default();
+    let mut failed = Failed::default();
     many.each(
         |p| Ok((p.region.file().bytes().len() as u64, p.region.summary().objects)),
         |source, result| {

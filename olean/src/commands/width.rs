@@ -1,15 +1,15 @@
 //! `olean widen` and `olean narrow`: files of the other pointer width.
 
-use super::{Failed, Outcome};
 use crate::error::{Failure, Result};
 use crate::input::{self, Source};
+use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
 use crate::prove::{self, Proved};
 use crate::render::bytes;
 use crate::write;
 use clap::ValueEnum;
 use olean_reader::format::base::BASE_ALIGN;
-use olean_reader::transform::{self, Target, TransformError};
+use olean_reader::transform::{self, Target};
 use olean_reader::{self, Region, Width};
 use serde::Serialize;
 use std::fs;
@@ -62,7 +62,7 @@ struct Common {
     #[arg(long, value_enum, value_name = "LAYOUT", default_value_t = Layout::Keep)]
     bignums: Layout,
     /// Base address of the result, in hexadecimal with 0x or in decimal; a multiple of 0x10000
-    #[arg(long, value_name = "ADDR", value_parser = super::relocate::address)]
+    #[arg(long, value_name = "ADDR", value_parser = crate::arguments::address)]
     base: Option<u64>,
     /// Files or folders that it may point into, besides the parts of its own module
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -201,7 +201,7 @@ fn convert(p: &Proved<'_, '_>, args: &Common, width: Width) -> Result<(Vec<u8>, 
             base: Some(base),
             dep_bases,
         };
-        transform::rewrite(region, deps, &target).map_err(|e| refused(region.file().name(), &e))
+        transform::rewrite(region, deps, &target).map_err(|e| Failure::refused(region.file().name(), &e))
     };
     for (i, dep) in p.deps.iter().enumerate() {
         let base = place(dep, width, free);
@@ -216,12 +216,4 @@ fn convert(p: &Proved<'_, '_>, args: &Common, width: Width) -> Result<(Vec<u8>, 
 /// Where a file goes: where it was, as far as the width allows, or else to the first free address.
 fn place(region: &Region<'_>, width: Width, free: u64) -> u64 {
     (region.file().base() & width.max()).max(free)
-}
-
-/// Why a file cannot be rewritten, as the command's failure.
-pub fn refused(path: &str, e: &TransformError) -> Failure {
-    Failure::Refused {
-        path: path.to_owned(),
-        text: e.to_string(),
-    }
 }

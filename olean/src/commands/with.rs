@@ -1,7 +1,7 @@
 //! `olean with`: a command with the library swapped into its Lean.
 
-use super::Outcome;
 use crate::error::{Failure, Result};
+use crate::outcome::Outcome;
 use crate::render::clean;
 use crate::swap::report::{self, Report};
 use crate::swap::{library, run};
