@@ -1,7 +1,7 @@
 //! Relocation of whole regions against the rewriting of the validating reader, which walks files in another
 //! way: graphs of every kind of object, long enough that objects lie across the windows of the walk.
 
-use lean_region::relocate::{AHEAD, Dependencies, RegionView, Target, relocate};
+use lean_region::relocate::{AHEAD, Dependencies, Placement, RegionView, relocate};
 use olean_reader::format::header::Header;
 use olean_reader::transform::{Target as Rewritten, rewrite};
 use olean_reader::{File, Region, Width};
@@ -69,7 +69,7 @@ fn compare(spec: &Spec, address: u64, deps: &[Vec<u8>]) {
 
     let mut words = words_of(&bytes);
     let header = Header::decode(&bytes).unwrap();
-    let target = Target {
+    let placement = Placement {
         base: header.base,
         address: address as usize,
         data: header.root_slot()..bytes.len(),
@@ -86,7 +86,7 @@ fn compare(spec: &Spec, address: u64, deps: &[Vec<u8>]) {
     let mut announced = 0;
     let root = relocate(
         &mut words,
-        &target,
+        &placement,
         &Dependencies::new(views.collect()),
         |at, words| {
             assert_eq!(at, announced, "all is announced once, in order");
@@ -97,7 +97,7 @@ fn compare(spec: &Spec, address: u64, deps: &[Vec<u8>]) {
     .unwrap();
     assert_eq!(announced, bytes.len(), "all is announced");
     // The header keeps its base address: it says what pointers of other files mean.
-    let data = target.data.start;
+    let data = placement.data.start;
     let got: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
     assert_eq!(got[..data], bytes[..data]);
     let differing = got[data..]
@@ -158,14 +158,14 @@ fn first_fault(count: usize) {
     let written = spec.write();
     let mut words = words_of(&written.bytes);
     words[written.offsets[at + 20] / 8] = 0xfe << 56;
-    let target = Target {
+    let placement = Placement {
         base: spec.base,
         address: 0x7f55_0000_1000,
         data: 88..written.bytes.len(),
         gmp: true,
         closures: false,
     };
-    let error = relocate(&mut words, &target, &Dependencies::default(), |_, _| ()).unwrap_err();
+    let error = relocate(&mut words, &placement, &Dependencies::default(), |_, _| ()).unwrap_err();
     let offset = written.offsets[at] + 16;
     let wanted = format!("at offset {offset:#x}: the pointer 0x10 leads neither");
     assert!(error.to_string().contains(&wanted), "{error}");
@@ -173,7 +173,7 @@ fn first_fault(count: usize) {
     let mut words = words_of(&written.bytes);
     words[offset / 8] = 1;
     words[written.offsets[at + 20] / 8] = 0xfe << 56;
-    let error = relocate(&mut words, &target, &Dependencies::default(), |_, _| ()).unwrap_err();
+    let error = relocate(&mut words, &placement, &Dependencies::default(), |_, _| ()).unwrap_err();
     let wanted = format!(
         "at offset {:#x}: an object with tag 254",
         written.offsets[at + 20]

@@ -7,7 +7,7 @@ use super::examine::{Examined, ReadOptions, examine};
 use crate::os::counters;
 use crate::os::file::{File, errno_text};
 use crate::os::map::{Filling, Memory, Missed, mapping_counts};
-use crate::relocate::{self, AHEAD, Dependencies, RegionView, Target};
+use crate::relocate::{self, AHEAD, Dependencies, Placement, RegionView};
 use olean_reader::DepBytes;
 use olean_reader::format::header::{FLAG_GMP, VERSION_3};
 use std::ffi::{CStr, OsStr};
@@ -132,7 +132,7 @@ fn rewrite(
     deps: &Dependencies,
     filling: Filling<'_>,
 ) -> Result<usize, ReadError> {
-    let target = Target {
+    let placement = Placement {
         base: examined.header.base,
         address: memory.address(),
         data: examined.data.clone(),
@@ -145,7 +145,7 @@ fn rewrite(
             filled = filling.fill(from, bytemuck::cast_slice_mut(words));
         }
     };
-    let root = relocate::relocate(memory.words_mut(), &target, deps, ahead);
+    let root = relocate::relocate(memory.words_mut(), &placement, deps, ahead);
     // Instead of what could not be read there are zeros, which are nothing to complain of.
     filled.map_err(|e| ReadError::read(path, e))?;
     let root = root.map_err(|e| ReadError::walk(path, &e))?;

@@ -3,10 +3,14 @@
 
 pub mod closures;
 mod deps;
+mod fault;
 mod lanes;
 mod objects;
+mod placement;
 mod pointers;
 mod walk;
 
 pub use deps::{Dependencies, OverlapError, RegionView, meant_by};
-pub use walk::{AHEAD, Fault, Target, WalkError, relocate};
+pub use fault::{Fault, WalkError};
+pub use placement::Placement;
+pub use walk::{AHEAD, relocate};

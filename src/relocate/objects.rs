@@ -3,9 +3,10 @@
 //! that has to be gone step by step, so little is done on it.
 #![forbid(unsafe_code)]
 
+use super::fault::{Fault, Wrong};
 use super::lanes::GROUP;
+use super::placement::Placement;
 use super::pointers::Pointers;
-use super::walk::{Fault, Target};
 use olean_reader::format::layout::{
     ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, OBJECT_HEADER, PROMISE_SIZE,
     REF_SIZE, STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING,
@@ -23,9 +24,6 @@ const RARE: u64 = 0xf8 << 48 | 7 << 32 | 0xffff_ffff;
 
 /// No object says with more words than these what it holds.
 pub(super) const HEADER_WORDS: usize = 4;
-
-/// What is wrong, and the index of the word where.
-pub(super) type Wrong = (usize, Fault);
 
 /// The way through the objects.
 pub(super) struct Walk {
@@ -54,15 +52,15 @@ struct Object {
 }
 
 impl Walk {
-    pub(super) fn new(target: &Target, pointers: &Pointers<'_>) -> Self {
+    pub(super) fn new(placement: &Placement, pointers: &Pointers<'_>) -> Self {
         Walk {
             marks: [0; WINDOW + FEW],
             window: 0..0,
             at: 0,
             pending: 0..0,
-            skew: (target.address + target.data.start + 8) / 8 % GROUP,
-            gmp: target.gmp,
-            closures: target.closures,
+            skew: (placement.address + placement.data.start + 8) / 8 % GROUP,
+            gmp: placement.gmp,
+            closures: placement.closures,
             objects: pointers.objects(),
             length: pointers.length(),
         }

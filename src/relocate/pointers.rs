@@ -3,9 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::deps::{RegionView, meant_by};
+use super::fault::{Fault, Wrong};
 use super::lanes::{GROUP, Own, translate_own};
-use super::objects::Wrong;
-use super::walk::Fault;
 
 /// What pointers are translated by.
 pub(super) struct Pointers<'a> {

@@ -4,76 +4,10 @@
 #![forbid(unsafe_code)]
 
 use super::deps::{Dependencies, OverlapError};
+use super::fault::WalkError;
 use super::objects::{HEADER_WORDS, Walk};
+use super::placement::Placement;
 use super::pointers::Pointers;
-use std::ops::Range;
-use thiserror::Error;
-
-/// A region to be relocated: how its file is laid out and where it lies now.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// What pointers in the file mean by its first byte.
-    pub base: u64,
-    /// Where its first byte lies now.
-    pub address: usize,
-    /// Offsets of root slot and end of data, both multiples of 8.
-    pub data: Range<usize>,
-    /// Whether bignums have GMP's layout.
-    pub gmp: bool,
-    /// Whether closures may occur (version 3).
-    pub closures: bool,
-}
-
-/// What is wrong with an object.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum Fault {
-    /// A pointer leads nowhere.
-    #[error(
-        "the pointer {0:#x} leads neither into this file nor into a dependency: the file is damaged, or a dependency is missing"
-    )]
-    Pointer(u64),
-    /// A pointer into the middle of a word.
-    #[error("the pointer {0:#x} is not aligned to 8 bytes")]
-    Unaligned(u64),
-    /// The object reaches behind the end of the data.
-    #[error("an object with tag {tag} says that it has {size} bytes, which is more than the file holds")]
-    TooLong {
-        /// The object's tag.
-        tag: u8,
-        /// Its size.
-        size: u64,
-    },
-    /// The size in the header does not fit the object.
-    #[error("an object with tag {tag} has the size {size} in its header, which does not fit its fields")]
-    BadSize {
-        /// The object's tag.
-        tag: u8,
-        /// The size in the header.
-        size: u16,
-    },
-    /// An object of a kind that a file cannot hold.
-    #[error("an object with tag {0} cannot be in a file of this version")]
-    BadTag(u8),
-    /// The reference count of an object in a region is always 0.
-    #[error("an object has the reference count {0}, which is always 0 in a file")]
-    Counted(i32),
-}
-
-/// Why a region cannot be relocated.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum WalkError {
-    /// The dependencies or the region claim the same addresses.
-    #[error(transparent)]
-    Overlap(#[from] OverlapError),
-    /// Something is wrong at an offset of the file.
-    #[error("'unreachable' code was reached: at offset {offset:#x}: {fault}")]
-    At {
-        /// Offset from the start of the file, in bytes.
-        offset: usize,
-        /// What is wrong there.
-        fault: Fault,
-    },
-}
 
 /// The walk announces this many bytes at once: few enough to be still in the cache when it gets there.
 pub const AHEAD: usize = 256 << 10;
@@ -89,30 +23,30 @@ pub const AHEAD: usize = 256 << 10;
 /// [`WalkError`]; the words are half rewritten then and good for nothing.
 pub fn relocate(
     words: &mut [u64],
-    target: &Target,
+    placement: &Placement,
     deps: &Dependencies,
     mut ahead: impl FnMut(usize, &mut [u64]),
 ) -> Result<u64, WalkError> {
     let sorted = deps.by_base()?;
     let size = words.len() as u64 * 8;
-    let after = sorted.partition_point(|v| v.base < target.base.saturating_add(size));
+    let after = sorted.partition_point(|v| v.base < placement.base.saturating_add(size));
     if let Some(dep) = after.checked_sub(1).map(|i| &sorted[i])
-        && target.base < dep.base.saturating_add(dep.size as u64)
+        && placement.base < dep.base.saturating_add(dep.size as u64)
     {
         return Err(OverlapError::Own {
-            own: target.base,
+            own: placement.base,
             dep: dep.base,
         }
         .into());
     }
-    let first = target.data.start + 8;
+    let first = placement.data.start + 8;
     let mut pointers = Pointers::new(
-        target.base.wrapping_add(first as u64),
-        target.data.end - first,
-        (target.address as u64).wrapping_sub(target.base),
+        placement.base.wrapping_add(first as u64),
+        placement.data.end - first,
+        (placement.address as u64).wrapping_sub(placement.base),
         sorted,
     );
-    let data_end = target.data.end;
+    let data_end = placement.data.end;
     let mut announced = 0;
     let mut announce = |until: usize, words: &mut [u64]| {
         while announced < until.min(data_end) {
@@ -122,18 +56,18 @@ pub fn relocate(
         }
     };
     announce(first, words);
-    let root_at = target.data.start / 8;
+    let root_at = placement.data.start / 8;
     pointers
         .translate(&mut words[root_at..=root_at], &[u8::MAX])
         .map_err(|(_, fault)| WalkError::At {
-            offset: target.data.start,
+            offset: placement.data.start,
             fault,
         })?;
     let fault_at = |(i, fault)| WalkError::At {
         offset: first + i * 8,
         fault,
     };
-    let mut walk = Walk::new(target, &pointers);
+    let mut walk = Walk::new(placement, &pointers);
     while let Some(window) = walk.window(data_end / 8 - first / 8) {
         announce(first + (window.end + HEADER_WORDS) * 8, words);
         let objects = &mut words[first / 8..data_end / 8];
@@ -154,8 +88,8 @@ pub fn relocate(
 
 #[cfg(test)]
 mod tests {
-    use super::super::RegionView;
     use super::*;
+    use crate::relocate::{Fault, RegionView};
 
     const BASE: u64 = 0x10_0000;
 
@@ -172,8 +106,8 @@ mod tests {
         w
     }
 
-    fn target(words: &[u64], address: usize) -> Target {
-        Target {
+    fn placement(words: &[u64], address: usize) -> Placement {
+        Placement {
             base: BASE,
             address,
             data: 0x58..words.len() * 8,
@@ -193,7 +127,7 @@ mod tests {
     #[test]
     fn pointers_move_with_the_region_and_its_dependencies() {
         let mut w = file();
-        let t = target(&w, 0x70_0000);
+        let t = placement(&w, 0x70_0000);
         assert_eq!(relocate(&mut w, &t, &deps(), |_, _| ()), Ok(0x70_0088));
         assert_eq!(w[18..], [0x70_0060, 0x9_0010]);
     }
@@ -220,7 +154,7 @@ mod tests {
         for (at, word, offset, fault) in cases {
             let mut w = file();
             w[at] = word;
-            let t = target(&w, 0x70_0000);
+            let t = placement(&w, 0x70_0000);
             assert_eq!(
                 relocate(&mut w, &t, &deps(), |_, _| ()),
                 Err(WalkError::At { offset, fault })
@@ -231,7 +165,7 @@ mod tests {
     #[test]
     fn a_dependency_in_the_way_is_refused() {
         let mut w = file();
-        let t = target(&w, 0x70_0000);
+        let t = placement(&w, 0x70_0000);
         for base in [BASE - 0x10, BASE + 0x98] {
             let deps = Dependencies::new(vec![RegionView {
                 begin: 0x9_0000,

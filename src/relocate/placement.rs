@@ -1,0 +1,19 @@
+//! How the file of a region is laid out, and where the region lies.
+#![forbid(unsafe_code)]
+
+use std::ops::Range;
+
+/// A region to be relocated: how its file is laid out and where it lies now.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// What pointers in the file mean by its first byte.
+    pub base: u64,
+    /// Where its first byte lies now.
+    pub address: usize,
+    /// Offsets of root slot and end of data, both multiples of 8.
+    pub data: Range<usize>,
+    /// Whether bignums have GMP's layout.
+    pub gmp: bool,
+    /// Whether closures may occur (version 3).
+    pub closures: bool,
+}
