@@ -4,9 +4,9 @@
 //! one. A look into a bucket compares all its places at once and has one answer, so that it mostly costs one
 //! branch.
 
+use super::equal8::equal8;
 use super::error::CompactError;
 use super::memory::{HUGE, Pages};
-use super::select::equal8;
 use std::marker::PhantomData;
 
 /// Bytes of a bucket.

@@ -1,9 +1,9 @@
 //! One object written behind the others, or found among them (spec sections 1.5, 1.6 and 6.3).
 
-use super::Compactor;
 use super::error::CompactError;
 use super::hash::ShortHash;
 use super::stack::MIN_IMAGE;
+use super::state::Compactor;
 use crate::object::{Kind, Obj};
 use olean_reader::format::layout::{
     ARRAY_HEADER, BIG_CS_SZ, CLOSURE_HEADER, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE,
@@ -349,11 +349,5 @@ impl Compactor {
     unsafe fn buffer_commit(&mut self, bytes: usize) {
         // SAFETY: passed on from the caller.
         unsafe { self.scratch.buffer.commit(bytes) }
-    }
-
-    /// The address that the byte at `offset` of the buffer has in files.
-    #[inline(always)]
-    pub(super) fn address(&self, offset: usize) -> usize {
-        (self.base as usize).wrapping_add(offset)
     }
 }

@@ -2,9 +2,9 @@
 //! otherwise. What is kept is bounded.
 
 use super::buffer::Buffer;
-use super::late::Marks;
-use super::pointers::PointerTable;
-use super::sharing::SharingTable;
+use super::marks::Marks;
+use super::pointer_table::PointerTable;
+use super::sharing_table::SharingTable;
 use super::stack::Stack;
 use parking_lot::Mutex;
 

@@ -10,7 +10,8 @@
 use super::error::CompactError;
 use super::memory::prefetch;
 use super::stack::{CHUNK, Frame, Head, LONG, MIN_IMAGE, SHARED, extent};
-use super::{Compactor, Values};
+use super::state::Compactor;
+use super::values::Values;
 use crate::object::{Kind, Obj};
 use olean_reader::format::layout::{MAX_CTOR_TAG, OBJECT_HEADER, TAG_ARRAY, TAG_STRING, align8};
 

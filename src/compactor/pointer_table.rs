@@ -1,8 +1,8 @@
 //! The pointer table: objects by address, for those that can be met again.
 
 use super::buckets::{Buckets, Keys, PLACES};
+use super::equal8::equal8;
 use super::error::CompactError;
-use super::select::equal8;
 use std::collections::HashMap;
 
 /// The keys of [`PointerTable`]: short addresses.

@@ -4,8 +4,9 @@
 use super::buffer::MAX_BYTES;
 use super::error::CompactError;
 use super::stack::{CHUNK, Frame, Head, KNOWN, LONG, MAX_IMAGE, MIN_IMAGE, SHARED, extent};
+use super::state::Compactor;
 use super::traverse::{IN_PROGRESS, is_one};
-use super::{Compactor, Values};
+use super::values::Values;
 use crate::object::{Kind, Obj};
 use olean_reader::format::layout::{
     ARRAY_HEADER, CLOSURE_HEADER, OBJECT_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_EXTERNAL, TAG_MPZ, TAG_PROMISE,

@@ -1,9 +1,9 @@
 //! The sharing table: objects by content.
 
 use super::buckets::{Buckets, Keys};
+use super::equal8::equal8;
 use super::error::CompactError;
 use super::memory::prefetch;
-use super::select::equal8;
 
 /// The keys of [`SharingTable`]: hashes.
 struct Hashes;

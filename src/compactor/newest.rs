@@ -14,86 +14,14 @@
 //!   table, and a mark stays: the word that was taken is gone with the copy of the parent. This is so if what took the
 //!   word has one reference and is no root; otherwise the marked object is entered at once.
 
-use super::Compactor;
 use super::buffer::MARGIN;
+use super::equal::{equal_at, equal_small, equal_words};
 use super::error::CompactError;
 use super::hash::{long_hash, short_hash};
-use super::share::{equal_at, equal_small, equal_words};
 use super::stack::{Frame, MIN_IMAGE, SHARED};
+use super::state::Compactor;
 use crate::object::Kind;
 use olean_reader::format::layout::{ARRAY_HEADER, MAX_CTOR_TAG, TAG_ARRAY, align8};
-
-/// The object that was written and stayed last.
-#[derive(Default)]
-pub(super) struct Newest {
-    /// Where it begins.
-    pub start: usize,
-    /// Address of the one word on the stack that stands for it, if its count says that no other will except by its
-    /// content; else 0.
-    pub slot: usize,
-}
-
-/// A bit for each word of the buffer: whether an object begins there that has to be entered into the sharing table
-/// when the one before it is found.
-#[derive(Default)]
-pub struct Marks(Vec<u64>);
-
-/// Words of memory by which marks grow at least.
-const GROWTH: usize = 512;
-/// What is kept for the next compactor, in words.
-const KEEP: usize = 32 << 10;
-
-impl Marks {
-    /// Marks the object at `offset`.
-    ///
-    /// # Errors
-    /// [`CompactError::Memory`].
-    #[inline(always)]
-    fn set(&mut self, offset: usize) -> Result<(), CompactError> {
-        let at = offset >> 9;
-        if at >= self.0.len() {
-            self.grow(at + 1)?;
-        }
-        self.0[at] |= 1 << (offset >> 3 & 63);
-        Ok(())
-    }
-
-    /// Whether the object at `offset` is marked.
-    #[inline(always)]
-    fn get(&self, offset: usize) -> bool {
-        let word = self.0.get(offset >> 9).copied().unwrap_or(0);
-        word >> (offset >> 3 & 63) & 1 == 1
-    }
-
-    /// Takes a mark away.
-    fn clear_at(&mut self, offset: usize) {
-        if let Some(word) = self.0.get_mut(offset >> 9) {
-            *word &= !(1 << (offset >> 3 & 63));
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self, words: usize) -> Result<(), CompactError> {
-        let words = words.next_multiple_of(GROWTH);
-        let refused = CompactError::Memory {
-            what: "the marks of the sharing table",
-            bytes: 8 * words,
-        };
-        let more = words - self.0.len();
-        self.0.try_reserve(more).map_err(|_| refused)?;
-        self.0.resize(words, 0);
-        Ok(())
-    }
-
-    /// Forgets everything; keeps memory that is not large.
-    pub fn clear(&mut self) {
-        self.0.clear();
-        if self.0.capacity() > KEEP {
-            self.0 = Vec::new();
-        }
-    }
-}
 
 impl Compactor {
     /// Whether the object of the top frame, whose fields are done and settled, equals no earlier one, for it refers
@@ -231,38 +159,12 @@ impl Compactor {
         };
         self.scratch.sharing.enter(hash, at)
     }
-
-    /// The words of the buffer from one offset to another one.
-    pub(super) fn words(&self, from: usize, to: usize) -> &[u64] {
-        let bytes = &self.scratch.buffer.bytes()[from..to];
-        bytemuck::cast_slice(bytes)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::relocate::Dependencies;
-
-    #[test]
-    fn marks_are_found_where_they_were_set() {
-        let mut marks = Marks::default();
-        let set = |i: usize| i.is_multiple_of(7) || i.is_multiple_of(64);
-        assert!(!marks.get(0) && !marks.get(1 << 34));
-        marks.clear_at(1 << 34);
-        for i in (0..100_000).filter(|&i| set(i)) {
-            marks.set(8 * i).unwrap();
-        }
-        assert!((0..200_000).all(|i| marks.get(8 * i) == (i < 100_000 && set(i))));
-        marks.clear_at(8 * 128);
-        assert!((0..100_000).all(|i| marks.get(8 * i) == (set(i) && i != 128)));
-        marks.clear();
-        marks.set(8 * 50_000).unwrap();
-        assert!(
-            (0..200_000).all(|i| marks.get(8 * i) == (i == 50_000)),
-            "used again"
-        );
-    }
 
     #[test]
     fn a_constructor_entered_late_has_the_hash_that_it_is_looked_for_by() {

@@ -1,31 +1,17 @@
 //! Maximal sharing (spec section 6.3), one step behind the writing: the table's slot for an object that was just
 //! written is asked for at once and looked at when the next object is about to be written, by when it has
 //! arrived. Until then the object counts as new; if it turns out not to be, its bytes are still the last ones
-//! and its word is still on the stack, so both can be taken back. Most objects need no look; see `late`.
+//! and its word is still on the stack, so both can be taken back. Most objects need no look; see `newest`.
 
-use super::Compactor;
-use super::buffer::{Buffer, MARGIN};
+use super::buffer::MARGIN;
 use super::emit::Written;
+use super::equal::{equal_at, equal_small};
 use super::error::CompactError;
 use super::hash::long_hash;
-use super::sharing::Look;
+use super::sharing_table::Look;
 use super::stack::{FLAGS, KNOWN, MIN_IMAGE, SHARED};
+use super::state::{Compactor, Pending};
 use crate::object::Obj;
-
-/// The object written last, if it has not been looked for among the earlier ones.
-#[derive(Default)]
-pub(super) struct Pending {
-    /// Its address and flags as in [`Head`](super::stack::Head); 0 for none.
-    object: usize,
-    /// Where it begins in the buffer; it ends where the buffer ends.
-    start: usize,
-    hash: u32,
-    /// Address of the word on the stack that stands for it.
-    slot: usize,
-}
-
-/// Above so many words the C library compares.
-const MANY: usize = 32;
 
 impl Compactor {
     /// Puts the word for an object that was just written into `slot`, a place on the stack; it may still be
@@ -203,53 +189,10 @@ impl Compactor {
     }
 }
 
-/// Whether the first `words` words at `a` and `b`, [`MIN_IMAGE`] at most, are equal; without branches.
-///
-/// # Safety
-/// [`MIN_IMAGE`] words are initialised at both.
-#[inline(always)]
-pub(super) unsafe fn equal_small(a: *const u64, b: *const u64, words: usize) -> bool {
-    // One by one: a wider read cannot be served from several pending stores.
-    // SAFETY: by the caller's word.
-    let differs = |i: usize| unsafe {
-        (a.add(i).read_volatile() ^ b.add(i).read_volatile()) & 0_u64.wrapping_sub(u64::from(i < words))
-    };
-    (0..MIN_IMAGE).fold(0, |bits, i| bits | differs(i)) == 0
-}
-
-/// Whether the object at `start`, the last one of the buffer, equals the one at `other`, an earlier one.
-#[inline(never)]
-pub(super) fn equal_at(buffer: &Buffer, start: usize, other: usize) -> bool {
-    // SAFETY: an earlier object begins at `other`, a multiple of 8 below `start`, so as many words from there lie inside
-    // the buffer as do from `start`.
-    unsafe {
-        equal_words(
-            buffer.at(start).cast(),
-            buffer.at(other).cast(),
-            (buffer.len() - start) / 8,
-        )
-    }
-}
-
-/// Whether so many words at `a` and `b` are equal.
-///
-/// # Safety
-/// So many words are initialised at both.
-#[inline(always)]
-pub(super) unsafe fn equal_words(a: *const u64, b: *const u64, words: usize) -> bool {
-    // SAFETY: by the caller's word.
-    unsafe {
-        if words > MANY {
-            return std::slice::from_raw_parts(a, words) == std::slice::from_raw_parts(b, words);
-        }
-        // One by one: a call to compare memory costs more than a few words do.
-        (0..words).all(|i| a.add(i).read_volatile() == b.add(i).read_volatile())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compactor::equal::MANY;
     use crate::relocate::Dependencies;
 
     /// Whether `last`, written behind `first` and something else, counts as equal to it. The hash does not help here.

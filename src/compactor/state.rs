@@ -1,0 +1,110 @@
+//! What a compactor keeps: between objects, and between the parts of a chain. The walk over a graph is one thing in
+//! several files, all of which work on this.
+
+use super::region_index::RegionIndex;
+use super::scratch::Scratch;
+use crate::relocate::Dependencies;
+
+/// Objects already written, shared by all parts of a chain.
+pub struct Compactor {
+    pub(super) scratch: Scratch,
+    pub(super) base: u64,
+    pub(super) regions: RegionIndex,
+    pub(super) pending: Pending,
+    pub(super) newest: Newest,
+    /// Where the object begins that is behind the one found last; 0 for none.
+    pub(super) next: usize,
+    pub(super) gmp: bool,
+    pub(super) closures_allowed: bool,
+    /// Buffer offsets of the `m_fun` fields of the current part's closures.
+    pub(super) closures: Vec<usize>,
+    /// Roots with one reference that earlier parts wrote: these alone may be met again although their
+    /// count says that there is one edge to them.
+    pub(super) root_filter: RootFilter,
+    /// Whether it holds any.
+    pub(super) has_roots: bool,
+    pub(super) dirty: bool,
+}
+
+/// A set of addresses that may answer yes wrongly, never no.
+pub(super) struct RootFilter([u64; 16]);
+
+impl RootFilter {
+    fn bit(address: usize) -> (usize, u64) {
+        let hash = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+        ((hash >> 6) as usize, 1 << (hash & 63))
+    }
+
+    pub(super) fn insert(&mut self, address: usize) {
+        let (word, bit) = Self::bit(address);
+        self.0[word] |= bit;
+    }
+
+    #[inline(always)]
+    pub(super) fn may_hold(&self, address: usize) -> bool {
+        let (word, bit) = Self::bit(address);
+        self.0[word] & bit != 0
+    }
+}
+
+/// The object written last, if it has not been looked for among the earlier ones.
+#[derive(Default)]
+pub(super) struct Pending {
+    /// Its address and flags as in [`Head`](super::stack::Head); 0 for none.
+    pub(super) object: usize,
+    /// Where it begins in the buffer; it ends where the buffer ends.
+    pub(super) start: usize,
+    pub(super) hash: u32,
+    /// Address of the word on the stack that stands for it.
+    pub(super) slot: usize,
+}
+
+/// The object that was written and stayed last.
+#[derive(Default)]
+pub(super) struct Newest {
+    /// Where it begins.
+    pub start: usize,
+    /// Address of the one word on the stack that stands for it, if its count says that no other will except by its
+    /// content; else 0.
+    pub slot: usize,
+}
+
+impl Compactor {
+    /// An empty compactor whose first part wants to be mapped at `base`. Pointers into `deps` stay pointers.
+    /// `gmp` says how the host lays out bignums.
+    #[must_use]
+    pub fn new(base: u64, deps: &Dependencies, gmp: bool) -> Self {
+        Compactor {
+            scratch: Scratch::take(),
+            base,
+            regions: RegionIndex::new(deps),
+            pending: Pending::default(),
+            newest: Newest::default(),
+            next: 0,
+            gmp,
+            closures_allowed: false,
+            closures: Vec::new(),
+            root_filter: RootFilter([0; 16]),
+            has_roots: false,
+            dirty: false,
+        }
+    }
+
+    /// The address that the byte at `offset` of the buffer has in files.
+    #[inline(always)]
+    pub(super) fn address(&self, offset: usize) -> usize {
+        (self.base as usize).wrapping_add(offset)
+    }
+
+    /// The words of the buffer from one offset to another one.
+    pub(super) fn words(&self, from: usize, to: usize) -> &[u64] {
+        let bytes = &self.scratch.buffer.bytes()[from..to];
+        bytemuck::cast_slice(bytes)
+    }
+}
+
+impl Drop for Compactor {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.scratch).give_back();
+    }
+}

@@ -1,0 +1,24 @@
+//! What the compactor asks the host about live objects.
+
+use crate::object::Obj;
+
+/// What the compactor asks the host about live objects.
+pub trait Values {
+    /// The value of a task, waiting until it is finished. Borrowed in, borrowed out.
+    ///
+    /// # Safety
+    /// `task` is a live task of this host.
+    unsafe fn task_get(&self, task: Obj) -> Obj;
+
+    /// The value of a thunk, forcing it. Borrowed in, borrowed out.
+    ///
+    /// # Safety
+    /// `thunk` is a live thunk of this host.
+    unsafe fn thunk_get(&self, thunk: Obj) -> Obj;
+
+    /// Byte size of a small object whose header does not say it (plain malloc and the small allocator).
+    ///
+    /// # Safety
+    /// `object` is a live object of this host.
+    unsafe fn byte_size(&self, object: Obj) -> usize;
+}
