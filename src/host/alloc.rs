@@ -1,9 +1,9 @@
 //! Memory for objects: the allocation schemes of spec section 2.1, told apart by the symbols that a runtime
 //! exports. An object made by one scheme can be released only by the runtime that has this scheme.
 
-use super::HostError;
 use super::embedded;
 use super::entries::function;
+use super::error::HostError;
 use crate::os::libraries::OpenObject;
 use olean_reader::format::layout::align8;
 use std::alloc::{Layout, handle_alloc_error};

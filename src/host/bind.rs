@@ -3,18 +3,75 @@
 //! Never by a look-up in the whole process: that finds the loader functions which this library exports
 //! itself, and every generation would seem to be present.
 
-use super::{Generation, Host, HostError};
-use super::{alloc::Allocator, entries::Entries, io};
+use super::alloc::Allocator;
+use super::entries::Entries;
+use super::error::HostError;
+use super::generation::Generation;
+use super::io;
+use super::runtime::Host;
 use crate::os::{env, libraries::OpenObject, libraries::loaded_objects};
 use once_cell::sync::OnceCell;
 use std::ffi::CStr;
+use std::path::Path;
 use std::sync::atomic::AtomicU8;
 
 /// What every runtime exports and nothing else does, this library included.
 const RUNTIME_MARKS: [&CStr; 2] = [c"lean_alloc_object", c"lean_dec_ref_cold"];
 
+static HOST: OnceCell<Host> = OnceCell::new();
+
+impl Host {
+    /// The runtime of this process, bound at the first call and the same ever after: a real one if one is
+    /// loaded, else the embedded one. A runtime that is loaded later is not noticed.
+    ///
+    /// # Errors
+    /// A runtime is loaded, but cannot be used.
+    pub fn get() -> Result<&'static Host, HostError> {
+        HOST.get_or_try_init(|| Ok(find_runtime()?.unwrap_or_else(Host::embedded)))
+    }
+
+    /// As [`Host::get`], but leaves the choice open if no runtime is loaded yet.
+    ///
+    /// # Errors
+    /// A runtime is loaded, but cannot be used.
+    pub fn get_runtime() -> Result<Option<&'static Host>, HostError> {
+        let host = match HOST.get() {
+            Some(host) => Some(host),
+            None => find_runtime()?.map(|found| HOST.get_or_init(|| found)),
+        };
+        Ok(host.filter(|host| !host.is_embedded()))
+    }
+
+    /// Binds this process to the runtime in the library `path`, as [`Host::open`] finds it: of several that
+    /// are loaded the one to be used.
+    ///
+    /// # Errors
+    /// As [`Host::open`], or another runtime has been bound before.
+    pub fn bind_library(path: &Path) -> Result<&'static Host, HostError> {
+        let wanted = Self::open(path)?;
+        let base = wanted.library_base();
+        let host = HOST.get_or_init(|| wanted);
+        if !host.is_embedded() && host.library_base() == base {
+            return Ok(host);
+        }
+        Err(HostError::AlreadyBound {
+            bound: host.library.as_ref().map(|l| l.object().path.clone()),
+            wanted: path.to_owned(),
+        })
+    }
+
+    /// The runtime in the library `path`, a path or name under which it is loaded (nothing is loaded here),
+    /// beside the one that this process is bound to. Objects of one runtime are nothing to another.
+    ///
+    /// # Errors
+    /// It is not loaded, not a runtime, or not one that can be used.
+    pub fn open(path: &Path) -> Result<Host, HostError> {
+        bind_object(OpenObject::find(path).ok_or_else(|| HostError::NotARuntime(path.to_owned()))?)
+    }
+}
+
 /// The first loaded runtime whose loader is known, or `None` if no runtime is loaded at all.
-pub(super) fn find_runtime() -> Result<Option<Host>, HostError> {
+fn find_runtime() -> Result<Option<Host>, HostError> {
     let own = find_runtime as *const () as usize;
     let mut refused = None;
     for object in loaded_objects() {
@@ -41,7 +98,7 @@ fn is_runtime(library: &OpenObject) -> bool {
 }
 
 /// The runtime in one object.
-pub(super) fn bind_object(library: OpenObject) -> Result<Host, HostError> {
+fn bind_object(library: OpenObject) -> Result<Host, HostError> {
     if !is_runtime(&library) {
         return Err(HostError::NotARuntime(library.object().path.clone()));
     }

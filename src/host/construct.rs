@@ -1,9 +1,9 @@
 //! Objects made by the rules that lean.h compiles into its callers (spec sections 1.3, 2.3): the same code
 //! for every runtime, over its allocation scheme.
 
-use super::Host;
 use super::embedded::{self, hash};
 use super::entries::MpzStruct;
+use super::runtime::Host;
 use crate::object::Obj;
 use olean_reader::format::layout::{
     ARRAY_HEADER, CLOSURE_HEADER, MPZ_GMP_SIZE, OBJECT_HEADER, PROMISE_SIZE, REF_SIZE, STRING_HEADER,

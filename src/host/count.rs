@@ -1,7 +1,7 @@
 //! Reference counts, by the rule that lean.h compiles into its callers (spec section 2.3), and the values of
 //! thunks and tasks.
 
-use super::Host;
+use super::runtime::Host;
 use crate::object::Obj;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 

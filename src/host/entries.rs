@@ -1,7 +1,7 @@
 //! The runtime's functions that are called by address: what spec section 2.2 lists as exported and the
 //! loader needs. The embedded runtime fills the same table with its own.
 
-use super::HostError;
+use super::error::HostError;
 use crate::object::Obj;
 use crate::os::libraries::OpenObject;
 use std::ffi::{CStr, c_void};

@@ -1,7 +1,7 @@
 //! The class of external objects that hold our compactors. A runtime's class lives as long as the process,
 //! so it is registered once, and its finalizer is ours for good.
 
-use super::Host;
+use super::runtime::Host;
 use crate::object::Obj;
 use olean_reader::format::layout::TAG_EXTERNAL;
 use once_cell::sync::OnceCell;

@@ -5,10 +5,10 @@
 //! modules have been initialised, or as functions that can be called once it can allocate. So they are read
 //! when they are needed, and not kept until they are there.
 
-use super::Host;
 use super::construct::string_bytes;
 use super::embedded;
 use super::entries::function;
+use super::runtime::Host;
 use crate::object::Obj;
 use std::ffi::CStr;
 

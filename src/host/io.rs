@@ -4,7 +4,9 @@
 //! shows in the result of a function of its own. That call is made when the first result is needed, because
 //! a runtime cannot always allocate yet when it is bound.
 
-use super::{Generation, Host, HostError};
+use super::error::HostError;
+use super::generation::Generation;
+use super::runtime::Host;
 use crate::object::Obj;
 use crate::os::libraries::OpenObject;
 use std::ffi::CStr;

@@ -1,6 +1,6 @@
 //! Regions as Lean values: the structure of v4.32 and later, and the boxed handle before (spec section 4).
 
-use super::Host;
+use super::runtime::Host;
 use crate::object::Obj;
 
 /// Bytes of the structure: header, two objects, three `USize` and a `Bool`, rounded up.

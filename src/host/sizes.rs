@@ -1,7 +1,7 @@
 //! How many bytes a small object has when its header does not say it.
 
-use super::Host;
 use super::alloc::Allocator;
+use super::runtime::Host;
 use crate::object::Obj;
 use olean_reader::format::layout::OBJECT_HEADER;
 

@@ -5,27 +5,20 @@
 //! There is nothing here that runs Lean code: thunks and tasks always have their value, closures are never
 //! called.
 
-use super::entries::{Entries, FinalizeFn, ForeachFn};
+use super::entries::Entries;
 use crate::object::Obj;
 use olean_reader::format::layout::OBJECT_HEADER;
-use std::alloc::{Layout, handle_alloc_error};
-use std::ffi::c_void;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+mod external;
 pub mod hash;
+mod memory;
 mod release;
+
+pub use memory::live_objects;
+pub(super) use memory::{alloc, alloc_limbs};
 
 /// Tag of the constructor `IO.Error.userError` (spec section 3).
 const TAG_USER_ERROR: u8 = 18;
-
-/// Objects allocated here and not released.
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-/// How many objects of the embedded runtime live in this process, for tests and leak checks.
-#[must_use]
-pub fn live_objects() -> usize {
-    LIVE.load(Ordering::Relaxed)
-}
 
 /// The version that the embedded runtime writes into files: our own, not that of any Lean.
 pub(super) const VERSION: &str = concat!("lean-region ", env!("CARGO_PKG_VERSION"));
@@ -38,36 +31,12 @@ pub(super) fn entries() -> Entries {
         task_get: value_of_finished,
         thunk_get_core: value_of_finished,
         mk_io_user_error,
-        register_external_class,
+        register_external_class: external::register_external_class,
         name_mk_string: None,
         name_mk_numeral: None,
         alloc_mpz: None,
         object_byte_size: None,
     }
-}
-
-/// Uninitialised memory for an object, aligned to 16 bytes. Ends the process if there is none, as Lean does.
-pub(super) fn alloc(bytes: usize) -> *mut u8 {
-    let memory = malloc(bytes);
-    LIVE.fetch_add(1, Ordering::Relaxed);
-    memory
-}
-
-fn malloc(bytes: usize) -> *mut u8 {
-    // SAFETY: malloc accepts any size.
-    let memory = unsafe { libc::malloc(bytes) }.cast::<u8>();
-    if memory.is_null() {
-        handle_alloc_error(Layout::from_size_align(bytes, 16).unwrap_or(Layout::new::<u64>()));
-    }
-    memory
-}
-
-/// A copy of the limbs of a bignum, which owns it.
-pub(super) fn alloc_limbs(limbs: &[u64]) -> *mut u64 {
-    let copy = malloc(size_of_val(limbs)).cast::<u64>();
-    // SAFETY: the copy has room for the limbs and is fresh.
-    unsafe { copy.copy_from_nonoverlapping(limbs.as_ptr(), limbs.len()) };
-    copy
 }
 
 /// `lean_task_get` and `lean_thunk_get_core`: the value is always there already, so this only reads it.
@@ -92,16 +61,4 @@ unsafe extern "C" fn mk_io_user_error(text: Obj) -> Obj {
         memory.add(OBJECT_HEADER).cast::<Obj>().write(text);
     }
     Obj(memory as usize)
-}
-
-/// What the class word of an external object points to (`lean_external_class`).
-#[repr(C)]
-struct ExternalClass {
-    finalize: FinalizeFn,
-    foreach: ForeachFn,
-}
-
-/// Like Lean's, a class is never released.
-unsafe extern "C" fn register_external_class(finalize: FinalizeFn, foreach: ForeachFn) -> *mut c_void {
-    (&raw mut *Box::leak(Box::new(ExternalClass { finalize, foreach }))).cast()
 }

@@ -1,7 +1,8 @@
 //! Releasing objects of the embedded runtime, and marking them for use by several threads. Neither recurses,
 //! so a list may be as long as it likes.
 
-use super::{ExternalClass, LIVE};
+use super::external::ExternalClass;
+use super::memory;
 use crate::object::Obj;
 use olean_reader::format::layout::{
     ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, OBJECT_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_EXTERNAL, TAG_MPZ,
@@ -116,9 +117,8 @@ unsafe fn free(o: Obj) {
             }
             _ => {}
         }
-        libc::free(o.ptr().cast());
+        memory::free(o.ptr());
     }
-    LIVE.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// `lean_mark_mt`: turns the counts of everything that `o` reaches negative. What is negative or uncounted

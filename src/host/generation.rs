@@ -1,0 +1,24 @@
+//! The generations of runtimes, told apart by how their loader functions are called.
+
+/// How the loader functions of a runtime are called and how they represent a region (spec section 4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Generation {
+    /// v4.20 to v4.30: `lean_{save,read}_module_data_parts`, a region is a `USize` handle.
+    Batch,
+    /// v4.31: `lean_compacted_region_{save,read}`, a region is a `USize` handle.
+    Handle,
+    /// v4.32 and later: as `Handle`, but a region is a Lean structure.
+    Structure,
+}
+
+impl Generation {
+    /// The generation as reports and `LEAN_REGION_ABI` name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Handle => "handle",
+            Self::Structure => "structure",
+        }
+    }
+}
