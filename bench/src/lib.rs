@@ -5,6 +5,7 @@
 //! * [`module`]: modules rebuilt from region files as live objects; [`shapes`]: objects of synthetic shape;
 //!   [`inputs`]: which of them there are;
 //! * [`measure`]: interleaved timing; [`report`]: rows, the table, JSON;
+//! * [`readable`]: files to be read;
 //! * [`save`], [`memory`], [`read`]: the rows; [`scaling`]: cost against size, drawn by [`plot`].
 
 pub mod files;
@@ -14,6 +15,7 @@ pub mod memory;
 pub mod module;
 pub mod plot;
 pub mod read;
+pub mod readable;
 pub mod report;
 pub mod runtime;
 pub mod save;

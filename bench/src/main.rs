@@ -43,7 +43,7 @@ struct Args {
 fn main() {
     let args = Args::parse();
     // Before anything is allocated: what one thread's heap once holds is not given back.
-    bench::read::fresh_memory();
+    bench::readable::fresh_memory();
     let thread = std::thread::Builder::new().stack_size(STACK);
     let done = thread.spawn(move || run(&args)).expect("a thread").join();
     if done.is_err() {

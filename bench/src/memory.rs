@@ -4,7 +4,7 @@
 use crate::files::Scratch;
 use crate::measure::in_child;
 use crate::module::Module;
-use crate::report::{Row, Target, Unit};
+use crate::report::{Goal, Row, Unit};
 use crate::runtime::Runtime;
 use crate::save::{INCUMBENT, OURS, Saves};
 use crate::shapes;
@@ -83,6 +83,6 @@ pub fn row(runtime: &Runtime, scratch: &Scratch, module: &Module, work: &str) ->
         incumbent,
         floor: None,
         first: None,
-        target: Target::Ratio(0.50),
+        target: Goal::Ratio(0.50),
     }
 }

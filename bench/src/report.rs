@@ -4,9 +4,12 @@ use crate::measure::Spread;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
+/// A wish of the command line: rows whose name holds a text.
+pub type Wanted<'a> = &'a dyn Fn(&str) -> bool;
+
 /// What a row is measured against.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Target {
+pub enum Goal {
     /// At most this part of the incumbent, both without the floor.
     Net(f64),
     /// At most this part of the incumbent.
@@ -43,7 +46,7 @@ pub struct Row {
     /// First call in a process, ours and the incumbent's, if that was measured.
     pub first: Option<(f64, f64)>,
     /// The target.
-    pub target: Target,
+    pub target: Goal,
 }
 
 impl Row {
@@ -77,17 +80,17 @@ impl Row {
     /// Whether the floor alone takes more than the target allows.
     #[must_use]
     pub fn out_of_reach(&self) -> bool {
-        matches!((self.target, self.floor_ratio()), (Target::Ratio(most), Some(floor)) if floor > most)
+        matches!((self.target, self.floor_ratio()), (Goal::Ratio(most), Some(floor)) if floor > most)
     }
 
     /// The value that the target is about and the most it may be.
     #[must_use]
     pub fn judged(&self) -> Option<(f64, f64)> {
         match self.target {
-            Target::Net(most) => Some((self.net()?, most)),
-            Target::Ratio(most) => Some((self.ratio().median, most)),
-            Target::Floor(most) => Some((self.of_floor()?, most)),
-            Target::None => None,
+            Goal::Net(most) => Some((self.net()?, most)),
+            Goal::Ratio(most) => Some((self.ratio().median, most)),
+            Goal::Floor(most) => Some((self.of_floor()?, most)),
+            Goal::None => None,
         }
     }
 
@@ -95,10 +98,10 @@ impl Row {
     #[must_use]
     pub fn json(&self) -> Value {
         let (target, kind) = match self.target {
-            Target::Net(t) => (Some(t), "net"),
-            Target::Ratio(t) => (Some(t), "ratio"),
-            Target::Floor(t) => (Some(t), "of_floor"),
-            Target::None => (None, "none"),
+            Goal::Net(t) => (Some(t), "net"),
+            Goal::Ratio(t) => (Some(t), "ratio"),
+            Goal::Floor(t) => (Some(t), "of_floor"),
+            Goal::None => (None, "none"),
         };
         let unit = if self.unit == Unit::Time { "ns" } else { "bytes" };
         let mut row = json!({
@@ -153,16 +156,16 @@ impl Row {
             .first
             .map_or("-".to_owned(), |(a, b)| format!("{:.2}", a / b));
         let target = match (self.target, self.judged()) {
-            (Target::None, _) | (_, None) => "-".to_owned(),
+            (Goal::None, _) | (_, None) => "-".to_owned(),
             (target, Some((value, most))) => {
                 let what = match target {
-                    Target::Net(_) => "net",
-                    Target::Ratio(_) => "ratio",
+                    Goal::Net(_) => "net",
+                    Goal::Ratio(_) => "ratio",
                     _ => "of floor",
                 };
                 let met = if value <= most { "met" } else { "MISSED" };
                 let why = match (self.floor_ratio(), self.of_floor()) {
-                    (Some(floor), Some(times)) if value > most && matches!(target, Target::Ratio(_)) => {
+                    (Some(floor), Some(times)) if value > most && matches!(target, Goal::Ratio(_)) => {
                         format!(", the floor alone is {floor:.3}; ours is {times:.2} of it")
                     }
                     _ => String::new(),

@@ -4,8 +4,8 @@ use crate::files::{Scratch, c_path, write_bare};
 use crate::inputs::Corpus;
 use crate::measure::{Effort, in_child, interleave, timed};
 use crate::module::Module;
-use crate::read::Readable;
-use crate::report::{Row, Target, Unit};
+use crate::readable::Readable;
+use crate::report::{Goal, Row, Unit, Wanted};
 use crate::runtime::{Loader, Runtime};
 use crate::shapes;
 use lean_region::object::Obj;
@@ -154,13 +154,13 @@ impl<'m> Saves<'m> {
             incumbent: times[0].clone(),
             floor: None,
             first: None,
-            target: Target::None,
+            target: Goal::None,
         }
     }
 
     /// The row of these saves.
     #[must_use]
-    pub fn row(&self, work: &str, target: Target, effort: &Effort) -> Row {
+    pub fn row(&self, work: &str, target: Goal, effort: &Effort) -> Row {
         if let Some(side) = effort.alone {
             return self.alone(work, side, effort);
         }
@@ -202,9 +202,6 @@ impl<'m> Saves<'m> {
     }
 }
 
-/// A wish of the command line: rows whose name holds a text.
-pub type Wanted<'a> = &'a dyn Fn(&str) -> bool;
-
 /// The rows of modules of a corpus.
 pub fn corpus_rows(
     runtime: &Runtime,
@@ -227,13 +224,13 @@ pub fn corpus_rows(
     measure(
         format!("save, {} one after the other", corpus.name),
         &all,
-        Target::Net(0.20),
+        Goal::Net(0.20),
     );
     let largest = all.iter().max_by_key(|m| m.objects).expect("not empty");
     let target = if largest.objects >= 100_000 {
-        Target::Net(0.25)
+        Goal::Net(0.25)
     } else {
-        Target::None
+        Goal::None
     };
     measure(
         format!("save, the largest module, {}", largest.name),
@@ -246,7 +243,7 @@ pub fn corpus_rows(
         measure(
             format!("save, a module of under 1,000 objects, {}", module.name),
             &[module],
-            Target::Net(0.10),
+            Goal::Net(0.10),
         );
     }
     let mut sorted = all.clone();
@@ -255,7 +252,7 @@ pub fn corpus_rows(
     measure(
         format!("save, the module of median size, {}", median.name),
         &[median],
-        Target::None,
+        Goal::None,
     );
 }
 
@@ -275,7 +272,7 @@ pub fn shape_rows(
             let modules = [shape];
             // SAFETY: shapes are never released; no regions.
             let saves = unsafe { Saves::new(runtime, &dir, &modules, runtime.no_deps) };
-            row(saves.row(&work, Target::None, effort));
+            row(saves.row(&work, Goal::None, effort));
             saves.clear();
         }
     }
@@ -307,7 +304,7 @@ pub fn chain_row(runtime: &Runtime, scratch: &Scratch, work: &str, effort: &Effo
     let modules = [&module];
     // SAFETY: the chain is never released; no regions.
     let saves = unsafe { Saves::new(runtime, &scratch.dir("chain"), &modules, runtime.no_deps) };
-    let row = saves.row(work, Target::Net(0.20), effort);
+    let row = saves.row(work, Goal::Net(0.20), effort);
     saves.clear();
     row
 }
@@ -319,7 +316,7 @@ pub fn deps_row(runtime: &Runtime, scratch: &Scratch, work: &str, effort: &Effor
     let modules = [&module];
     // SAFETY: neither the objects nor the regions are ever released.
     let saves = unsafe { Saves::new(runtime, &scratch.dir("deps"), &modules, deps) };
-    let row = saves.row(work, Target::Net(0.20), effort);
+    let row = saves.row(work, Goal::Net(0.20), effort);
     saves.clear();
     row
 }

@@ -5,7 +5,7 @@ use crate::files::Scratch;
 use crate::measure::{Effort, Spread, interleave, timed};
 use crate::module::Module;
 use crate::plot::{Chart, Series};
-use crate::read::{Occupied, Readable, fresh_memory};
+use crate::readable::{Occupied, Readable, fresh_memory};
 use crate::runtime::{Loader, Runtime};
 use crate::save::{INCUMBENT, OURS, Saves, over_regions};
 use crate::shapes;

@@ -6,7 +6,7 @@
 
 use bench::files::Scratch;
 use bench::module::Module;
-use bench::read::{Occupied, Readable, fresh_memory};
+use bench::readable::{Occupied, Readable, fresh_memory};
 use bench::runtime::Runtime;
 use bench::shapes;
 use clap::Parser;
