@@ -3,7 +3,7 @@
 
 use lean_region::relocate::{AHEAD, Dependencies, Placement, RegionView, relocate};
 use olean_reader::format::header::Header;
-use olean_reader::transform::{Target as Rewritten, rewrite};
+use olean_reader::transform::{Rewritten, rewrite};
 use olean_reader::{File, Region, Width};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

@@ -2,7 +2,7 @@
 //! must survive.
 
 use olean_reader::diff::{Difference, diff};
-use olean_reader::transform::{Target, rewrite};
+use olean_reader::transform::{Rewritten, rewrite};
 use olean_reader::{Bignums, File, Graph, Options, Region, Width, verify_region};
 
 /// Overwrites what a header must have, so that mutations reach what comes after it. The fuzzer still chooses
@@ -45,10 +45,10 @@ pub fn exercise(bytes: &[u8], width: Option<Width>, deps: &[&Region<'_>]) {
     };
     for width in [Width::W32, Width::W64] {
         for bignums in [Bignums::Native, Bignums::Gmp] {
-            let target = Target {
+            let target = Rewritten {
                 width: Some(width),
                 bignums: Some(bignums),
-                ..Target::default()
+                ..Rewritten::default()
             };
             let Ok(out) = rewrite(&region, deps, &target) else {
                 continue;

@@ -1,8 +1,10 @@
 //! The files that a file may point into, found by address.
 
 use super::error::{BadPointer, CheckError, Violation};
-use super::file::{File, Width};
+use super::file::File;
+use super::parse::parse;
 use super::region::Region;
+use crate::format::object::Width;
 use once_cell::unsync::OnceCell;
 
 type Result<T> = std::result::Result<T, CheckError>;
@@ -28,11 +30,6 @@ enum Dep<'r, 'a> {
     Lazy(Box<(File<'a>, OnceCell<Region<'a>>)>),
 }
 
-/// An object of a dependency.
-pub(crate) struct Target {
-    pub tag: u8,
-}
-
 impl<'a> Dep<'_, 'a> {
     fn file(&self) -> &File<'a> {
         match self {
@@ -55,11 +52,11 @@ impl<'r, 'a> Deps<'r, 'a> {
     }
 
     pub(crate) fn lazy(deps: &[DepBytes<'a>], width: Width) -> Result<Self> {
-        let parse = |d: &DepBytes<'a>| {
-            let file = File::parse(d.bytes, d.name, Some(width))?.root_at_start();
+        let dep = |d: &DepBytes<'a>| {
+            let file = parse(d.bytes, d.name, width)?.root_at_start();
             Ok(Dep::Lazy(Box::new((file, OnceCell::new()))))
         };
-        Ok(Self::sorted(deps.iter().map(parse).collect::<Result<_>>()?))
+        Ok(Self::sorted(deps.iter().map(dep).collect::<Result<_>>()?))
     }
 
     fn sorted(mut list: Vec<Dep<'r, 'a>>) -> Self {
@@ -93,9 +90,9 @@ impl<'r, 'a> Deps<'r, 'a> {
         Ok(())
     }
 
-    /// The object of a dependency at an address, or why there is none. The outer error is that of a
+    /// The tag of the dependency's object at an address, or why there is none. The outer error is that of a
     /// dependency which is itself broken.
-    pub(crate) fn resolve(&self, address: u64) -> Result<std::result::Result<Target, BadPointer>> {
+    pub(crate) fn resolve(&self, address: u64) -> Result<std::result::Result<u8, BadPointer>> {
         let Some(i) = self
             .list
             .partition_point(|d| d.file().base <= address)
@@ -116,8 +113,6 @@ impl<'r, 'a> Deps<'r, 'a> {
         if !dep.region()?.starts.get(offset / w) {
             return Ok(Err(BadPointer::NoObject));
         }
-        Ok(Ok(Target {
-            tag: file.bytes[offset + 7],
-        }))
+        Ok(Ok(file.bytes[offset + 7]))
     }
 }

@@ -1,12 +1,12 @@
 //! What differs between two files: nothing, only bytes, or the value at some path from the root.
 
 use super::error::CheckError;
-use super::file::Kind;
 use super::graph::{Graph, Value};
 use super::hash::Digests;
 use super::path::Place;
-use super::shapes::Type;
 use super::space::NodeId;
+use super::types::Type;
+use crate::format::object::Kind;
 use std::fmt;
 
 /// How two files compare.

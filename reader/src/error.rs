@@ -1,14 +1,14 @@
 //! What is wrong with a file, where, and in which object and field.
 
-use super::file::Kind;
+use crate::format::object::Kind;
 use std::fmt;
 
 /// A violation of the format, with the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckError(Box<Place>);
+pub struct CheckError(Box<Details>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct Details {
     what: Violation,
     file: Option<String>,
     offset: Option<u64>,
@@ -251,7 +251,7 @@ pub enum BadPointer {
 impl CheckError {
     #[cold]
     pub(crate) fn new(what: Violation) -> Self {
-        Self(Box::new(Place {
+        Self(Box::new(Details {
             what,
             file: None,
             offset: None,
@@ -333,14 +333,14 @@ impl CheckError {
     }
 
     fn write_reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = &*self.0;
-        if let Some(o) = place.object {
+        let details = &*self.0;
+        if let Some(o) = details.object {
             write!(f, "{o}: ")?;
         }
-        if let Some(field) = place.field {
+        if let Some(field) = details.field {
             write!(f, "{field}: ")?;
         }
-        write!(f, "{}", place.what)
+        write!(f, "{}", details.what)
     }
 }
 

@@ -2,11 +2,11 @@
 //! points into. Iterative everywhere.
 
 use super::error::{BadPointer, CheckError, ObjectRef, Violation};
-use super::file::{Kind, half, word};
 use super::region::Region;
 use super::space::{Hit, NodeId, Space};
 use super::walk::{Object, mpz_shape};
 use crate::format::layout::OBJECT_HEADER;
+use crate::format::object::{Kind, half, word};
 
 type Result<T> = std::result::Result<T, CheckError>;
 

@@ -2,9 +2,9 @@
 //! to sharing, and `sharehash`, which sees it.
 
 use super::error::CheckError;
-use super::file::Kind;
 use super::graph::{self, Graph, Value};
 use super::space::NodeId;
+use crate::format::object::Kind;
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest as _};
 use std::collections::{HashMap, HashSet};

@@ -1,10 +1,10 @@
 //! Paths from the root, such as `constants[12].val.type.fn.declName`: field names where the type is known,
 //! plain `.3` otherwise, `[12]` for elements of arrays and of lists whose type is known.
 
-use super::file::Kind;
 use super::graph::{Graph, Value};
-use super::shapes::Type;
 use super::space::NodeId;
+use super::types::Type;
+use crate::format::object::Kind;
 use std::fmt::Write as _;
 
 /// Longest text shown of a string or of bytes.

@@ -1,9 +1,9 @@
 //! A file and the files it may point into as one space of numbered objects.
 
 use super::error::{CheckError, Violation};
-use super::file::word;
 use super::region::Region;
 use super::walk::Object;
+use crate::format::object::word;
 
 type Result<T> = std::result::Result<T, CheckError>;
 

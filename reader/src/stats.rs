@@ -2,11 +2,11 @@
 //! hangs below each field of the root.
 
 use super::error::CheckError;
-use super::file::Kind;
 use super::graph::{Graph, Value};
 use super::path::Place;
-use super::shapes::Type;
 use super::space::NodeId;
+use super::types::Type;
+use crate::format::object::Kind;
 
 /// Strings and arrays listed each.
 pub const LARGEST: usize = 10;
@@ -44,9 +44,9 @@ pub struct Stats {
     /// The largest arrays, with their number of elements.
     pub arrays: Vec<(NodeId, u64)>,
     /// What each field of the root reaches.
-    pub root_fields: Vec<Part>,
+    pub root_fields: Vec<Subgraph>,
     /// Where the root is module data: each extension, what its entries are and reach.
-    pub extensions: Vec<Part>,
+    pub extensions: Vec<Subgraph>,
     /// Pointers into each dependency, in the order given.
     pub cross: Vec<u64>,
     /// Pointers into files that are not given.
@@ -55,7 +55,7 @@ pub struct Stats {
 
 /// A part of the graph below some field.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct Subgraph {
     /// Its field or extension.
     pub name: String,
     /// Elements, where it is an array.
@@ -234,12 +234,12 @@ impl Graph<'_, '_> {
         }
     }
 
-    fn part(&self, name: String, place: Place) -> Part {
+    fn part(&self, name: String, place: Place) -> Subgraph {
         let elements = match place.value {
             Value::Object(n) if self.kind(n) == Kind::Array => self.children_len(n) as u64,
             _ => 0,
         };
-        Part {
+        Subgraph {
             name,
             elements,
             reach: (0, 0),

@@ -7,20 +7,21 @@
 //! would box if they are `Nat`s. The scalar area of a constructor keeps its length to the byte, so
 //! `m_cs_sz` need not be a multiple of the word size after widening; narrowing is the exact inverse.
 
-use super::error::ObjectRef;
-use super::file::{Bignums, HEADER_FIXED, Kind, Width};
+use super::deps::Deps;
+use super::error::{CheckError, ObjectRef};
 use super::graph::{bignum, closure, sarray_bytes, scalar_area, string_bytes};
+use super::parse::HEADER_FIXED;
 use super::region::Region;
 use super::space::{Hit, Space};
 use super::walk::Object;
-use super::{CheckError, deps::Deps};
 use crate::format::base::BASE_ALIGN;
 use crate::format::layout::{BIG_CS_SZ, OBJECT_HEADER};
+use crate::format::object::{Bignums, Kind, Width, word};
 use crate::format::trailer::EXTENSION_MAGIC;
 
 /// What to make of a file.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Target<'t> {
+pub struct Rewritten<'t> {
     /// Pointer width; that of the file without it.
     pub width: Option<Width>,
     /// Bignum layout; that of the file without it.
@@ -99,9 +100,9 @@ pub fn widen(region: &Region<'_>, deps: &[&Region<'_>]) -> Result<Vec<u8>> {
     rewrite(
         region,
         deps,
-        &Target {
+        &Rewritten {
             width: Some(Width::W64),
-            ..Target::default()
+            ..Rewritten::default()
         },
     )
 }
@@ -114,9 +115,9 @@ pub fn narrow(region: &Region<'_>, deps: &[&Region<'_>]) -> Result<Vec<u8>> {
     rewrite(
         region,
         deps,
-        &Target {
+        &Rewritten {
             width: Some(Width::W32),
-            ..Target::default()
+            ..Rewritten::default()
         },
     )
 }
@@ -129,9 +130,9 @@ pub fn relocate(region: &Region<'_>, base: u64) -> Result<Vec<u8>> {
     rewrite(
         region,
         &[],
-        &Target {
+        &Rewritten {
             base: Some(base),
-            ..Target::default()
+            ..Rewritten::default()
         },
     )
 }
@@ -142,17 +143,17 @@ pub fn relocate(region: &Region<'_>, base: u64) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// A value does not fit, or the result would not fit the address space.
-pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Target<'_>) -> Result<Vec<u8>> {
+pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Rewritten<'_>) -> Result<Vec<u8>> {
     Deps::walked(deps).fit(&region.file)?;
     let mut all = vec![region];
     all.extend(deps);
     let from = &region.file;
-    let shape = Shape {
+    let layout = Layout {
         width: target.width.unwrap_or(from.width),
         bignums: target.bignums.unwrap_or(from.bignums),
     };
-    let same = shape
-        == Shape {
+    let same = layout
+        == Layout {
             width: from.width,
             bignums: from.bignums,
         };
@@ -164,7 +165,7 @@ pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Target<'_>) -
         } else {
             target.dep_bases.get(i - 1).copied().flatten()
         };
-        let base = base.unwrap_or(r.file.base & shape.width.max());
+        let base = base.unwrap_or(r.file.base & layout.width.max());
         if base % BASE_ALIGN != 0 {
             return Err(TransformError::Unaligned(base));
         }
@@ -175,13 +176,13 @@ pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Target<'_>) -
                 end: r.file.objects.end,
             }
         } else {
-            shape.plan(&space, i, base)?
+            layout.plan(&space, i, base)?
         });
     }
     let mut out = Writer {
         space: &space,
         plans: &plans,
-        shape,
+        layout,
         bytes: Vec::with_capacity(from.bytes.len()),
     };
     if same {
@@ -190,11 +191,11 @@ pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Target<'_>) -
         out.build()?
     }
     let (bytes, base) = (out.bytes, plans[0].base);
-    if u128::from(base) + bytes.len() as u128 > u128::from(shape.width.max()) + 1 {
+    if u128::from(base) + bytes.len() as u128 > u128::from(layout.width.max()) + 1 {
         return Err(TransformError::AddressSpace {
             base,
             size: bytes.len() as u64,
-            bits: shape.width.bits(),
+            bits: layout.width.bits(),
         });
     }
     Ok(bytes)
@@ -202,7 +203,7 @@ pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Target<'_>) -
 
 /// What decides where objects lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shape {
+struct Layout {
     width: Width,
     bignums: Bignums,
 }
@@ -219,7 +220,7 @@ struct Plan {
 /// Stands for the offset of an object that is not written.
 const BOXED: usize = usize::MAX;
 
-impl Shape {
+impl Layout {
     fn plan(self, space: &Space<'_, '_>, region: usize, base: u64) -> Result<Plan> {
         let r = space.regions[region];
         let mut at = self.data_start(r)
@@ -300,7 +301,7 @@ impl Shape {
 struct Writer<'s, 'r, 'a> {
     space: &'s Space<'r, 'a>,
     plans: &'s [Plan],
-    shape: Shape,
+    layout: Layout,
     bytes: Vec<u8>,
 }
 
@@ -311,18 +312,18 @@ impl Writer<'_, '_, '_> {
 
     fn word(&mut self, v: u64) {
         self.bytes
-            .extend_from_slice(&v.to_le_bytes()[..self.shape.width.bytes()]);
+            .extend_from_slice(&v.to_le_bytes()[..self.layout.width.bytes()]);
     }
 
     fn put(&mut self, at: usize, v: u64) {
-        let w = self.shape.width.bytes();
+        let w = self.layout.width.bytes();
         self.bytes[at..at + w].copy_from_slice(&v.to_le_bytes()[..w]);
     }
 
     /// What becomes of a pointer or boxed scalar `p` of the main file.
     fn value(&self, p: u64, holder: Option<&Object>) -> Result<u64> {
         let object = || Where(holder.map(Object::reference));
-        let boxed = |value: u64| match value >> (self.shape.width.bits() - 1) {
+        let boxed = |value: u64| match value >> (self.layout.width.bits() - 1) {
             0 => Ok(value << 1 | 1),
             _ => Err(TransformError::Scalar {
                 object: object(),
@@ -349,17 +350,17 @@ impl Writer<'_, '_, '_> {
             .as_ref()
             .map_or(o.at, |offsets| offsets[o.index as usize]);
         if offset == BOXED {
-            return boxed(self.shape.boxed(r, &o).expect("planned as a scalar"));
+            return boxed(self.layout.boxed(r, &o).expect("planned as a scalar"));
         }
         let size = plan.end as u64;
         match plan
             .base
             .checked_add(offset as u64)
-            .filter(|&a| a <= self.shape.width.max())
+            .filter(|&a| a <= self.layout.width.max())
         {
             Some(address) => Ok(address),
             None => {
-                let bits = self.shape.width.bits();
+                let bits = self.layout.width.bits();
                 Err(TransformError::AddressSpace {
                     base: plan.base,
                     size,
@@ -371,7 +372,7 @@ impl Writer<'_, '_, '_> {
 
     fn field(&self, o: &Object, i: usize) -> Result<u64> {
         let f = &self.main().file;
-        let p = super::file::word(f.bytes, o.fields + i * f.width.bytes(), f.width);
+        let p = word(f.bytes, o.fields + i * f.width.bytes(), f.width);
         self.value(p, Some(o))
     }
 
@@ -384,7 +385,7 @@ impl Writer<'_, '_, '_> {
         self.put(HEADER_FIXED, base);
         let root = self.value(r.file.root, None)?;
         self.put(r.file.root_at, root);
-        let w = self.shape.width.bytes();
+        let w = self.layout.width.bytes();
         for o in r.objects() {
             if o.kind == Kind::Mpz {
                 let shape = super::walk::mpz_shape(&r.file, o.at, r.file.objects.end - o.at);
@@ -404,18 +405,20 @@ impl Writer<'_, '_, '_> {
         let r = space.regions[0];
         let plan = &self.plans[0];
         self.bytes.extend_from_slice(&r.file.bytes[..HEADER_FIXED]);
-        self.bytes[6] = u8::from(self.shape.bignums == Bignums::Gmp);
+        self.bytes[6] = u8::from(self.layout.bignums == Bignums::Gmp);
         self.word(plan.base);
-        let w = self.shape.width.bytes();
+        let w = self.layout.width.bytes();
         let root = self.value(r.file.root, None)?;
         if r.file.version == 3 {
-            self.word((plan.end - self.shape.data_start(r) + if r.file.root_first() { 0 } else { w }) as u64);
+            self.word(
+                (plan.end - self.layout.data_start(r) + if r.file.root_first() { 0 } else { w }) as u64,
+            );
         }
         if r.file.root_first() {
             self.word(root);
         }
         for o in r.objects() {
-            if self.shape.boxed(r, &o).is_none() {
+            if self.layout.boxed(r, &o).is_none() {
                 self.object(r, &o)?;
                 self.bytes.resize(self.bytes.len().next_multiple_of(w), 0);
             }
@@ -428,8 +431,8 @@ impl Writer<'_, '_, '_> {
     }
 
     fn object(&mut self, r: &Region<'_>, o: &Object) -> Result<()> {
-        let (w, at) = (self.shape.width.bytes(), self.bytes.len());
-        let size = self.shape.size(r, o);
+        let (w, at) = (self.layout.width.bytes(), self.bytes.len());
+        let size = self.layout.size(r, o);
         let other = match o.kind {
             Kind::Ctor => o.count as u8,
             Kind::Sarray => sarray_bytes(r, o).0,
@@ -473,8 +476,8 @@ impl Writer<'_, '_, '_> {
             }
             Kind::Mpz => {
                 let v = bignum(r, o);
-                let digits = v.magnitude.len().div_ceil(self.shape.digit());
-                if self.shape.bignums == Bignums::Gmp {
+                let digits = v.magnitude.len().div_ceil(self.layout.digit());
+                if self.layout.bignums == Bignums::Gmp {
                     let n = digits as i32;
                     self.bytes.extend_from_slice(&n.to_le_bytes());
                     self.bytes
@@ -503,7 +506,7 @@ impl Writer<'_, '_, '_> {
     }
 
     fn code(&mut self, address: u64) -> Result<()> {
-        if address > self.shape.width.max() {
+        if address > self.layout.width.max() {
             return Err(TransformError::Code(address));
         }
         self.word(address);
@@ -514,10 +517,10 @@ impl Writer<'_, '_, '_> {
         let space = self.space;
         let r = space.regions[0];
         let Some(s) = &r.file.sections else { return Ok(()) };
-        let data = self.shape.data_start(r) as u64;
+        let data = self.layout.data_start(r) as u64;
         self.bytes
             .extend_from_slice(&(s.closure_offsets().len() as u32).to_le_bytes());
-        let offsets = self.plans[0].offsets.as_ref().expect("the shape changes");
+        let offsets = self.plans[0].offsets.as_ref().expect("the layout changes");
         for offset in s.closure_offsets() {
             let at = offset as usize + r.file.data.start - OBJECT_HEADER;
             let n = r.starts.rank_of(at / r.file.width.bytes());

@@ -3,9 +3,9 @@
 //! an object does not have one of its shapes (upstream `src/Lean/Environment.lean`, `Declaration.lean`,
 //! `Expr.lean`, `Level.lean`, `src/Init/Prelude.lean`).
 
-use super::file::Kind;
 use super::graph::{Graph, Value};
 use super::space::NodeId;
+use crate::format::object::Kind;
 use std::fmt;
 
 /// A type, as far as it is known.

@@ -2,8 +2,9 @@
 //! contents, and hands it on. Pointers are the matter of the caller (spec sections 1.1 to 1.5).
 
 use super::error::{CheckError, ObjectRef, Violation};
-use super::file::{Bignums, File, Kind, Width, half, word};
+use super::file::File;
 use crate::format::layout::{BIG_CS_SZ, OBJECT_HEADER};
+use crate::format::object::{Bignums, Kind, Width, half, word};
 
 type Result<T> = std::result::Result<T, CheckError>;
 

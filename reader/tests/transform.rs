@@ -1,6 +1,6 @@
 //! Rewritten files against what the test kit's writer makes of the same graph in the other shape.
 
-use olean_reader::transform::{Target, TransformError, narrow, relocate, rewrite, widen};
+use olean_reader::transform::{Rewritten, TransformError, narrow, relocate, rewrite, widen};
 use olean_reader::{Bignums, File, Graph, Region, Width};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -58,11 +58,11 @@ proptest! {
             let region = Region::check(file, &[]).unwrap();
             for (to_wide, to_gmp) in shapes {
                 for base in [spec.base, 0x7fff_0000] {
-                    let target = Target {
+                    let target = Rewritten {
                         width: Some(width(to_wide)),
                         bignums: Some(layout(to_gmp)),
                         base: Some(base),
-                        ..Target::default()
+                        ..Rewritten::default()
                     };
                     let got = rewrite(&region, &[], &target).unwrap();
                     prop_assert!(got == reshaped(&spec, to_wide, to_gmp, base));
@@ -96,13 +96,13 @@ proptest! {
         prop_assert!(matches!(refused, TransformError::Outside { .. }), "{}", refused);
 
         let (moved, main_moved) = make(true, 0x6_0000_0000);
-        let target = Target {
+        let target = Rewritten {
             width: Some(Width::W64),
             dep_bases: &[Some(0x6_0000_0000)],
-            ..Target::default()
+            ..Rewritten::default()
         };
         prop_assert!(rewrite(&main, &[&dep], &target).unwrap() == main_moved);
-        let alone = Target { base: Some(0x6_0000_0000), width: Some(Width::W64), ..Target::default() };
+        let alone = Rewritten { base: Some(0x6_0000_0000), width: Some(Width::W64), ..Rewritten::default() };
         prop_assert!(rewrite(&dep, &[], &alone).unwrap() == moved);
     }
 }
@@ -147,10 +147,10 @@ fn what_does_not_fit_is_an_error() {
     let narrowed = narrow(&checked(&bytes, &[]), &[]).unwrap();
     // As a 32-bit Lean derives it: the same number, cut off.
     assert_eq!(checked(&narrowed, &[]).file().base(), 0x3456_0000);
-    let target = Target {
+    let target = Rewritten {
         width: Some(Width::W32),
         base: Some(0x1_0000_0000),
-        ..Target::default()
+        ..Rewritten::default()
     };
     let e = rewrite(&checked(&bytes, &[]), &[], &target).unwrap_err();
     assert!(matches!(e, TransformError::AddressSpace { .. }), "{e}");

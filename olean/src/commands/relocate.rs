@@ -50,9 +50,9 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     let source = Source::one(&args.file)?;
     let result = prove::one(&source, &args.deps, |p| {
         let region = p.region;
-        let target = transform::Target {
+        let target = transform::Rewritten {
             base: Some(args.base),
-            ..transform::Target::default()
+            ..transform::Rewritten::default()
         };
         transform::rewrite(region, p.deps, &target).map_err(|e| Failure::refused(&source.name, &e))
     })?;

@@ -6,7 +6,7 @@ use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
 use crate::prove::{self, Deps, Many, Proved};
 use crate::render::{DIM, TEXT, TITLE, Table, bytes, clean, count, cut, cut_left, percent, plural};
-use olean_reader::stats::Part;
+use olean_reader::stats::Subgraph;
 use olean_reader::{CheckError, Graph, Kind, NodeId};
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -162,7 +162,7 @@ fn numbers(p: &Proved<'_, '_>) -> std::result::Result<Numbers, CheckError> {
         size,
         text: text(&graph, node),
     };
-    let shares = |parts: &[Part]| parts.iter().map(share).collect();
+    let shares = |parts: &[Subgraph]| parts.iter().map(share).collect();
     Ok(Numbers {
         path: path.clone(),
         files: 1,
@@ -205,7 +205,7 @@ fn kind_numbers(kind: Kind, objects: u32, bytes: u64) -> KindNumbers {
     }
 }
 
-fn share(part: &Part) -> Share {
+fn share(part: &Subgraph) -> Share {
     Share {
         name: part.name.clone(),
         elements: part.elements,

@@ -9,7 +9,7 @@ use crate::render::bytes;
 use crate::write;
 use clap::ValueEnum;
 use olean_reader::format::base::BASE_ALIGN;
-use olean_reader::transform::{self, Target};
+use olean_reader::transform::{self, Rewritten};
 use olean_reader::{self, Region, Width};
 use serde::Serialize;
 use std::fs;
@@ -195,7 +195,7 @@ fn convert(p: &Proved<'_, '_>, args: &Common, width: Width) -> Result<(Vec<u8>, 
     let mut dep_bases: Vec<Option<u64>> = Vec::new();
     let mut free = 0;
     let rewrite = |region: &Region<'_>, deps: &[&Region<'_>], base: u64, dep_bases: &[Option<u64>]| {
-        let target = Target {
+        let target = Rewritten {
             width: Some(width),
             bignums,
             base: Some(base),

@@ -1,7 +1,7 @@
 //! Names, levels and expressions told by their shape alone, for places whose type is not known, such as the
 //! entries of extensions. A guess, but a strict one: a whole tree has to fit.
 
-use olean_reader::shapes::{EXPR, LEVEL, Type};
+use olean_reader::types::{EXPR, LEVEL, Type};
 use olean_reader::{Graph, Kind, NodeId, Value};
 
 /// What an object looks like, all the way down.

@@ -1,6 +1,6 @@
 //! Levels and expressions on one line, near to how Lean prints them. Iterative, and no longer than asked for.
 
-use olean_reader::shapes::{EXPR, LEVEL, Type};
+use olean_reader::types::{EXPR, LEVEL, Type};
 use olean_reader::{Graph, NodeId, Value};
 
 /// At most so many objects are searched for a use of a bound variable.

@@ -3,7 +3,7 @@
 use super::recognise::Looks;
 use super::term;
 use olean_reader::path::Place;
-use olean_reader::shapes::Type;
+use olean_reader::types::Type;
 use olean_reader::{Graph, Kind, NodeId, Value};
 use std::collections::HashSet;
 

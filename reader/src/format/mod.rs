@@ -6,4 +6,5 @@ pub mod base;
 pub mod extension;
 pub mod header;
 pub mod layout;
+pub mod object;
 pub mod trailer;
