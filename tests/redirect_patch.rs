@@ -6,9 +6,9 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use lean_region::os::elf::ElfObject;
+use lean_region::os::maps;
 use lean_region::os::{code, identity};
-use lean_region::redirect::image::Image;
-use lean_region::redirect::maps;
 use lean_region::redirect::patch::{PatchError, Redirected, Redirection, redirect};
 use lean_region::redirect::trampoline::CannotMove;
 use libloading::Library;
@@ -16,7 +16,7 @@ use libloading::Library;
 /// The library, loaded anew for each test under a path of its own.
 struct Host {
     library: Library,
-    image: Image,
+    object: ElfObject,
     _dir: testkit::TempDir,
 }
 
@@ -34,7 +34,7 @@ impl Host {
         let library = unsafe { Library::new(&path) }.expect("the library just built");
         Host {
             library,
-            image: image_of(&path),
+            object: object_of(&path),
             _dir: dir,
         }
     }
@@ -49,9 +49,9 @@ impl Host {
 
     /// The bytes of a function and what follows, and the protection of its page.
     fn state(&self, name: &CStr) -> (Vec<u8>, Option<i32>) {
-        let entry = self.image.function(name).expect("exported").entry;
+        let entry = self.object.function(name).expect("exported").entry;
         let protection = maps::protection_at(&maps::mappings().expect("procfs"), entry);
-        (self.image.bytes(entry, 24).expect("mapped").to_vec(), protection)
+        (self.object.bytes(entry, 24).expect("mapped").to_vec(), protection)
     }
 
     fn redirect(&self, names: &[&'static CStr], keep_originals: bool) -> Result<Redirected, PatchError> {
@@ -64,14 +64,14 @@ impl Host {
             .collect();
         // SAFETY: the library stays loaded during the test, the replacement has the same type, and no
         // other thread calls into this copy of the library.
-        unsafe { redirect(&self.image, &wanted, keep_originals) }
+        unsafe { redirect(&self.object, &wanted, keep_originals) }
     }
 }
 
-fn image_of(path: &Path) -> Image {
+fn object_of(path: &Path) -> ElfObject {
     let name = CString::new(path.as_os_str().as_bytes()).expect("no NUL in a path");
     // SAFETY: the caller has loaded the object and keeps it so.
-    let mut found = unsafe { Image::loaded(|image| image.name() == &*name) };
+    let mut found = unsafe { ElfObject::loaded(|object| object.name() == &*name) };
     assert_eq!(found.len(), 1);
     found.remove(0)
 }
@@ -102,7 +102,7 @@ const MOVABLE: [(&CStr, i32); 9] = [
 #[test]
 fn a_library_stays_the_same_when_its_functions_are_redirected() {
     let host = Host::load("redirect-identity");
-    let four = host.image.function(c"four").expect("exported").entry;
+    let four = host.object.function(c"four").expect("exported").entry;
     let loaded = code::loaded();
     let mut library = loaded.list[loaded.of_code(four).expect("code of the library")].clone();
     // As if it had no build id: its code counts.
@@ -208,12 +208,12 @@ fn what_cannot_be_redirected_is_refused_and_nothing_changed() {
     let refused = |names: &[&'static CStr], keep: bool| {
         let before: Vec<_> = names
             .iter()
-            .map(|name| host.image.function(name).map(|_| host.state(name)))
+            .map(|name| host.object.function(name).map(|_| host.state(name)))
             .collect();
         let error = host.redirect(names, keep).expect_err("refused");
         let after: Vec<_> = names
             .iter()
-            .map(|name| host.image.function(name).map(|_| host.state(name)))
+            .map(|name| host.object.function(name).map(|_| host.state(name)))
             .collect();
         assert_eq!(before, after, "nothing changed");
         error
@@ -273,7 +273,7 @@ fn an_entry_redirected_by_another_is_refused() {
 
     let replaced = host.redirect(&[c"five"], false).expect("another function");
     // Somebody else changes the entry afterwards: we do not put back what would undo their change.
-    let entry = host.image.function(c"four").expect("exported").entry;
+    let entry = host.object.function(c"four").expect("exported").entry;
     let page = entry & !4095;
     // SAFETY: the page of `entry`, which nothing executes now; the byte is put back below.
     let poke = |byte: u8| unsafe {

@@ -6,6 +6,7 @@
 //! No memory is handed out twice: what is given back goes back to the system, at once or, where it is part of a
 //! huge page, when the system needs it.
 
+use super::page::page_size;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use std::fs;
@@ -44,7 +45,7 @@ impl Piece {
     /// or refuses memory.
     #[must_use]
     pub fn take(size: usize) -> Option<Piece> {
-        let bytes = size.checked_next_multiple_of(super::map::page_size())?;
+        let bytes = size.checked_next_multiple_of(page_size())?;
         if !huge_pages() {
             return None;
         }

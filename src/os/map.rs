@@ -2,6 +2,7 @@
 
 use super::arena::Piece;
 use super::file::File;
+use super::page::page_size;
 use std::fs;
 use std::io;
 use std::ptr::NonNull;
@@ -208,13 +209,6 @@ fn read_exactly(file: &File, at: usize, bytes: &mut [u8]) -> io::Result<()> {
         n if n == bytes.len() => Ok(()),
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
-}
-
-/// Bytes of a small page.
-pub(super) fn page_size() -> usize {
-    // SAFETY: asks for a number.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).unwrap_or(4096)
 }
 
 impl Drop for Memory {

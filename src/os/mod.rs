@@ -1,11 +1,16 @@
-//! What the operating system gives: files, mappings, the list of loaded libraries, environment variables.
+//! What the operating system and the dynamic linker give: files, mappings, loaded objects and their symbols, pages of
+//! code, environment variables.
 
 pub mod arena;
 pub mod code;
+pub mod code_page;
 pub mod counters;
+pub mod elf;
 pub mod env;
 pub mod file;
 pub mod identity;
 pub mod libraries;
 pub mod map;
+pub mod maps;
 pub mod originals;
+pub mod page;

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::image::Image;
 use super::mode::{Mode, UnknownMode};
 use super::patch::{self, PatchError, Redirected, Redirection};
 use super::{got, preload, report};
 use crate::host::{Generation, Host, HostError};
+use crate::os::elf::ElfObject;
 
 /// A loader function by its exported name, and the address of what stands in for it.
 pub type Entry = (&'static CStr, usize);
@@ -191,15 +191,15 @@ pub unsafe fn attach(mode: Mode, table: &[Entry]) -> Result<(), AttachError> {
     }
     let host = Host::get_runtime()?.ok_or(AttachError::NoHost)?;
     // SAFETY: the host's library is held open for the rest of the process.
-    let image = unsafe { Image::loaded(|image| image.base() == host.library_base()) }.pop();
-    let image = image.ok_or(AttachError::NoHost)?;
-    let entry = |name: &CStr| image.function(name).map(|function| function.entry);
+    let object = unsafe { ElfObject::loaded(|object| object.base() == host.library_base()) }.pop();
+    let object = object.ok_or(AttachError::NoHost)?;
+    let entry = |name: &CStr| object.function(name).map(|function| function.entry);
     if mode == Mode::Off {
         set_forwards(entry);
         return Ok(());
     }
-    // SAFETY: passed on from the caller; the image is the host's, which stays.
-    match unsafe { redirect(mode, table, host, &image) } {
+    // SAFETY: passed on from the caller; the object is the host's, which stays.
+    match unsafe { redirect(mode, table, host, &object) } {
         Ok(done) => {
             set_forwards(|name| {
                 table
@@ -218,15 +218,20 @@ pub unsafe fn attach(mode: Mode, table: &[Entry]) -> Result<(), AttachError> {
 }
 
 /// # Safety
-/// As for [`attach`]; `image` is the host's.
-unsafe fn redirect(mode: Mode, table: &[Entry], host: &Host, image: &Image) -> Result<Attached, AttachError> {
+/// As for [`attach`]; `object` is the host's.
+unsafe fn redirect(
+    mode: Mode,
+    table: &[Entry],
+    host: &Host,
+    object: &ElfObject,
+) -> Result<Attached, AttachError> {
     let generation = host.generation();
     if mode == Mode::Compare && generation != Generation::Structure {
         return Err(AttachError::NotCompared(generation));
     }
     let mut wanted = Vec::new();
     for &(function, always) in functions(generation) {
-        if !always && image.function(function).is_none() {
+        if !always && object.function(function).is_none() {
             continue;
         }
         match table.iter().find(|&&(name, _)| name == function) {
@@ -242,7 +247,7 @@ unsafe fn redirect(mode: Mode, table: &[Entry], host: &Host, image: &Image) -> R
     }
     // SAFETY: passed on from the caller.
     let redirected =
-        unsafe { patch::redirect(image, &wanted, mode.calls_originals()) }.map_err(|source| {
+        unsafe { patch::redirect(object, &wanted, mode.calls_originals()) }.map_err(|source| {
             AttachError::Patch {
                 library: host.library_path().into(),
                 source,
@@ -258,7 +263,7 @@ unsafe fn redirect(mode: Mode, table: &[Entry], host: &Host, image: &Image) -> R
     if report::begin(mode, names) {
         let leave = report::leave as extern "C" fn(i32) -> ! as usize;
         // SAFETY: the host stays loaded, and `leave` takes and does what both functions do.
-        match unsafe { got::redirect(image, &[c"_exit", c"_Exit"], leave) } {
+        match unsafe { got::redirect(object, &[c"_exit", c"_Exit"], leave) } {
             Ok(slots) => exits = slots,
             Err(error) => complain(&format!(
                 "a process that ends by _exit will leave no report and no verdict: {error}"
@@ -321,12 +326,12 @@ pub unsafe fn attach_if_preloaded(table: impl Fn(Mode) -> Vec<Entry>) {
         return;
     }
     let here = functions as *const () as usize;
-    let loader = |image: &Image| {
-        ALL.iter().chain([&TOO_OLD]).any(|name| image.defines(name)) && !image.defines(OURSELVES)
+    let loader = |object: &ElfObject| {
+        ALL.iter().chain([&TOO_OLD]).any(|name| object.defines(name)) && !object.defines(OURSELVES)
     };
-    // SAFETY: the images are used during this call only, at the start of the process.
-    let images = unsafe { Image::loaded(|image| image.contains(here) || loader(image)) };
-    let (own, hosts): (Vec<_>, Vec<_>) = images.iter().partition(|image| image.contains(here));
+    // SAFETY: the objects are used during this call only, at the start of the process.
+    let objects = unsafe { ElfObject::loaded(|object| object.contains(here) || loader(object)) };
+    let (own, hosts): (Vec<_>, Vec<_>) = objects.iter().partition(|object| object.contains(here));
     let named = own.first().is_some_and(|own| preload::names(own.path()));
     let Some(host) = hosts.first().filter(|_| named) else {
         return;

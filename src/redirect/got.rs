@@ -6,8 +6,9 @@ use std::ffi::CStr;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::image::Image;
-use super::maps::{self, Mapping};
+use crate::os::elf::ElfObject;
+use crate::os::maps::{self, Mapping};
+use crate::os::page::page_size;
 
 // Types of relocation that fill a slot with a function's address (psABI of each architecture).
 #[cfg(target_arch = "aarch64")]
@@ -31,7 +32,7 @@ pub struct Slot {
 ///
 /// # Safety
 /// The object stays loaded, and `to` can be called like each of the functions.
-pub unsafe fn redirect(object: &Image, names: &[&CStr], to: usize) -> io::Result<Vec<Slot>> {
+pub unsafe fn redirect(object: &ElfObject, names: &[&CStr], to: usize) -> io::Result<Vec<Slot>> {
     let named = |symbol| names.iter().any(|name| object.symbol_is(symbol, name));
     let addresses: Vec<usize> = object
         .relocations()
@@ -79,7 +80,7 @@ pub unsafe fn restore(slots: &[Slot]) {
 /// # Safety
 /// `address` is an aligned word of a loaded object that may be set to `new`.
 unsafe fn exchange(mappings: &[Mapping], address: usize, new: usize) -> io::Result<usize> {
-    let page_size = super::page_size();
+    let page_size = page_size();
     let page = (address & !(page_size - 1)) as *mut libc::c_void;
     let protection = maps::protection_at(mappings, address).ok_or(io::ErrorKind::NotFound)?;
     let read_only = protection & libc::PROT_WRITE == 0;

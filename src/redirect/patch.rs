@@ -13,11 +13,12 @@ use super::encode_aarch64 as encode;
 #[cfg(not(target_arch = "aarch64"))]
 use super::encode_x86_64 as encode;
 
-use super::code_page::CodePage;
-use super::image::{Function, Image};
-use super::maps::{self, Mapping};
 use super::trampoline::{self, CannotMove};
+use crate::os::code_page::{CodePage, flush_instructions};
+use crate::os::elf::{ElfObject, Function};
+use crate::os::maps::{self, Mapping};
 use crate::os::originals;
+use crate::os::page::page_size;
 
 /// A function of the host to redirect.
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +166,7 @@ impl Site {
 /// The host stays loaded. Every replacement is a function that can be called the way the one it replaces
 /// is. Unless every entry can be changed by one store, no thread is entering any of the functions.
 pub unsafe fn redirect(
-    host: &Image,
+    host: &ElfObject,
     wanted: &[Redirection],
     keep_originals: bool,
 ) -> Result<Redirected, PatchError> {
@@ -209,7 +210,7 @@ pub unsafe fn redirect(
 
 /// Refuses an entry that jumps out of its own library: a function of the host may begin with a jump to
 /// another one of the host, and only there.
-fn refuse_redirected(host: &Image, name: &CStr, function: Function) -> Result<(), PatchError> {
+fn refuse_redirected(host: &ElfObject, name: &CStr, function: Function) -> Result<(), PatchError> {
     let code = host
         .code_around(function.entry)
         .map_or(0, |range| range.end - function.entry)
@@ -233,7 +234,7 @@ fn refuse_redirected(host: &Image, name: &CStr, function: Function) -> Result<()
 
 /// Chooses the jump for one function and makes its stub and the copy of its first instructions.
 fn plan(
-    host: &Image,
+    host: &ElfObject,
     redirection: &Redirection,
     function: Function,
     mut page: Option<&mut CodePage>,
@@ -292,7 +293,7 @@ use trampoline::x86_64 as copy_of;
 const LONGEST_INSTRUCTION: usize = 15;
 
 /// Whether `len` bytes at the function's entry are its own or padding behind it.
-fn has_room(host: &Image, function: Function, len: usize) -> bool {
+fn has_room(host: &ElfObject, function: Function, len: usize) -> bool {
     if function.size >= len {
         return true;
     }
@@ -346,7 +347,7 @@ unsafe fn write_all(mappings: &[Mapping], changes: &[Change]) -> Result<(), Patc
 /// # Safety
 /// As for [`write_all`].
 unsafe fn write(mappings: &[Mapping], entry: usize, code: &[u8]) -> io::Result<()> {
-    let page = super::page_size();
+    let page = page_size();
     let first = entry & !(page - 1);
     let pages = (first..entry + code.len()).step_by(page);
     let old: Vec<(usize, i32)> = pages
@@ -366,7 +367,7 @@ unsafe fn write(mappings: &[Mapping], entry: usize, code: &[u8]) -> io::Result<(
     if writable.is_ok() {
         // SAFETY: the pages are writable now; the rest is the caller's contract.
         unsafe { store(entry, code) };
-        super::flush_instructions(entry, code.len());
+        flush_instructions(entry, code.len());
     }
     for &(at, protection) in &old {
         // Failing to take a permission away again leaves code that runs as it should.
@@ -420,7 +421,7 @@ mod tests {
 
     /// A page of its own with the given protection, filled with no-operations.
     fn page(protection: i32) -> usize {
-        let len = crate::redirect::page_size();
+        let len = page_size();
         let all = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping, filled while it is writable.
@@ -469,7 +470,7 @@ mod tests {
 
     #[test]
     fn a_jump_across_two_pages_restores_each_as_it_was() {
-        let len = crate::redirect::page_size();
+        let len = page_size();
         let all = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping of two pages, of which the first loses its write permission.

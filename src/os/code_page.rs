@@ -5,6 +5,7 @@
 use std::io;
 
 use super::maps::{self, Mapping};
+use super::page::page_size;
 
 /// How far from the functions it may lie, its own length included. x86-64: half of the 2 GiB of a 32-bit
 /// distance, which leaves the other half for operands relative to the instruction pointer; AArch64: the
@@ -29,7 +30,7 @@ impl CodePage {
     /// # Errors
     /// When no free address is near enough, or the system gives no memory there.
     pub fn near(mappings: &[Mapping], center: usize) -> io::Result<Self> {
-        let len = super::page_size();
+        let len = page_size();
         let mut last = io::Error::other(format!("no free address within {} MiB", REACH >> 20));
         for at in maps::free_near(mappings, center, REACH, len) {
             match map_at(at, len) {
@@ -65,7 +66,7 @@ impl CodePage {
     /// # Errors
     /// When the system refuses executable memory.
     pub fn seal(self) -> io::Result<()> {
-        super::flush_instructions(self.start, self.len);
+        flush_instructions(self.start, self.len);
         // SAFETY: exactly the page's own mapping.
         let done =
             unsafe { libc::mprotect(self.start as *mut _, self.len, libc::PROT_READ | libc::PROT_EXEC) };
@@ -108,6 +109,36 @@ fn map_at(at: usize, len: usize) -> io::Result<usize> {
         return Err(io::Error::from_raw_os_error(libc::EEXIST));
     }
     Ok(at)
+}
+
+/// Makes instructions written to `len` bytes at `start` visible to instruction fetches. x86-64 does so by
+/// itself.
+#[cfg(not(target_arch = "aarch64"))]
+pub fn flush_instructions(_start: usize, _len: usize) {}
+
+/// Makes instructions written to `len` bytes at `start` visible to instruction fetches: cleans the data
+/// cache and invalidates the instruction cache, line by line (Arm ARM, B2.4.4).
+#[cfg(target_arch = "aarch64")]
+pub fn flush_instructions(start: usize, len: usize) {
+    use std::arch::asm;
+    let end = start + len;
+    let cache_type: usize;
+    // SAFETY: reads a register that user programs may read.
+    unsafe { asm!("mrs {}, ctr_el0", out(reg) cache_type, options(nomem, nostack, preserves_flags)) };
+    let data_line = 4usize << (cache_type >> 16 & 15);
+    let code_line = 4usize << (cache_type & 15);
+    for at in (start & !(data_line - 1)..end).step_by(data_line) {
+        // SAFETY: cleans a cache line of mapped memory; changes no byte.
+        unsafe { asm!("dc cvau, {}", in(reg) at, options(nostack, preserves_flags)) };
+    }
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb ish", options(nostack, preserves_flags)) };
+    for at in (start & !(code_line - 1)..end).step_by(code_line) {
+        // SAFETY: invalidates a line of the instruction cache.
+        unsafe { asm!("ic ivau, {}", in(reg) at, options(nostack, preserves_flags)) };
+    }
+    // SAFETY: barriers.
+    unsafe { asm!("dsb ish", "isb", options(nostack, preserves_flags)) };
 }
 
 #[cfg(test)]

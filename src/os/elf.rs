@@ -52,30 +52,30 @@ struct Segment {
 
 /// A loaded object. Its memory is read on demand, and only inside its readable segments.
 #[derive(Debug)]
-pub struct Image {
+pub struct ElfObject {
     name: CString,
     bias: usize,
     segments: Vec<Segment>,
     dynamic: Vec<(u64, usize)>,
 }
 
-impl Image {
+impl ElfObject {
     /// The objects loaded in this process, the main program first (its name is empty), that `wanted`
     /// says yes to.
     ///
     /// # Safety
-    /// The objects kept must stay loaded as long as their images are used.
-    pub unsafe fn loaded(mut wanted: impl FnMut(&Image) -> bool) -> Vec<Image> {
+    /// The objects kept must stay loaded as long as their objects are used.
+    pub unsafe fn loaded(mut wanted: impl FnMut(&ElfObject) -> bool) -> Vec<ElfObject> {
         struct Walk<'a> {
-            wanted: &'a mut dyn FnMut(&Image) -> bool,
-            kept: Vec<Image>,
+            wanted: &'a mut dyn FnMut(&ElfObject) -> bool,
+            kept: Vec<ElfObject>,
         }
         unsafe extern "C" fn visit(info: *mut dl_phdr_info, _len: usize, data: *mut libc::c_void) -> i32 {
             // SAFETY: `data` is the `Walk` below, which nothing else uses during the iteration, and the
             // loader hands out a valid description of an object that it keeps loaded meanwhile.
-            let (walk, image) = unsafe { (&mut *data.cast::<Walk>(), Image::from_phdr_info(&*info)) };
-            if (walk.wanted)(&image) {
-                walk.kept.push(image);
+            let (walk, object) = unsafe { (&mut *data.cast::<Walk>(), ElfObject::from_phdr_info(&*info)) };
+            if (walk.wanted)(&object) {
+                walk.kept.push(object);
             }
             0
         }
@@ -89,8 +89,8 @@ impl Image {
     }
 
     /// # Safety
-    /// `info` describes an object that stays loaded as long as the image is used.
-    unsafe fn from_phdr_info(info: &dl_phdr_info) -> Image {
+    /// `info` describes an object that stays loaded as long as the object is used.
+    unsafe fn from_phdr_info(info: &dl_phdr_info) -> ElfObject {
         let bias = info.dlpi_addr as usize;
         // SAFETY: the loader's own array of `dlpi_phnum` program headers, alive while the object is.
         let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
@@ -111,7 +111,7 @@ impl Image {
                 flags: h.p_flags,
             })
             .collect();
-        let mut image = Image {
+        let mut object = ElfObject {
             name,
             bias,
             segments,
@@ -119,9 +119,9 @@ impl Image {
         };
         if let Some(header) = headers.iter().find(|h| h.p_type == PT_DYNAMIC) {
             let range = range(header);
-            image.dynamic = image.read_dynamic(range);
+            object.dynamic = object.read_dynamic(range);
         }
-        image
+        object
     }
 
     fn read_dynamic(&self, range: Range<usize>) -> Vec<(u64, usize)> {
