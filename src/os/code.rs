@@ -1,12 +1,12 @@
 //! Which loaded library a code address belongs to, and what the dynamic linker knows of that library. The
 //! list is kept until the linker says that it has changed.
 
-use std::ffi::{CStr, c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use libc::{Elf64_Phdr, PF_R, PF_X, PT_DYNAMIC, PT_LOAD, PT_NOTE, dl_iterate_phdr, dl_phdr_info};
+use libc::{Elf64_Phdr, PF_R, PF_X, PT_DYNAMIC, PT_LOAD, PT_NOTE};
 use parking_lot::Mutex;
+
+use super::linker::{Listed, each_listed};
 
 /// A range of addresses, `start` included, `end` not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,9 +149,9 @@ pub fn loaded() -> Arc<Libraries> {
     }
     let mut list = Vec::new();
     let mut generation = (0, 0);
-    each(|info| {
-        generation = (info.dlpi_adds, info.dlpi_subs);
-        list.push(describe(info));
+    each_listed(|listed| {
+        generation = listed.generation();
+        list.push(describe(listed));
         false
     });
     let fresh = Arc::new(Libraries::new(list, generation));
@@ -165,8 +165,8 @@ pub fn loaded() -> Arc<Libraries> {
 pub fn while_loaded<R>(library: &Library, f: impl FnOnce() -> R) -> Option<R> {
     let mut f = Some(f);
     let mut result = None;
-    each(|info| {
-        let here = info.dlpi_addr as usize == library.base && name(info) == library.id;
+    each_listed(|listed| {
+        let here = listed.base() == library.base && listed.name().to_bytes() == library.id;
         if here && let Some(f) = f.take() {
             result = Some(f());
         }
@@ -178,63 +178,16 @@ pub fn while_loaded<R>(library: &Library, f: impl FnOnce() -> R) -> Option<R> {
 /// How often the linker has loaded and unloaded libraries.
 fn generation() -> (u64, u64) {
     let mut now = (0, 0);
-    each(|info| {
-        now = (info.dlpi_adds, info.dlpi_subs);
+    each_listed(|listed| {
+        now = listed.generation();
         true
     });
     now
 }
 
-/// Shows the linker's entries to `f`, one after the other, until it returns true. A panic of `f` ends the walk
-/// and goes on in the caller.
-fn each(mut f: impl FnMut(&dl_phdr_info) -> bool) {
-    struct Walk<'a> {
-        f: &'a mut dyn FnMut(&dl_phdr_info) -> bool,
-        panic: Option<Box<dyn std::any::Any + Send>>,
-    }
-
-    unsafe extern "C" fn entry(info: *mut dl_phdr_info, _size: usize, data: *mut c_void) -> c_int {
-        // SAFETY: `data` is the `Walk` below, which outlives the walk and is used by nothing else during it;
-        // `info` is valid for the time of this call (dl_iterate_phdr(3)).
-        let (walk, info) = unsafe { (&mut *data.cast::<Walk<'_>>(), &*info) };
-        match catch_unwind(AssertUnwindSafe(|| (walk.f)(info))) {
-            Ok(done) => c_int::from(done),
-            Err(panic) => {
-                walk.panic = Some(panic);
-                1
-            }
-        }
-    }
-
-    let mut walk = Walk {
-        f: &mut f,
-        panic: None,
-    };
-    // SAFETY: `entry` has the callback's signature, unwinds never, and gets a pointer to a live `Walk`.
-    unsafe { dl_iterate_phdr(Some(entry), (&raw mut walk).cast()) };
-    if let Some(panic) = walk.panic {
-        resume_unwind(panic);
-    }
-}
-
-/// The entry's name; no name at all counts as the empty one.
-fn name(info: &dl_phdr_info) -> Vec<u8> {
-    if info.dlpi_name.is_null() {
-        return Vec::new();
-    }
-    // SAFETY: a name that is not null is a C string that lives as long as the entry (dl_iterate_phdr(3)).
-    unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes().to_vec()
-}
-
-fn describe(info: &dl_phdr_info) -> Library {
-    let base = info.dlpi_addr as usize;
-    let headers: &[Elf64_Phdr] = if info.dlpi_phdr.is_null() {
-        &[]
-    } else {
-        // SAFETY: `dlpi_phdr` points to `dlpi_phnum` program headers, which stay mapped as long as the library
-        // (dl_iterate_phdr(3)); the linker does not write to them.
-        unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) }
-    };
+fn describe(listed: &Listed) -> Library {
+    let base = listed.base();
+    let headers = listed.headers();
     let range = |p: &Elf64_Phdr| {
         let start = base.wrapping_add(p.p_vaddr as usize);
         Range {
@@ -244,7 +197,7 @@ fn describe(info: &dl_phdr_info) -> Library {
     };
     let of_type = |wanted: u32| headers.iter().filter(move |p| p.p_type == wanted);
     Library {
-        id: name(info),
+        id: listed.name().to_bytes().to_vec(),
         base,
         segments: of_type(PT_LOAD)
             .map(|p| Segment {
@@ -270,6 +223,7 @@ fn describe(info: &dl_phdr_info) -> Library {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     fn library(id: &str, ranges: &[(usize, usize, bool)]) -> Library {
         let segments = ranges

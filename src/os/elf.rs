@@ -7,7 +7,9 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use libc::{PF_R, PF_X, PT_DYNAMIC, PT_LOAD, dl_phdr_info};
+use libc::{PF_R, PF_X, PT_DYNAMIC, PT_LOAD};
+
+use super::linker::{Listed, each_listed};
 
 // Tags of the dynamic section and symbol fields (System V gABI, "Dynamic Section" and "Symbol Table").
 const DT_PLTRELSZ: u64 = 2;
@@ -64,41 +66,26 @@ impl ElfObject {
     /// says yes to.
     ///
     /// # Safety
-    /// The objects kept must stay loaded as long as their objects are used.
+    /// The objects kept must stay loaded as long as the results are used.
     pub unsafe fn loaded(mut wanted: impl FnMut(&ElfObject) -> bool) -> Vec<ElfObject> {
-        struct Walk<'a> {
-            wanted: &'a mut dyn FnMut(&ElfObject) -> bool,
-            kept: Vec<ElfObject>,
-        }
-        unsafe extern "C" fn visit(info: *mut dl_phdr_info, _len: usize, data: *mut libc::c_void) -> i32 {
-            // SAFETY: `data` is the `Walk` below, which nothing else uses during the iteration, and the
-            // loader hands out a valid description of an object that it keeps loaded meanwhile.
-            let (walk, object) = unsafe { (&mut *data.cast::<Walk>(), ElfObject::from_phdr_info(&*info)) };
-            if (walk.wanted)(&object) {
-                walk.kept.push(object);
+        let mut kept = Vec::new();
+        each_listed(|listed| {
+            // SAFETY: loaded during the walk, and afterwards by the caller's contract.
+            let object = unsafe { ElfObject::of(listed) };
+            if wanted(&object) {
+                kept.push(object);
             }
-            0
-        }
-        let mut walk = Walk {
-            wanted: &mut wanted,
-            kept: Vec::new(),
-        };
-        // SAFETY: `visit` has the type asked for, and `walk` outlives the call.
-        unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut walk).cast()) };
-        walk.kept
+            false
+        });
+        kept
     }
 
     /// # Safety
-    /// `info` describes an object that stays loaded as long as the object is used.
-    unsafe fn from_phdr_info(info: &dl_phdr_info) -> ElfObject {
-        let bias = info.dlpi_addr as usize;
-        // SAFETY: the loader's own array of `dlpi_phnum` program headers, alive while the object is.
-        let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
-        let name = match info.dlpi_name.is_null() {
-            true => CString::default(),
-            // SAFETY: not null, and then a C string of the loader.
-            false => unsafe { CStr::from_ptr(info.dlpi_name) }.to_owned(),
-        };
+    /// The listed object stays loaded as long as the result is used.
+    unsafe fn of(listed: &Listed) -> ElfObject {
+        let bias = listed.base();
+        let headers = listed.headers();
+        let name = listed.name().to_owned();
         let range = |h: &libc::Elf64_Phdr| {
             let start = bias.wrapping_add(h.p_vaddr as usize);
             start..start.saturating_add(h.p_memsz as usize)

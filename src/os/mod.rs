@@ -10,6 +10,7 @@ pub mod env;
 pub mod file;
 pub mod identity;
 pub mod libraries;
+mod linker;
 pub mod map;
 pub mod maps;
 pub mod originals;
