@@ -13,5 +13,7 @@ pub mod libraries;
 mod linker;
 pub mod map;
 pub mod maps;
+pub mod notes;
 pub mod originals;
 pub mod page;
+pub mod saved_files;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::attach::{self, Entry, FREE, IS_MEMORY_MAPPED, READ, READ_PARTS, SAVE, SAVE_PARTS, SIZE};
 use crate::host::{Generation, Host};
 use crate::object::Obj;
-use crate::os::counters;
+use crate::os::{counters, saved_files};
 
 type SaveFn = unsafe extern "C-unwind" fn(Obj, Obj, Obj, Obj, Obj, u8) -> Obj;
 type TwoFn = unsafe extern "C-unwind" fn(Obj, Obj) -> Obj;
@@ -75,7 +75,7 @@ fn file_len(file: &Path) -> u64 {
 /// Counts one file that was saved.
 fn count_save(file: &Path, time: Duration) {
     counters::SAVE.record(file_len(file), time);
-    counters::saved_file(file);
+    saved_files::add(file);
 }
 
 /// The share of one of `parts` files in the time of a call.

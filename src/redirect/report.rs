@@ -16,8 +16,8 @@ use super::mode::Mode;
 use super::verdict;
 use crate::host::Host;
 use crate::os::counters::{self, Counts};
-use crate::os::env;
 use crate::os::map::mapping_counts;
+use crate::os::{env, notes, saved_files};
 
 /// `%p` in the value stands for the process id.
 const VARIABLE: &str = "LEAN_REGION_REPORT";
@@ -47,7 +47,7 @@ pub(super) fn begin(mode: Mode, names: Vec<&'static CStr>) -> bool {
     let report = env::var(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
     // The process may change its directory.
     let report = report.map(|path| std::path::absolute(&path).unwrap_or(path));
-    counters::keep_saved_files(report.is_some());
+    saved_files::keep(report.is_some());
     let strict = mode == Mode::Compare && verdict::begin();
     let wanted = report.is_some() || strict;
     OWNER.store(process_id(), Ordering::Relaxed);
@@ -80,6 +80,8 @@ pub(super) fn owns_process() -> bool {
 
 unsafe extern "C" fn after_fork() {
     counters::reset();
+    notes::reset();
+    saved_files::reset();
     verdict::reset();
     OWNER.store(process_id(), Ordering::Relaxed);
     FORKED.store(true, Ordering::Relaxed);
@@ -167,17 +169,17 @@ pub fn json() -> String {
     }
     push_files_and_process(&mut out);
     out.push_str(r#","notes":"#);
-    let (notes, noted) = counters::notes();
+    let (notes, noted) = notes::all();
     push_list(&mut out, &notes, |out, note| {
         push_note(out, &note.file, &note.reason)
     });
-    if noted > counters::MAX_NOTES {
+    if noted > notes::MAX {
         out.pop();
         out.push(',');
         push_note(
             &mut out,
             "",
-            &format!("{} more notes were not kept", noted - counters::MAX_NOTES),
+            &format!("{} more notes were not kept", noted - notes::MAX),
         );
         out.push(']');
     }
@@ -238,7 +240,7 @@ fn push_counts(out: &mut String) {
 /// What `olean ab` compares and measures beside the counts.
 fn push_files_and_process(out: &mut String) {
     out.push_str(r#","saved":"#);
-    push_list(out, &counters::saved_files(), |out, file| {
+    push_list(out, &saved_files::all(), |out, file| {
         push_string(out, &file.to_string_lossy())
     });
     let number = |n: Option<usize>| n.map_or("null".to_owned(), |n| n.to_string());

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use super::attach::complain;
 use super::report::{owns_process, push_string};
-use crate::os::{counters, env};
+use crate::os::{env, notes};
 
 /// With the value 1, a process that found a difference ends with [`EXIT_CODE`].
 const STRICT: &str = "LEAN_REGION_STRICT";
@@ -107,7 +107,7 @@ pub fn different(finding: Finding) {
 /// Counts a call that the host's loader could not be given, and notes why.
 pub fn not_compared(file: &str, why: &str) {
     NOT_COMPARED.fetch_add(1, Ordering::Relaxed);
-    counters::note(Path::new(file), format!("not compared: {why}"));
+    notes::add(Path::new(file), format!("not compared: {why}"));
 }
 
 /// Begins to compare: whether the process's exit code may have to be changed.

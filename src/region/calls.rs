@@ -12,7 +12,7 @@ use super::save;
 use crate::compactor::Compactor;
 use crate::host::{Generation, Host, RegionFacts};
 use crate::object::Obj;
-use crate::os::{counters, env};
+use crate::os::{env, saved_files};
 use crate::relocate::{Dependencies, RegionView};
 use once_cell::sync::OnceCell;
 use std::ffi::{CStr, OsStr};
@@ -122,7 +122,7 @@ fn publish(path: &CStr, file: crate::os::file::NewFile) -> Result<(), CallError>
         step,
         cause,
     })?;
-    counters::saved_file(Path::new(OsStr::from_bytes(path.to_bytes())));
+    saved_files::add(Path::new(OsStr::from_bytes(path.to_bytes())));
     Ok(())
 }
 

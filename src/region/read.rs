@@ -4,9 +4,9 @@
 use super::closures::load::relocate_closures;
 use super::error::{ReadError, shown};
 use super::examine::{Examined, ReadOptions, examine};
-use crate::os::counters;
 use crate::os::file::{File, errno_text};
 use crate::os::map::{Filling, Memory, Missed, mapping_counts};
+use crate::os::notes;
 use crate::relocate::{self, AHEAD, Dependencies, Placement, RegionView};
 use olean_reader::DepBytes;
 use olean_reader::format::header::{FLAG_GMP, VERSION_3};
@@ -192,7 +192,7 @@ fn note_missed(path: &CStr, base: u64, missed: &Missed) {
         }
     };
     let file = Path::new(OsStr::from_bytes(path.to_bytes()));
-    counters::note(
+    notes::add(
         file,
         format!("the base address {base:#x} {why}; read and relocated"),
     );

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::libraries::{LibraryError, match_libraries};
-use crate::os::counters;
+use crate::os::notes;
 use crate::os::map::Memory;
 use crate::region::error::ReadError;
 use crate::relocate;
@@ -30,7 +30,7 @@ pub fn relocate_closures(path: &CStr, memory: &mut Memory, data: Range<usize>) -
         .map_err(|e| content(&e))?;
     let file = Path::new(OsStr::from_bytes(path.to_bytes()));
     for reason in matched.notes {
-        counters::note(file, reason);
+        notes::add(file, reason);
     }
     Ok(())
 }
