@@ -4,7 +4,7 @@
 use std::panic::catch_unwind;
 
 use super::{compare, loader};
-use crate::redirect::{self, AttachError, Entry, Mode, attach, observe, report};
+use crate::redirect::{self, AttachError, Entry, Mode, attach, exit, observe};
 
 /// What stands in for the host's functions.
 fn table(mode: Mode) -> Vec<Entry> {
@@ -62,7 +62,7 @@ extern "C" fn on_load() {
 }
 
 extern "C" fn on_exit() {
-    report::write_at_exit();
+    exit::write_at_exit();
 }
 
 #[used]

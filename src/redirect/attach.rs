@@ -2,7 +2,6 @@
 //! redirected in which generation, and where calls of this library's own exported names go meanwhile.
 
 use std::ffi::CStr;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -10,7 +9,8 @@ use parking_lot::Mutex;
 
 use super::mode::{Mode, UnknownMode};
 use super::patch::{self, PatchError, Redirected, Redirection};
-use super::{got, preload, report};
+use super::process::complain;
+use super::{exit, got, preload};
 use crate::host::{Generation, Host, HostError};
 use crate::os::elf::ElfObject;
 
@@ -260,8 +260,8 @@ unsafe fn redirect(
     }
     let names = wanted.iter().map(|w| w.name).collect();
     let mut exits = Vec::new();
-    if report::begin(mode, names) {
-        let leave = report::leave as extern "C" fn(i32) -> ! as usize;
+    if exit::begin(mode, names) {
+        let leave = exit::leave as extern "C" fn(i32) -> ! as usize;
         // SAFETY: the host stays loaded, and `leave` takes and does what both functions do.
         match unsafe { got::redirect(object, &[c"_exit", c"_Exit"], leave) } {
             Ok(slots) => exits = slots,
@@ -311,7 +311,7 @@ pub unsafe fn detach(live_regions: impl FnOnce() -> usize) -> Result<(), DetachE
     }
     // SAFETY: the host stays loaded.
     unsafe { got::restore(&exits) };
-    report::end();
+    exit::end();
     set_forwards(|_| None);
     Ok(())
 }
@@ -349,10 +349,4 @@ pub unsafe fn attach_if_preloaded(table: impl Fn(Mode) -> Vec<Entry>) {
             complain(&format!("not attached, Lean's own loader serves: {error}"));
         }
     }
-}
-
-/// One line on stderr.
-pub(super) fn complain(text: &str) {
-    // Nobody is left to tell that stderr is closed.
-    let _ = writeln!(std::io::stderr(), "lean-region: {text}");
 }

@@ -2,22 +2,29 @@
 //!
 //! * [`attach`] decides: which functions, in which mode, and where calls of our exported names go;
 //!   [`mode`] and [`preload`] are what the environment says about it.
-//! * [`patch`] overwrites a set of entries, all or none; [`trampoline`] makes the overwritten functions
-//!   callable as they were; [`got`] redirects what the host calls of the C library.
-//! * [`encode_x86_64`] and [`encode_aarch64`] are the bytes of jumps; loaded objects, the process's mappings and pages
-//!   of code come from [`os`](crate::os).
-//! * [`observe`] stands in for the host's functions in mode observe; [`report`] says what was done, [`verdict`]
-//!   what mode compare found.
+//! * [`patch`] overwrites a set of entries, all or none; [`trampoline`] is about calling the overwritten functions as
+//!   they were; [`got`] redirects what the host calls of the C library.
+//! * [`encode_x86_64`], [`encode_aarch64`], [`move_x86_64`] and [`move_aarch64`] are the bytes of jumps and of copied
+//!   instructions; loaded objects, the process's mappings and pages of code come from [`os`](crate::os).
+//! * [`observe`] stands in for the host's functions in mode observe; [`verdict`] is what mode compare
+//!   found.
+//! * [`exit`] is what is done when the process ends: [`report`] says what was done, [`exit_code`] what the verdict
+//!   means for the exit code.
 
 pub mod attach;
+mod attachment;
 pub mod encode_aarch64;
 pub mod encode_x86_64;
+pub mod exit;
+pub mod exit_code;
 pub mod got;
 pub mod mode;
-mod move_aarch64;
+pub mod move_aarch64;
+pub mod move_x86_64;
 pub mod observe;
 pub mod patch;
 pub mod preload;
+mod process;
 pub mod report;
 pub mod trampoline;
 pub mod verdict;

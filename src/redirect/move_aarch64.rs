@@ -82,12 +82,7 @@ fn kind(word: u32, at: usize) -> Kind {
 ///
 /// # Errors
 /// [`CannotMove`] says what stands against it.
-pub(super) fn trampoline(
-    code: &[u8],
-    entry: usize,
-    overwritten: usize,
-    at: usize,
-) -> Result<Vec<u8>, CannotMove> {
+pub fn trampoline(code: &[u8], entry: usize, overwritten: usize, at: usize) -> Result<Vec<u8>, CannotMove> {
     let words: Vec<u32> = code
         .as_chunks::<4>()
         .0

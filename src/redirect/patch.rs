@@ -9,11 +9,11 @@ use std::io;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 #[cfg(target_arch = "aarch64")]
-use super::encode_aarch64 as encode;
+use super::{encode_aarch64 as encode, move_aarch64 as moved};
 #[cfg(not(target_arch = "aarch64"))]
-use super::encode_x86_64 as encode;
+use super::{encode_x86_64 as encode, move_x86_64 as moved};
 
-use super::trampoline::{self, CannotMove};
+use super::trampoline::CannotMove;
 use crate::os::code_page::{CodePage, flush_instructions};
 use crate::os::elf::{ElfObject, Function};
 use crate::os::maps::{self, Mapping};
@@ -267,12 +267,13 @@ fn plan(
     if keep_original {
         let no_page = || PatchError::NoPage(io::Error::from_raw_os_error(libc::ENOMEM));
         let page = page.ok_or_else(no_page)?;
-        let copy = copy_of(&code[..function.size], entry, new.len(), page.next()).map_err(|source| {
-            PatchError::CannotMove {
-                name: text(name),
-                source,
-            }
-        })?;
+        let copy =
+            moved::trampoline(&code[..function.size], entry, new.len(), page.next()).map_err(|source| {
+                PatchError::CannotMove {
+                    name: text(name),
+                    source,
+                }
+            })?;
         original = Some(page.push(&copy).ok_or_else(no_page)?);
     }
     Ok(Site {
@@ -283,11 +284,6 @@ fn plan(
         original,
     })
 }
-
-#[cfg(target_arch = "aarch64")]
-use trampoline::aarch64 as copy_of;
-#[cfg(not(target_arch = "aarch64"))]
-use trampoline::x86_64 as copy_of;
 
 /// Bytes that an instruction has at most (x86-64).
 const LONGEST_INSTRUCTION: usize = 15;

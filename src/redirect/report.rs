@@ -1,126 +1,32 @@
-//! The report: what was attached to and what the loader did, as JSON; written to `LEAN_REGION_REPORT` when
-//! an attached process ends, however it ends.
+//! The report: what was attached to and what the loader did, as one line of JSON, and the file it is written to.
 
-use std::ffi::CStr;
+use std::ffi::CString;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::panic::catch_unwind;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::ptr;
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
-use super::attach::complain;
 use super::mode::Mode;
-use super::verdict;
+use super::process::{complain, process_id};
+use super::{attachment, verdict};
 use crate::host::Host;
 use crate::os::counters::{self, Counts};
+use crate::os::file::NewFile;
 use crate::os::map::mapping_counts;
-use crate::os::{env, notes, saved_files};
+use crate::os::{notes, saved_files};
 
-/// `%p` in the value stands for the process id.
-const VARIABLE: &str = "LEAN_REGION_REPORT";
-
-/// What an attached process is.
-struct Attachment {
-    mode: Mode,
-    names: Vec<&'static CStr>,
-    report: Option<PathBuf>,
-}
-
-/// Null while detached. Never freed: read at exit without a lock.
-static ATTACHMENT: AtomicPtr<Attachment> = AtomicPtr::new(ptr::null_mut());
-/// The process that the counters belong to. A child that shares memory with it (vfork) has another id.
-static OWNER: AtomicI32 = AtomicI32::new(0);
-/// Whether that is a forked child of the process that attached.
-static FORKED: AtomicBool = AtomicBool::new(false);
-static WRITTEN: AtomicBool = AtomicBool::new(false);
-
-/// Notes that the process is attached now. Answers whether there is something to do when it ends.
-pub(super) fn begin(mode: Mode, names: Vec<&'static CStr>) -> bool {
-    static FORK_HANDLER: Once = Once::new();
-    // SAFETY: the handler does nothing but atomic stores and getpid, which a forked child may.
-    FORK_HANDLER.call_once(|| unsafe {
-        libc::pthread_atfork(None, None, Some(after_fork));
-    });
-    let report = env::var(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
-    // The process may change its directory.
-    let report = report.map(|path| std::path::absolute(&path).unwrap_or(path));
-    saved_files::keep(report.is_some());
-    let strict = mode == Mode::Compare && verdict::begin();
-    let wanted = report.is_some() || strict;
-    OWNER.store(process_id(), Ordering::Relaxed);
-    ATTACHMENT.store(
-        Box::into_raw(Box::new(Attachment { mode, names, report })),
-        Ordering::Release,
-    );
-    wanted
-}
-
-/// Notes that the process is no longer attached.
-pub(super) fn end() {
-    ATTACHMENT.store(ptr::null_mut(), Ordering::Release);
-}
-
-fn attachment() -> Option<&'static Attachment> {
-    // SAFETY: null or leaked by `begin`, complete and never changed.
-    unsafe { ATTACHMENT.load(Ordering::Acquire).as_ref() }
-}
-
-fn process_id() -> i32 {
-    // SAFETY: has no requirements.
-    unsafe { libc::getpid() }
-}
-
-/// Whether this is the process that attached or a forked child, and no child that shares its memory.
-pub(super) fn owns_process() -> bool {
-    OWNER.load(Ordering::Relaxed) == process_id()
-}
-
-unsafe extern "C" fn after_fork() {
-    counters::reset();
-    notes::reset();
-    saved_files::reset();
-    verdict::reset();
-    OWNER.store(process_id(), Ordering::Relaxed);
-    FORKED.store(true, Ordering::Relaxed);
-    WRITTEN.store(false, Ordering::Relaxed);
-}
-
-/// What the host's `_exit` and `_Exit` lead to.
-pub(super) extern "C" fn leave(status: i32) -> ! {
-    write_at_exit();
-    // SAFETY: what the caller asked for.
-    unsafe { libc::_exit(verdict::exit_status(status)) }
-}
-
-/// Writes the report of an attached process that ends, once. Takes no lock of this library's. Does
-/// nothing in a process that shares memory with the attached one, and nothing in a forked child that
-/// never called the loader.
-pub fn write_at_exit() {
-    let Some(attachment) = attachment() else { return };
-    let Some(path) = &attachment.report else { return };
-    let called = [&counters::SAVE, &counters::READ, &counters::FREE]
-        .iter()
-        .any(|c| c.counts().calls > 0);
-    if !owns_process() || FORKED.load(Ordering::Relaxed) && !called || WRITTEN.swap(true, Ordering::Relaxed) {
-        return;
+/// Writes the report to `path`, in which `%p` stands for the process id; says so on stderr if it cannot be written.
+pub(super) fn write(path: &Path) {
+    let path = expand(path);
+    if let Err(error) = replace(&path, &json()) {
+        complain(&format!(
+            "the report '{}' cannot be written: {error}",
+            path.display()
+        ));
     }
-    // A panic must neither cross into C nor keep the process from ending.
-    let _ = catch_unwind(|| {
-        let path = expand(path);
-        if let Err(error) = replace(&path, &json()) {
-            complain(&format!(
-                "the report '{}' cannot be written: {error}",
-                path.display()
-            ));
-        }
-    });
 }
 
 fn expand(path: &Path) -> PathBuf {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let mut bytes = path.as_os_str().as_bytes().to_vec();
     let id = std::process::id().to_string();
     while let Some(at) = bytes.windows(2).position(|w| w == b"%p") {
@@ -131,15 +37,9 @@ fn expand(path: &Path) -> PathBuf {
 
 /// Puts `text` into the file `path` as a whole.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".tmp.{}", std::process::id()));
-    let temporary = PathBuf::from(name);
-    let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
+    let target = CString::new(path.as_os_str().as_bytes())?;
+    let written = NewFile::write(&target, &[text.as_bytes()]).and_then(NewFile::publish);
+    written.map_err(|(_, error)| error)
 }
 
 /// The report as of now: one line of JSON with a line end.
@@ -147,7 +47,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 /// The host is asked for its version, for which it may allocate.
 #[must_use]
 pub fn json() -> String {
-    let attachment = attachment();
+    let attachment = attachment::current();
     let mode = attachment.map_or(Mode::Off, |a| a.mode);
     let mut out = String::with_capacity(1024);
     // Writing to a string does not fail.
@@ -165,7 +65,7 @@ pub fn json() -> String {
     });
     push_counts(&mut out);
     if mode == Mode::Compare {
-        verdict::push_json(&mut out);
+        push_verdict(&mut out);
     }
     push_files_and_process(&mut out);
     out.push_str(r#","notes":"#);
@@ -237,6 +137,33 @@ fn push_counts(out: &mut String) {
     let _ = write!(out, r#","free":{{"calls":{}}}"#, counters::FREE.counts().calls);
 }
 
+/// The member `compare` of the report, with its comma.
+fn push_verdict(out: &mut String) {
+    let verdict = verdict::now();
+    // Writing to a string does not fail.
+    let _ = write!(
+        out,
+        r#","compare":{{"saves_equal":{},"saves_different":{},"reads_equal":{},"reads_different":{},"not_compared":{},"first_difference":"#,
+        verdict.saves.0, verdict.saves.1, verdict.reads.0, verdict.reads.1, verdict.not_compared,
+    );
+    match verdict.first {
+        None => out.push_str("null"),
+        Some(first) => {
+            let _ = write!(out, r#"{{"call":"{}","file":"#, first.call.name());
+            push_string(out, &first.file);
+            out.push_str(r#","host_file":"#);
+            match &first.host_file {
+                None => out.push_str("null"),
+                Some(path) => push_string(out, path),
+            }
+            out.push_str(r#","detail":"#);
+            push_string(out, &first.detail);
+            out.push('}');
+        }
+    }
+    out.push('}');
+}
+
 /// What `olean ab` compares and measures beside the counts.
 fn push_files_and_process(out: &mut String) {
     out.push_str(r#","saved":"#);
@@ -244,7 +171,7 @@ fn push_files_and_process(out: &mut String) {
         push_string(out, &file.to_string_lossy())
     });
     let number = |n: Option<usize>| n.map_or("null".to_owned(), |n| n.to_string());
-    let (mappings, limit) = match attachment().and_then(|a| a.report.as_ref()) {
+    let (mappings, limit) = match attachment::current().and_then(|a| a.report.as_ref()) {
         Some(_) => mapping_counts(),
         None => (None, None),
     };
@@ -276,7 +203,7 @@ fn push_list<T>(out: &mut String, items: &[T], push: impl Fn(&mut String, &T)) {
 }
 
 /// A JSON string (RFC 8259, section 7).
-pub(super) fn push_string(out: &mut String, text: &str) {
+fn push_string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {
@@ -294,6 +221,7 @@ pub(super) fn push_string(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn strings_are_escaped() {

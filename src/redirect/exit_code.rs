@@ -1,0 +1,80 @@
+//! The exit code of a process in which mode compare found a difference.
+
+use std::ptr;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::process::owns_process;
+use super::verdict;
+use crate::os::env;
+
+/// With the value 1, a process that found a difference ends with [`EXIT_CODE`].
+const STRICT: &str = "LEAN_REGION_STRICT";
+
+/// How a process ends that found a difference under `LEAN_REGION_STRICT=1`, whatever its own code was.
+pub const EXIT_CODE: i32 = 86;
+
+static IS_STRICT: AtomicBool = AtomicBool::new(false);
+
+/// Begins to compare: whether the process's exit code may have to be changed.
+pub(super) fn begin() -> bool {
+    static AT_EXIT: Once = Once::new();
+    let strict = env::var(STRICT).is_some_and(|value| value == "1");
+    IS_STRICT.store(strict, Ordering::Relaxed);
+    if strict {
+        // SAFETY: the handler stays in memory, as this library does. Without an object to belong to, it is run by
+        // `exit` itself, and, if registered before the program starts, after all destructors.
+        AT_EXIT.call_once(|| unsafe {
+            __cxa_atexit(at_exit, ptr::null_mut(), ptr::null_mut());
+        });
+    }
+    strict
+}
+
+/// The code that the process has to end with in place of its own.
+fn exit_code() -> Option<i32> {
+    (IS_STRICT.load(Ordering::Relaxed) && verdict::any_different() && owns_process()).then_some(EXIT_CODE)
+}
+
+unsafe extern "C" {
+    /// Itanium C++ ABI, section 3.3.6.3: registers what `exit` has to call.
+    fn __cxa_atexit(
+        function: unsafe extern "C" fn(*mut libc::c_void),
+        argument: *mut libc::c_void,
+        object: *mut libc::c_void,
+    ) -> libc::c_int;
+    /// POSIX: takes the lock of a stream if that is possible at once.
+    fn ftrylockfile(stream: *mut libc::FILE) -> libc::c_int;
+    fn funlockfile(stream: *mut libc::FILE);
+    static stdout: *mut libc::FILE;
+    static stderr: *mut libc::FILE;
+}
+
+unsafe extern "C" fn at_exit(_: *mut libc::c_void) {
+    if let Some(code) = exit_code() {
+        // What is left to be done, other handlers and the buffers of streams, is done by this call, which on
+        // Linux goes on where the one that led here was (glibc, musl: handlers are taken off before they are
+        // called).
+        // SAFETY: a handler may call it there; it does not come back.
+        unsafe { libc::exit(code) }
+    }
+}
+
+/// The code to end with when the host asks for `status` by `_exit`, which flushes nothing: if it is another one,
+/// the standard streams are flushed first, unless a thread is using them.
+pub(super) fn exit_status(status: i32) -> i32 {
+    let Some(code) = exit_code() else {
+        return status;
+    };
+    // SAFETY: the streams of the C library, which live as long as the process; flushed while locked, and only
+    // if no thread that may never go on holds the lock.
+    unsafe {
+        for stream in [stdout, stderr] {
+            if ftrylockfile(stream) == 0 {
+                libc::fflush(stream);
+                funlockfile(stream);
+            }
+        }
+    }
+    code
+}
