@@ -3,8 +3,8 @@
 
 use std::panic::catch_unwind;
 
-use super::{compare, loader};
-use crate::redirect::{self, AttachError, Entry, Mode, attach, exit, observe};
+use super::{loader, obj, raw};
+use crate::redirect::{self, AttachError, Entry, Mode, attach, compare, exit, observe};
 
 /// What stands in for the host's functions.
 fn table(mode: Mode) -> Vec<Entry> {
@@ -40,8 +40,30 @@ fn table(mode: Mode) -> Vec<Entry> {
             ),
         ],
         Mode::Observe => observe::table(),
-        Mode::Compare => compare::table(),
+        Mode::Compare => compare::table(ours()),
         Mode::Off => Vec::new(),
+    }
+}
+
+/// Our entry points as mode compare calls them.
+fn ours() -> compare::Ours {
+    compare::Ours {
+        // SAFETY: called like the entry points themselves, whose contracts the callers know.
+        save: |fname, key, data, deps, prev, allow_closures| unsafe {
+            let (fname, key, data, deps, prev) = (raw(fname), raw(key), raw(data), raw(deps), raw(prev));
+            obj(loader::lean_compacted_region_save(
+                fname,
+                key,
+                data,
+                deps,
+                prev,
+                allow_closures,
+            ))
+        },
+        // SAFETY: as above.
+        read: |fname, deps| unsafe { obj(loader::lean_compacted_region_read(raw(fname), raw(deps))) },
+        // SAFETY: as above.
+        free: |region| unsafe { obj(loader::lean_compacted_region_free(raw(region))) },
     }
 }
 

@@ -2,10 +2,8 @@
 //!
 //! * [`loader`]: the functions of Lean's loader, under the names of all releases;
 //! * [`objects`]: objects for programs without Lean;
-//! * [`control`]: this library's own affairs;
-//! * `compare`: what stands in for the host's functions in mode compare.
+//! * [`control`]: this library's own affairs.
 
-mod compare;
 pub mod control;
 mod ctor;
 pub mod loader;
@@ -13,9 +11,8 @@ pub mod objects;
 
 use crate::host::{Host, HostError};
 use crate::object::Obj;
-use std::any::Any;
+use crate::os::panics;
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Any object of the Lean runtime, or a boxed scalar.
 ///
@@ -43,22 +40,11 @@ fn set_last_error(text: &str) {
 
 /// Runs `f` so that no panic leaves it; what it says on failure is remembered.
 fn guarded<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    let result = catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| Err(internal(panic.as_ref())));
+    let result = panics::caught(f).and_then(|result| result);
     if let Err(text) = &result {
         set_last_error(text);
     }
     result
-}
-
-fn internal(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    format!(
-        "internal error of lean-region, please report it: {}",
-        text.unwrap_or("unknown panic")
-    )
 }
 
 /// The host, or a line on stderr: without a host there is no object to carry an error.

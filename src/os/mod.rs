@@ -16,4 +16,5 @@ pub mod maps;
 pub mod notes;
 pub mod originals;
 pub mod page;
+pub mod panics;
 pub mod saved_files;

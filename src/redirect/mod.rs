@@ -6,13 +6,14 @@
 //!   they were; [`got`] redirects what the host calls of the C library.
 //! * [`encode_x86_64`], [`encode_aarch64`], [`move_x86_64`] and [`move_aarch64`] are the bytes of jumps and of copied
 //!   instructions; loaded objects, the process's mappings and pages of code come from [`os`](crate::os).
-//! * [`observe`] stands in for the host's functions in mode observe; [`verdict`] is what mode compare
-//!   found.
+//! * [`observe`] stands in for the host's functions in mode observe, [`compare`] in mode compare; [`verdict`] is what
+//!   the latter found.
 //! * [`exit`] is what is done when the process ends: [`report`] says what was done, [`exit_code`] what the verdict
 //!   means for the exit code.
 
 pub mod attach;
 mod attachment;
+pub mod compare;
 pub mod encode_aarch64;
 pub mod encode_x86_64;
 pub mod exit;

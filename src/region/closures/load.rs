@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::libraries::{LibraryError, match_libraries};
-use crate::os::notes;
 use crate::os::map::Memory;
+use crate::os::notes;
 use crate::region::error::ReadError;
 use crate::relocate;
 use olean_reader::format::trailer::{Trailer, closure_count, ends_with_extension};

@@ -1,24 +1,25 @@
 //! What stands in for the host's loader functions in mode compare: each call is served by ours, then given to the
-//! host's own function, and both outcomes are compared. Ours is what the caller gets.
+//! host's own function, and both outcomes are compared. Ours is what the caller gets. Our own entry points lie in a
+//! layer above and are given to [`table`].
 //!
 //! No lock is held while the host's function runs, and an exception of the host's passes through, as it would
 //! without us; then our result is lost.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{guarded, loader, obj, raw};
+use super::attach::{Entry, FREE, READ, SAVE};
+use super::observe::{KEPT, host_function};
+use super::verdict::{self, Call, Finding};
 use crate::compare::files::{self, Part};
 use crate::compare::objects::Difference;
 use crate::compare::regions::{self, Side};
 use crate::compare::{errors, objects};
 use crate::host::Host;
 use crate::object::Obj;
-use crate::redirect::Entry;
-use crate::redirect::attach::{FREE, READ, SAVE};
-use crate::redirect::observe::{KEPT, host_function};
-use crate::redirect::verdict::{self, Call, Finding};
+use crate::os::panics;
 use crate::region::calls;
 use crate::region::chain::Chain;
 use crate::region::twin::Twin;
@@ -27,13 +28,33 @@ type SaveFn = unsafe extern "C-unwind" fn(Obj, Obj, Obj, Obj, Obj, u8) -> Obj;
 type ReadFn = unsafe extern "C-unwind" fn(Obj, Obj) -> Obj;
 type FreeFn = unsafe extern "C-unwind" fn(Obj) -> Obj;
 
-/// The stand-ins of mode compare, for hosts of the structure generation.
-pub(super) fn table() -> Vec<Entry> {
+/// What serves each call: the entry points of this library, with their arguments and contracts.
+#[derive(Clone, Copy, Debug)]
+pub struct Ours {
+    /// `lean_compacted_region_save`.
+    pub save: unsafe fn(Obj, Obj, Obj, Obj, Obj, u8) -> Obj,
+    /// `lean_compacted_region_read`.
+    pub read: unsafe fn(Obj, Obj) -> Obj,
+    /// `lean_compacted_region_free`.
+    pub free: unsafe fn(Obj) -> Obj,
+}
+
+/// Set once, before the host's functions lead here.
+static OURS: OnceLock<Ours> = OnceLock::new();
+
+/// The stand-ins of mode compare, for hosts of the structure generation; they have `ours` serve.
+#[must_use]
+pub fn table(ours: Ours) -> Vec<Entry> {
+    OURS.get_or_init(|| ours);
     vec![
         (SAVE, save as SaveFn as usize),
         (READ, read as ReadFn as usize),
         (FREE, free as FreeFn as usize),
     ]
+}
+
+fn ours() -> &'static Ours {
+    OURS.get().expect("set when the table was made")
 }
 
 /// Offset of a string's bytes (spec section 1.3).
@@ -84,12 +105,9 @@ unsafe fn text(string: Obj) -> Option<String> {
 
 /// Compares without letting a panic out: a failure of the comparison itself counts as a difference.
 fn judge(call: Call, file: &str, compare: impl FnOnce() -> Result<(), Finding>) {
-    let judged = guarded(|| {
-        match compare() {
-            Ok(()) => verdict::equal(call),
-            Err(finding) => verdict::different(finding),
-        }
-        Ok(())
+    let judged = panics::caught(|| match compare() {
+        Ok(()) => verdict::equal(call),
+        Err(finding) => verdict::different(finding),
     });
     if let Err(detail) = judged {
         verdict::different(finding(call, file, detail));
@@ -145,16 +163,7 @@ unsafe extern "C-unwind" fn save(
         (host, text(fname), chained, twin)
     };
     // SAFETY: passed on from the caller.
-    let ours = obj(unsafe {
-        loader::lean_compacted_region_save(
-            raw(fname),
-            raw(key),
-            raw(data),
-            raw(deps),
-            raw(prev),
-            allow_closures,
-        )
-    });
+    let ours = unsafe { (ours().save)(fname, key, data, deps, prev, allow_closures) };
     let (Some(host), Some(file)) = (host, file) else {
         return ours;
     };
@@ -222,7 +231,7 @@ fn saved_files(file: &str, sibling: &str, parts: &mut Vec<Part>) -> Result<(), F
 
 unsafe extern "C-unwind" fn read(fname: Obj, deps: Obj) -> Obj {
     // SAFETY: passed on from the caller.
-    let ours = obj(unsafe { loader::lean_compacted_region_read(raw(fname), raw(deps)) });
+    let ours = unsafe { (ours().read)(fname, deps) };
     // SAFETY: the caller's string, and what our function returned.
     let (Ok(host), Some(file), a) = (unsafe { (Host::get(), text(fname), outcome(ours)) }) else {
         return ours;
@@ -328,5 +337,5 @@ unsafe fn side<'a>(host: &Host, pair: Obj) -> Option<(Side<'a>, Option<String>)>
 unsafe extern "C-unwind" fn free(region: Obj) -> Obj {
     // The host's copy was released when it had been compared.
     // SAFETY: passed on from the caller.
-    obj(unsafe { loader::lean_compacted_region_free(raw(region)) })
+    unsafe { (ours().free)(region) }
 }
