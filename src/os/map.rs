@@ -237,9 +237,8 @@ pub struct OutOfMemory {
 /// How many mappings this process has and how many it may have (`vm.max_map_count`), if the system tells.
 #[must_use]
 pub fn mapping_counts() -> (Option<usize>, Option<usize>) {
-    let current = fs::read("/proc/self/maps")
-        .ok()
-        .map(|m| m.iter().filter(|&&b| b == b'\n').count());
+    let lines = |maps: Vec<u8>| maps.iter().filter(|&&b| b == b'\n').count();
+    let current = super::maps::own().ok().map(lines);
     let limit = fs::read_to_string("/proc/sys/vm/max_map_count")
         .ok()
         .and_then(|s| s.trim().parse().ok());

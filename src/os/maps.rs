@@ -1,5 +1,5 @@
-//! The mappings of this process by `/proc/self/maps`: what protection a page has, and where near an
-//! address there is room for another page.
+//! The mappings of this process by `/proc/self/maps`: what lies at an address, what protection a page has, and where
+//! near an address there is room for another page.
 
 use std::io;
 use std::ops::Range;
@@ -13,24 +13,34 @@ pub struct Mapping {
     pub protection: i32,
 }
 
+/// The list of this process's mappings as the system writes it: lines for [`lines`].
+///
+/// # Errors
+/// When `/proc/self/maps` cannot be read.
+pub fn own() -> io::Result<Vec<u8>> {
+    std::fs::read("/proc/self/maps")
+}
+
 /// The mappings of this process, by ascending address.
 ///
 /// # Errors
 /// When `/proc/self/maps` cannot be read.
 pub fn mappings() -> io::Result<Vec<Mapping>> {
-    Ok(parse(&std::fs::read("/proc/self/maps")?))
+    Ok(lines(&own()?).map(|(mapping, _)| mapping).collect())
 }
 
-/// The lines of `/proc/self/maps` (proc(5)); a line of another form is passed over.
-fn parse(text: &[u8]) -> Vec<Mapping> {
-    text.split(|&b| b == b'\n').filter_map(parse_line).collect()
+/// The lines of a list of mappings, each with what the mapping is of: a path, a name in brackets, or nothing. A line of
+/// another form is passed over (proc(5)).
+pub fn lines(text: &[u8]) -> impl Iterator<Item = (Mapping, &[u8])> {
+    text.split(|&b| b == b'\n').filter_map(parse_line)
 }
 
-fn parse_line(line: &[u8]) -> Option<Mapping> {
-    let line = String::from_utf8_lossy(line);
-    let mut words = line.split(' ');
-    let (start, end) = words.next()?.split_once('-')?;
-    let protection = words.next()?.bytes().fold(0, |all, letter| {
+fn parse_line(line: &[u8]) -> Option<(Mapping, &[u8])> {
+    // Addresses, protection, offset, device, inode, and what it is of, which may hold spaces.
+    let mut words = line.splitn(6, |&b| b == b' ');
+    let addresses = std::str::from_utf8(words.next()?).ok()?;
+    let (start, end) = addresses.split_once('-')?;
+    let protection = words.next()?.iter().fold(0, |all, letter| {
         all | match letter {
             b'r' => libc::PROT_READ,
             b'w' => libc::PROT_WRITE,
@@ -39,10 +49,11 @@ fn parse_line(line: &[u8]) -> Option<Mapping> {
         }
     });
     let address = |hex| usize::from_str_radix(hex, 16).ok();
-    Some(Mapping {
+    let mapping = Mapping {
         range: address(start)?..address(end)?,
         protection,
-    })
+    };
+    Some((mapping, words.nth(3).unwrap_or_default().trim_ascii()))
 }
 
 /// The protection of the page at `address`; `None` where nothing is mapped.
@@ -88,7 +99,7 @@ mod tests {
 
     #[test]
     fn lines_are_read() {
-        let maps = parse(TEXT);
+        let maps: Vec<_> = lines(TEXT).map(|(mapping, _)| mapping).collect();
         let read_exec = libc::PROT_READ | libc::PROT_EXEC;
         assert_eq!(
             maps[0],
@@ -107,11 +118,16 @@ mod tests {
             Some(libc::PROT_READ | libc::PROT_WRITE)
         );
         assert_eq!(protection_at(&maps, 0x60_2000), None);
+        let what: Vec<&[u8]> = lines(TEXT).map(|(_, what)| what).collect();
+        assert_eq!(
+            what,
+            [&b"/bin/with space"[..], b"", b"/lib/\xff.so", b"[vsyscall]"]
+        );
     }
 
     #[test]
     fn free_pages_lie_in_gaps_and_within_reach() {
-        let maps = parse(TEXT);
+        let maps: Vec<_> = lines(TEXT).map(|(mapping, _)| mapping).collect();
         assert_eq!(
             free_near(&maps, 0x40_0800, 0x10_0000, 0x1000),
             [0x40_1000, 0x3f_f000]

@@ -5,10 +5,10 @@ use crate::input::{self, Input, Source};
 use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
 use crate::render::{BAD, DIM, GOOD, TITLE, bytes, clean, count, cut, plural};
+use lean_region::os::maps;
 use olean_reader::format::extension::{self, LibraryIdentity};
 use olean_reader::{Bignums, File, Kind, Library, Width};
 use serde::Serialize;
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -343,22 +343,18 @@ fn fresh_maps() -> Result<Vec<Mapping>> {
 
 /// Lines as in `/proc/PID/maps`.
 pub fn parse_maps(text: &str) -> Vec<Mapping> {
-    let mapping = |line: &str| {
-        let mut fields = line.splitn(6, ' ');
-        let (start, end) = fields.next()?.split_once('-')?;
-        Some(Mapping {
-            start: u64::from_str_radix(start, 16).ok()?,
-            end: u64::from_str_radix(end, 16).ok()?,
-            what: fields.nth(4).unwrap_or_default().trim().to_owned(),
+    maps::lines(text.as_bytes())
+        .map(|(mapping, what)| Mapping {
+            start: mapping.range.start as u64,
+            end: mapping.range.end as u64,
+            what: String::from_utf8_lossy(what).into_owned(),
         })
-    };
-    text.lines().filter_map(mapping).collect()
+        .collect()
 }
 
 /// What the fresh process does.
 pub fn print_own_maps(out: &mut Output) -> Result<Outcome> {
-    let path = Path::new("/proc/self/maps");
-    let maps = fs::read(path).map_err(Failure::io("read", path))?;
+    let maps = maps::own().map_err(Failure::io("read", Path::new("/proc/self/maps")))?;
     out.raw(&maps)?;
     Ok(Outcome::Good)
 }
