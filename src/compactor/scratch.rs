@@ -6,7 +6,7 @@ use super::marks::Marks;
 use super::pointer_table::PointerTable;
 use super::sharing_table::SharingTable;
 use super::stack::Stack;
-use parking_lot::Mutex;
+use crate::os::lock::Lock;
 
 /// Sets of memory that are kept: one for each thread that saves at the same time, within reason.
 const KEEP: usize = 2;
@@ -30,12 +30,13 @@ pub struct Scratch {
     pub marks: Marks,
 }
 
-static KEPT: Mutex<Vec<Scratch>> = Mutex::new(Vec::new());
+static KEPT: Lock<[Option<Scratch>; KEEP]> = Lock::new([const { None }; KEEP]);
 
 impl Scratch {
     /// Empty memory, used before if there is any.
     pub fn take() -> Self {
-        KEPT.lock().pop().unwrap_or_default()
+        let kept = KEPT.lock().iter_mut().find_map(Option::take);
+        kept.unwrap_or_default()
     }
 
     /// Empties the memory and keeps it for later, as far as it is small.
@@ -53,9 +54,10 @@ impl Scratch {
         self.pointers.clear();
         self.sharing.clear();
         self.marks.clear();
+        // What finds no place is released after the lock.
         let mut kept = KEPT.lock();
-        if kept.len() < KEEP {
-            kept.push(self);
+        if let Some(place) = kept.iter_mut().find(|place| place.is_none()) {
+            *place = Some(self);
         }
     }
 }

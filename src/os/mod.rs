@@ -11,6 +11,7 @@ pub mod file;
 pub mod identity;
 pub mod libraries;
 mod linker;
+pub mod lock;
 pub mod map;
 pub mod maps;
 pub mod notes;
