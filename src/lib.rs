@@ -6,6 +6,7 @@
 //! * [`olean_reader`], a crate of its own: the bytes of a file, and the fully validating reader over them.
 //! * [`os`]: files, mappings, loaded libraries, environment variables.
 //! * [`object`]: the layout of live objects and the raw accessors.
+//! * [`dependencies`]: where the regions lie that others point into. No `unsafe`.
 //! * [`relocate`]: pointers of a region rewritten for where it and its dependencies lie. No `unsafe`.
 //! * [`compactor`]: live objects to bytes.
 //! * [`host`]: the Lean runtime of this process, or the embedded one where there is none.
@@ -17,6 +18,7 @@
 pub mod capi;
 pub mod compactor;
 pub mod compare;
+pub mod dependencies;
 pub mod host;
 pub mod object;
 pub mod os;

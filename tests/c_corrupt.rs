@@ -1,13 +1,13 @@
 //! Damaged files: whatever bytes a file has, reading it gives a region that can be walked or an error with the
 //! file's name, the place and the reason, and never ends the process.
 
+use lean_region::dependencies::{Dependencies, RegionView};
 use lean_region::host::Host;
 use lean_region::object::Obj;
 use lean_region::region::calls;
 use lean_region::region::error::ReadError;
 use lean_region::region::examine::ReadOptions;
 use lean_region::region::read::{Loaded, read};
-use lean_region::relocate::{Dependencies, RegionView};
 use olean_reader::format::header::HEADER_SIZE;
 use std::collections::HashSet;
 use std::ffi::CString;

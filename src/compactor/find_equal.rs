@@ -193,7 +193,7 @@ impl Compactor {
 mod tests {
     use super::*;
     use crate::compactor::equal::MANY;
-    use crate::relocate::Dependencies;
+    use crate::dependencies::Dependencies;
 
     /// Whether `last`, written behind `first` and something else, counts as equal to it. The hash does not help here.
     fn equal(first: &[u8], last: &[u8]) -> bool {

@@ -164,7 +164,7 @@ impl Compactor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relocate::Dependencies;
+    use crate::dependencies::Dependencies;
 
     #[test]
     fn a_constructor_entered_late_has_the_hash_that_it_is_looked_for_by() {

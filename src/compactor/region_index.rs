@@ -1,7 +1,7 @@
 //! Which dependency region holds an address: asked for every pointer of a graph when there are any, and
 //! before the object is looked at, so that nothing of the dependencies is touched.
 
-use crate::relocate::{Dependencies, RegionView};
+use crate::dependencies::{Dependencies, RegionView};
 
 /// Regions by where they lie, with an index over their addresses: base addresses are hashes, so regions that
 /// lie at them are spread evenly, and one step of the index leads to one or two candidates.

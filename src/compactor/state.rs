@@ -3,7 +3,7 @@
 
 use super::region_index::RegionIndex;
 use super::scratch::Scratch;
-use crate::relocate::Dependencies;
+use crate::dependencies::Dependencies;
 
 /// Objects already written, shared by all parts of a chain.
 pub struct Compactor {

@@ -6,9 +6,9 @@
 use super::arguments::elements;
 use super::error::CallError;
 use super::registry;
+use crate::dependencies::{Dependencies, RegionView};
 use crate::host::Host;
 use crate::object::Obj;
-use crate::relocate::{Dependencies, RegionView};
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 //! data: that notices a truncated file and a wild root without a page fault.
 
 use super::error::{ReadError, shown};
+use crate::dependencies::{Dependencies, RegionView};
 use crate::os::file::File;
-use crate::relocate::{Dependencies, RegionView};
 use olean_reader::format::header::{FLAG_GMP, HEADER_SIZE, Header, HeaderError, VERSION_3};
 use olean_reader::format::layout::{
     ARRAY_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE, STRING_HEADER,

@@ -4,10 +4,11 @@
 use super::closures::load::relocate_closures;
 use super::error::{ReadError, shown};
 use super::examine::{Examined, ReadOptions, examine};
+use crate::dependencies::{Dependencies, RegionView};
 use crate::os::file::{File, errno_text};
 use crate::os::map::{Filling, Memory, Missed, mapping_counts};
 use crate::os::notes;
-use crate::relocate::{self, AHEAD, Dependencies, Placement, RegionView};
+use crate::relocate::{self, AHEAD, Placement};
 use olean_reader::DepBytes;
 use olean_reader::format::header::{FLAG_GMP, VERSION_3};
 use std::ffi::{CStr, OsStr};

@@ -1,8 +1,8 @@
 //! The registry of live regions: who owns which memory. It alone can tell a handle or a structure that is
 //! alive from one that was freed already.
 
+use crate::dependencies::RegionView;
 use crate::os::map::Memory;
-use crate::relocate::RegionView;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -1,7 +1,7 @@
 //! What can be wrong with a region that is relocated.
 #![forbid(unsafe_code)]
 
-use super::deps::OverlapError;
+use crate::dependencies::OverlapError;
 use thiserror::Error;
 
 /// What is wrong with an object.

@@ -2,7 +2,6 @@
 //! pointer and every size, without `unsafe` but for the choice of vector instructions in [`lanes`].
 
 pub mod closures;
-mod deps;
 mod fault;
 mod lanes;
 mod objects;
@@ -10,7 +9,6 @@ mod placement;
 mod pointers;
 mod walk;
 
-pub use deps::{Dependencies, OverlapError, RegionView, meant_by};
 pub use fault::{Fault, WalkError};
 pub use placement::Placement;
 pub use walk::{AHEAD, relocate};

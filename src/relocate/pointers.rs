@@ -2,9 +2,9 @@
 //! [`super::lanes`], whatever else is marked as a pointer one by one.
 #![forbid(unsafe_code)]
 
-use super::deps::{RegionView, meant_by};
 use super::fault::{Fault, Wrong};
 use super::lanes::{GROUP, Own, translate_own};
+use crate::dependencies::{RegionView, meant_by};
 
 /// What pointers are translated by.
 pub(super) struct Pointers<'a> {

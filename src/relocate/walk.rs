@@ -3,11 +3,11 @@
 //! damaged file ends in an error that names the place.
 #![forbid(unsafe_code)]
 
-use super::deps::{Dependencies, OverlapError};
 use super::fault::WalkError;
 use super::objects::{HEADER_WORDS, Walk};
 use super::placement::Placement;
 use super::pointers::Pointers;
+use crate::dependencies::{Dependencies, OverlapError};
 
 /// The walk announces this many bytes at once: few enough to be still in the cache when it gets there.
 pub const AHEAD: usize = 256 << 10;
@@ -89,7 +89,8 @@ pub fn relocate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relocate::{Fault, RegionView};
+    use crate::dependencies::RegionView;
+    use crate::relocate::Fault;
 
     const BASE: u64 = 0x10_0000;
 

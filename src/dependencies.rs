@@ -1,5 +1,5 @@
-//! Dependency regions as seen by the compactor and by relocation: where each lies now, and where the
-//! addresses in files say it lies.
+//! Regions that others may point into: where each lies now, and where the addresses in files say that it lies.
+//! Both ways need it: relocation turns what a file says into where a region lies, the compactor the other way round.
 #![forbid(unsafe_code)]
 
 use std::sync::OnceLock;
