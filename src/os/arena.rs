@@ -29,63 +29,58 @@ struct Chunk {
 /// The chunk that pieces are taken from, and how many bytes of it have been.
 static CURRENT: Mutex<Option<(Arc<Chunk>, usize)>> = Mutex::new(None);
 
-/// A part of a chunk, zero at first.
-pub struct Piece {
-    chunk: Arc<Chunk>,
-    start: NonNull<u8>,
-    /// Whole pages.
-    bytes: usize,
+/// What keeps a piece of a chunk, whose place and size its owner knows. Dropped, the piece stays as it is until the
+/// chunk goes.
+pub struct Share(Arc<Chunk>);
+
+/// Memory for `size` > 0 bytes that begins where a page does, zero at first; none if the system has no huge pages to
+/// give, or refuses memory.
+#[must_use]
+pub fn take(size: usize) -> Option<(NonNull<u8>, Share)> {
+    let bytes = whole_pages(size)?;
+    if !huge_pages() {
+        return None;
+    }
+    if bytes >= OWN {
+        return piece(Chunk::map(bytes)?, 0);
+    }
+    let mut current = CURRENT.lock();
+    if let Some((chunk, used)) = &mut *current
+        && bytes <= chunk.bytes - *used
+    {
+        let at = *used;
+        *used += bytes;
+        return piece(Arc::clone(chunk), at);
+    }
+    let Some(chunk) = Chunk::map(CHUNK) else {
+        return piece(Chunk::map(bytes)?, 0);
+    };
+    *current = Some((Arc::clone(&chunk), bytes));
+    piece(chunk, 0)
 }
 
-// SAFETY: the piece is owned alone; nothing in it is tied to a thread.
-unsafe impl Send for Piece {}
-
-impl Piece {
-    /// Memory for `size` > 0 bytes that begins where a page does; none if the system has no huge pages to give,
-    /// or refuses memory.
-    #[must_use]
-    pub fn take(size: usize) -> Option<Piece> {
-        let bytes = size.checked_next_multiple_of(page_size())?;
-        if !huge_pages() {
-            return None;
-        }
-        if bytes >= OWN {
-            return Self::of(Chunk::map(bytes)?, 0, bytes);
-        }
-        let mut current = CURRENT.lock();
-        if let Some((chunk, used)) = &mut *current
-            && bytes <= chunk.bytes - *used
-        {
-            let at = *used;
-            *used += bytes;
-            return Self::of(Arc::clone(chunk), at, bytes);
-        }
-        let Some(chunk) = Chunk::map(CHUNK) else {
-            return Self::of(Chunk::map(bytes)?, 0, bytes);
-        };
-        *current = Some((Arc::clone(&chunk), bytes));
-        Self::of(chunk, 0, bytes)
-    }
-
-    /// `bytes` bytes from offset `at` of a chunk on, which nobody else has.
-    fn of(chunk: Arc<Chunk>, at: usize, bytes: usize) -> Option<Piece> {
-        let start = NonNull::new((chunk.start + at) as *mut u8)?;
-        Some(Piece { chunk, start, bytes })
-    }
-
-    /// Where it begins.
-    #[must_use]
-    pub fn start(&self) -> NonNull<u8> {
-        self.start
-    }
+/// What begins at offset `at` of a chunk, which nobody else has.
+fn piece(chunk: Arc<Chunk>, at: usize) -> Option<(NonNull<u8>, Share)> {
+    let start = NonNull::new((chunk.start + at) as *mut u8)?;
+    Some((start, Share(chunk)))
 }
 
-impl Drop for Piece {
-    fn drop(&mut self) {
+/// The bytes of the pages that `size` bytes lie in.
+fn whole_pages(size: usize) -> Option<usize> {
+    size.checked_next_multiple_of(page_size())
+}
+
+impl Share {
+    /// Gives a piece back to the system.
+    ///
+    /// # Safety
+    /// `start` and `size` are those of the piece that this was taken for, and it is not used any more.
+    pub unsafe fn give_back(self, start: NonNull<u8>, size: usize) {
         // The last one takes the whole chunk with it.
-        if Arc::strong_count(&self.chunk) > 1 {
-            // SAFETY: pages of this piece alone, which is not used any more.
-            unsafe { libc::madvise(self.start.as_ptr().cast(), self.bytes, libc::MADV_DONTNEED) };
+        if Arc::strong_count(&self.0) > 1 {
+            let bytes = whole_pages(size).unwrap_or(size);
+            // SAFETY: pages of the piece alone, by the caller's word.
+            unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
         }
     }
 }
@@ -147,10 +142,34 @@ fn huge_pages() -> bool {
 mod tests {
     use super::*;
 
-    /// The bytes of a piece.
-    fn bytes(piece: &mut Piece) -> &mut [u8] {
-        // SAFETY: the piece's own memory, zero at first.
-        unsafe { std::slice::from_raw_parts_mut(piece.start.as_ptr(), piece.bytes) }
+    struct Piece {
+        start: NonNull<u8>,
+        size: usize,
+        share: Option<Share>,
+    }
+
+    impl Piece {
+        fn take(size: usize) -> Option<Piece> {
+            let (start, share) = take(size)?;
+            Some(Piece {
+                start,
+                size,
+                share: Some(share),
+            })
+        }
+
+        /// Its bytes to the end of the last page.
+        fn bytes(&mut self) -> &mut [u8] {
+            // SAFETY: the piece's own memory, zero at first.
+            unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), whole_pages(self.size).unwrap()) }
+        }
+    }
+
+    impl Drop for Piece {
+        fn drop(&mut self) {
+            // SAFETY: its own place and size, and it goes now.
+            unsafe { self.share.take().unwrap().give_back(self.start, self.size) };
+        }
     }
 
     #[test]
@@ -164,18 +183,18 @@ mod tests {
         for round in 0..60_usize {
             let size = sizes[round % sizes.len()];
             let mut piece = Piece::take(size).expect("memory");
-            assert!(piece.bytes >= size && (piece.start.as_ptr() as usize).is_multiple_of(4096));
+            assert!((piece.start.as_ptr() as usize).is_multiple_of(4096));
             let mark = round as u8 + 1;
-            assert!(bytes(&mut piece).iter().all(|&b| b == 0), "round {round}");
-            bytes(&mut piece).fill(mark);
+            assert!(piece.bytes().iter().all(|&b| b == 0), "round {round}");
+            piece.bytes().fill(mark);
             kept.push((mark, piece));
             if kept.len() > 5 {
                 let (mark, mut piece) = kept.remove(round % 5);
-                assert!(bytes(&mut piece).iter().all(|&b| b == mark), "round {round}");
+                assert!(piece.bytes().iter().all(|&b| b == mark), "round {round}");
             }
         }
         for (mark, piece) in &mut kept {
-            assert!(bytes(piece).iter().all(|b| b == mark));
+            assert!(piece.bytes().iter().all(|b| b == mark));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Files: positioned reads and writes that survive EINTR and short transfers, and a file that appears
 //! under its name only when it is complete.
 
+use olean_reader::format::identity::Identity;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,16 +72,24 @@ impl File {
         self.fd
     }
 
-    /// Size in bytes.
+    /// Which file it is, and how large.
     ///
     /// # Errors
     /// What `fstat` says.
-    pub fn size(&self) -> io::Result<u64> {
+    pub fn identity(&self) -> io::Result<Identity> {
         // SAFETY: all-zero bytes are a valid `stat`.
         let mut st: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: the descriptor is open and `st` is writable.
         retry(|| unsafe { libc::fstat(self.fd, &raw mut st) } as isize)?;
-        Ok(st.st_size as u64)
+        Ok(Identity {
+            device: st.st_dev,
+            inode: st.st_ino,
+            size: st.st_size as u64,
+            modified: st.st_mtime,
+            modified_ns: st.st_mtime_nsec as u32,
+            changed: st.st_ctime,
+            changed_ns: st.st_ctime_nsec as u32,
+        })
     }
 
     /// Reads at `offset` until `out` is full or the file ends; answers the bytes read.

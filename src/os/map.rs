@@ -1,6 +1,6 @@
 //! Mappings: a file at the address it asks for, and memory for a region that cannot lie there.
 
-use super::arena::Piece;
+use super::arena::{self, Share};
 use super::file::File;
 use super::page::page_size;
 use std::fs;
@@ -19,9 +19,11 @@ enum MemoryKind {
     /// A mapping.
     Mapping,
     /// A piece of a chunk with huge pages.
-    Piece(#[expect(dead_code, reason = "it gives the memory back when it is dropped")] Piece),
+    Piece(Share),
     /// From `malloc`: copies of small files, and of all when no more mappings can be had.
     Heap,
+    /// It has been released.
+    Gone,
 }
 
 // SAFETY: the memory is owned alone; nothing in it is tied to a thread.
@@ -84,12 +86,12 @@ impl Memory {
     /// shorter now.
     pub fn for_copy(file: &File, size: usize) -> Result<io::Result<(Memory, Filling<'_>)>, OutOfMemory> {
         if size >= PIECE
-            && let Some(piece) = Piece::take(size)
+            && let Some((start, share)) = arena::take(size)
         {
             let memory = Memory {
-                start: piece.start(),
+                start,
                 size,
-                kind: MemoryKind::Piece(piece),
+                kind: MemoryKind::Piece(share),
             };
             return Ok(Ok((memory, Filling::Read(file))));
         }
@@ -214,13 +216,14 @@ fn read_exactly(file: &File, at: usize, bytes: &mut [u8]) -> io::Result<()> {
 impl Drop for Memory {
     fn drop(&mut self) {
         let start = self.start.as_ptr().cast();
-        match self.kind {
+        match std::mem::replace(&mut self.kind, MemoryKind::Gone) {
             // SAFETY: exactly the mapping this value owns.
             MemoryKind::Mapping => unsafe {
                 libc::munmap(start, self.size);
             },
-            // The piece goes with the value.
-            MemoryKind::Piece(_) => {}
+            // SAFETY: exactly the piece this value owns.
+            MemoryKind::Piece(share) => unsafe { share.give_back(self.start, self.size) },
+            MemoryKind::Gone => {}
             // SAFETY: exactly the allocation this value owns.
             MemoryKind::Heap => unsafe { libc::free(start) },
         }

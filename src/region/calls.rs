@@ -4,10 +4,10 @@
 use super::arguments::{elements, key_base, path, take_some};
 use super::chain::{BadChain, Chain};
 use super::deps::dependencies;
-use super::error::{CallError, SaveError};
+use super::error::{CallError, ReadError, SaveError};
 use super::examine::ReadOptions;
 use super::read::{self, Loaded};
-use super::registry::{self, LiveRegion};
+use super::registry::{self, By, NewRegion, NotReleased};
 use super::save;
 use crate::compactor::Compactor;
 use crate::dependencies::{Dependencies, RegionView};
@@ -187,7 +187,8 @@ pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts
         let deps = dependencies(host, deps)?;
         let loaded = read::read(path(fname)?, &deps, &read_options(host))?;
         let facts = facts(&loaded);
-        Ok((hand_out(host, fname, loaded), facts))
+        let entered = enter(host, fname, loaded)?;
+        Ok((hand_out(host, fname, &entered), facts))
     }
 }
 
@@ -251,10 +252,21 @@ pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<(Obj, Vec<ReadFacts
             loaded.push(part.load(&deps, &options)?);
         }
         let regions = loaded.iter().map(facts).collect();
+        let mut entered: Vec<RegionFacts> = Vec::with_capacity(loaded.len());
+        for (&fname, loaded) in fnames.iter().zip(loaded) {
+            match enter(host, fname, loaded) {
+                Ok(facts) => entered.push(facts),
+                Err(e) => {
+                    let gone = entered.iter().map(|e| registry::release(e.buffer, By::Handle));
+                    gone.for_each(drop);
+                    return Err(e);
+                }
+            }
+        }
         let pairs: Vec<Obj> = fnames
             .iter()
-            .zip(loaded)
-            .map(|(&fname, loaded)| hand_out(host, fname, loaded))
+            .zip(&entered)
+            .map(|(&fname, facts)| hand_out(host, fname, facts))
             .collect();
         Ok((host.mk_array(&pairs), regions))
     }
@@ -268,40 +280,58 @@ fn facts(loaded: &Loaded) -> ReadFacts {
     }
 }
 
-/// Registers a region and makes the pair of root and region, in the host's representation.
+/// Enters a region into the registry and answers what its structure says.
+///
+/// # Errors
+/// There is no memory for the entry; the region is released.
 ///
 /// # Safety
 /// `fname` is a live string of `host`.
-unsafe fn hand_out(host: &Host, fname: Obj, loaded: Loaded) -> Obj {
-    let Loaded {
-        memory,
-        root,
-        base,
-        mapped,
-        ..
-    } = loaded;
-    let root = Obj(root);
-    let (size, buffer) = (memory.size(), memory.address());
-    registry::insert(LiveRegion { memory, base, mapped });
+unsafe fn enter(host: &Host, fname: Obj, loaded: Loaded) -> Result<RegionFacts, CallError> {
+    let facts = RegionFacts {
+        root: Obj(loaded.root),
+        size: loaded.memory.size(),
+        base: loaded.base,
+        buffer: loaded.memory.address(),
+        mapped: loaded.mapped,
+    };
+    let new = NewRegion {
+        memory: loaded.memory,
+        base: loaded.base,
+        identity: loaded.identity,
+        mapped: loaded.mapped,
+        relocated: loaded.relocated,
+        holder: match host.generation() {
+            Generation::Structure => fname.0,
+            Generation::Batch | Generation::Handle => facts.buffer,
+        },
+    };
+    match registry::insert(new) {
+        Some(_) => Ok(facts),
+        None => {
+            // SAFETY: passed on from the caller.
+            let file = super::error::shown(unsafe { path(fname)? });
+            let bytes = facts.size;
+            Err(ReadError::Memory { file, bytes }.into())
+        }
+    }
+}
+
+/// The pair of root and region, in the host's representation.
+///
+/// # Safety
+/// `fname` is a live string of `host`, `facts` that of a live region.
+unsafe fn hand_out(host: &Host, fname: Obj, facts: &RegionFacts) -> Obj {
     // SAFETY: the host can allocate where its loader is called; the region's string is a count of its own.
     unsafe {
         let region = match host.generation() {
             Generation::Structure => {
                 host.inc(fname);
-                host.mk_region(
-                    fname,
-                    &RegionFacts {
-                        root,
-                        size,
-                        base,
-                        buffer,
-                        mapped,
-                    },
-                )
+                host.mk_region(fname, facts)
             }
-            Generation::Batch | Generation::Handle => host.box_usize(buffer),
+            Generation::Batch | Generation::Handle => host.box_usize(facts.buffer),
         };
-        host.mk_pair(root, region)
+        host.mk_pair(facts.root, region)
     }
 }
 
@@ -319,9 +349,17 @@ pub unsafe fn free(host: &Host, region: Obj) -> Result<(), CallError> {
             "failed to free a region: {what}: it was freed before, or it is something else"
         ))
     };
-    if let Some(live) = registry::remove(region.0) {
-        drop(live);
-        return Ok(());
+    match registry::release(region.0, By::Handle) {
+        Ok(released) => {
+            drop(released);
+            return Ok(());
+        }
+        Err(NotReleased::Shared(holders)) => {
+            return Err(CallError::Argument(format!(
+                "failed to free a region: {holders} structures share the one with this handle: free each of them"
+            )));
+        }
+        Err(NotReleased::Unknown | NotReleased::Gone) => {}
     }
     if host.generation() != Generation::Structure || region.is_scalar() || region.0 == 0 {
         return Err(unknown("the handle is that of no live region"));
@@ -329,8 +367,11 @@ pub unsafe fn free(host: &Host, region: Obj) -> Result<(), CallError> {
     // SAFETY: on a structure host, what is no handle is an object, by the caller's word.
     unsafe {
         let facts = host.read_region_structure(region);
-        let live = facts.and_then(|f| registry::remove(f.buffer));
-        let freed = live.ok_or_else(|| unknown("the structure is that of no live region"));
+        let released = facts.and_then(|f| {
+            let holder = By::Holder(host.region_file_path(region).0);
+            registry::release(f.buffer, holder).ok()
+        });
+        let freed = released.ok_or_else(|| unknown("the structure is that of no live region"));
         // The root first: whoever still holds the structure finds a scalar. Of a structure that goes now the root is
         // not to be looked at either, as its region may be gone through another structure.
         let goes = facts.is_some_and(|f| f.holds_root()) && matches!(region.rc(), 1 | -1);
@@ -346,11 +387,11 @@ pub unsafe fn free(host: &Host, region: Obj) -> Result<(), CallError> {
 /// Size in bytes of the region with this handle; `None` if there is none.
 #[must_use]
 pub fn size(handle: usize) -> Option<usize> {
-    registry::view(handle).map(|(view, _)| view.size)
+    registry::facts(handle).map(|facts| facts.view.size)
 }
 
 /// Whether the region with this handle lies mapped at its base address; `None` if there is none.
 #[must_use]
 pub fn is_memory_mapped(handle: usize) -> Option<bool> {
-    registry::view(handle).map(|(_, mapped)| mapped)
+    registry::facts(handle).map(|facts| facts.mapped)
 }

@@ -83,7 +83,7 @@ unsafe fn view(host: &Host, region: Obj) -> Option<RegionView> {
             });
         }
         let handle = host.unbox_usize(region)?;
-        registry::view(handle).map(|(view, _)| view)
+        registry::facts(handle).map(|facts| facts.view)
     }
 }
 

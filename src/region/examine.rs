@@ -7,6 +7,7 @@ use super::error::{ReadError, shown};
 use crate::dependencies::{Dependencies, RegionView};
 use crate::os::file::File;
 use olean_reader::format::header::{FLAG_GMP, HEADER_SIZE, Header, HeaderError, VERSION_3};
+use olean_reader::format::identity::Identity;
 use olean_reader::format::layout::{
     ARRAY_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE, STRING_HEADER,
     TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
@@ -31,6 +32,8 @@ pub struct ReadOptions {
 /// A file as its first bytes and its last object describe it.
 pub(super) struct Examined {
     pub header: Header,
+    /// Which file it is.
+    pub identity: Identity,
     pub size: usize,
     /// Offsets of root slot and end of data.
     pub data: Range<usize>,
@@ -46,10 +49,11 @@ pub(super) fn examine(
     deps: &Dependencies,
     options: &ReadOptions,
 ) -> Result<Examined, ReadError> {
-    let size = file.size().map_err(|cause| ReadError::Stat {
+    let identity = file.identity().map_err(|cause| ReadError::Stat {
         file: shown(path),
         cause,
     })?;
+    let size = identity.size;
     let read = |out: &mut [u8], at: usize| file.read_at(out, at as u64).map_err(|e| ReadError::read(path, e));
     let mut start = [0; HEADER_SIZE + 16];
     let got = read(&mut start, 0)?;
@@ -123,6 +127,7 @@ pub(super) fn examine(
     };
     let mut examined = Examined {
         header,
+        identity,
         size,
         data: root_slot..end,
         root,

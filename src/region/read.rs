@@ -11,6 +11,7 @@ use crate::os::notes;
 use crate::relocate::{self, AHEAD, Placement};
 use olean_reader::DepBytes;
 use olean_reader::format::header::{FLAG_GMP, VERSION_3};
+use olean_reader::format::identity::Identity;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -24,6 +25,8 @@ pub struct Loaded {
     pub root: usize,
     /// Base address of the file.
     pub base: u64,
+    /// The file.
+    pub identity: Identity,
     /// Whether it lies at its base address, mapped.
     pub mapped: bool,
     /// Whether its pointers went through relocation.
@@ -119,6 +122,7 @@ impl Opened<'_> {
             memory,
             root,
             base,
+            identity: examined.identity,
             mapped,
             relocated,
         })

@@ -5,6 +5,7 @@
 pub mod base;
 pub mod extension;
 pub mod header;
+pub mod identity;
 pub mod layout;
 pub mod object;
 pub mod trailer;

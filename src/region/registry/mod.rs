@@ -1,0 +1,346 @@
+//! The registry of live regions: who owns which memory, of which file it is, and who holds it. It alone can tell a
+//! handle or a structure that is alive from one that was freed already.
+//!
+//! A region has one entry, however many structures lead to it: the same file read again can be the same memory. It is
+//! released with its last holder. A holder is known by the string object in its structure (the file's name): every
+//! structure that shares memory has a string of its own, which its copies share, so a copy of a structure that was
+//! freed is not taken for another holder.
+
+mod table;
+
+use crate::os::map::Memory;
+use crate::dependencies::RegionView;
+use olean_reader::format::identity::Identity;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::mem;
+use crate::os::lock::{Guard, Lock};
+use table::{Placed, Table};
+
+/// Whether the memory of a region may be handed out again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sharing {
+    /// Nobody has looked yet.
+    Unknown,
+    /// Its file lies at its base address as it is on disk, and nothing in it can change.
+    Allowed,
+    /// Something in it can change, or it is a relocated copy.
+    Refused,
+}
+
+/// A region as it is entered.
+pub struct NewRegion {
+    /// Its bytes, which it owns.
+    pub memory: Memory,
+    /// Base address of its file.
+    pub base: u64,
+    /// Its file.
+    pub identity: Identity,
+    /// Whether it lies at its base address, mapped.
+    pub mapped: bool,
+    /// Whether its pointers went through relocation: then it never stands in for its file.
+    pub relocated: bool,
+    /// Whom it is for (see [`release`]).
+    pub holder: usize,
+}
+
+/// A live region. Its file's size is that of its memory.
+struct Region {
+    memory: Memory,
+    base: u64,
+    /// Linux has 32 bits for it.
+    device: u32,
+    inode: u64,
+    /// Nanoseconds, wrapping: only compared.
+    modified: i64,
+    changed: i64,
+    /// Its only holder, while it has never had another one; 0 is none.
+    holder: usize,
+    /// Threads that look at it to share it.
+    claims: u16,
+    sharing: Sharing,
+    mapped: bool,
+}
+
+/// Both parts of a time as one number, which is the same for the same time.
+fn one_number(seconds: i64, nanoseconds: u32) -> i64 {
+    seconds
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(nanoseconds.into())
+}
+
+/// What the bookkeeping of a region may take.
+const _: () = assert!(table::bytes_per_entry::<Region>() <= 96);
+
+impl Placed for Region {
+    fn address(&self) -> usize {
+        self.memory.address()
+    }
+}
+
+impl Region {
+    fn is_of(&self, file: &Identity) -> bool {
+        self.memory.size() as u64 == file.size
+            && self.device == file.device as u32
+            && self.inode == file.inode
+            && self.modified == one_number(file.modified, file.modified_ns)
+            && self.changed == one_number(file.changed, file.changed_ns)
+    }
+}
+
+type Holders = HashSet<usize, BuildHasherDefault<DefaultHasher>>;
+
+/// The registry behind its lock.
+struct Registry {
+    table: Table<Region>,
+    /// The holders of regions that have been shared, by address.
+    shared: HashMap<usize, Holders, BuildHasherDefault<DefaultHasher>>,
+}
+
+static LIVE: Lock<Registry> = Lock::new(Registry {
+    table: Table::new(),
+    shared: HashMap::with_hasher(BuildHasherDefault::new()),
+});
+
+/// The registry, for this thread alone. Nothing of the host is called and no file touched under this lock.
+fn lock() -> Guard<Registry> {
+    LIVE.lock()
+}
+
+/// What is known of a live region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// Where it lies.
+    pub view: RegionView,
+    /// Whether it lies at its base address, mapped.
+    pub mapped: bool,
+}
+
+/// Enters a region and answers its handle: the address of its first byte. If there is no memory for the entry, the
+/// region is released and `None` answered.
+#[must_use]
+pub fn insert(new: NewRegion) -> Option<usize> {
+    let handle = new.memory.address();
+    let region = Region {
+        base: new.base,
+        device: new.identity.device as u32,
+        inode: new.identity.inode,
+        modified: one_number(new.identity.modified, new.identity.modified_ns),
+        changed: one_number(new.identity.changed, new.identity.changed_ns),
+        holder: new.holder,
+        claims: 0,
+        sharing: match new.mapped && !new.relocated {
+            true => Sharing::Unknown,
+            false => Sharing::Refused,
+        },
+        mapped: new.mapped,
+        memory: new.memory,
+    };
+    let inserted = {
+        let mut live = lock();
+        let inserted = live.table.insert(region);
+        if let Ok(Some(_)) = &inserted {
+            live.shared.remove(&handle);
+        }
+        inserted
+    };
+    if let Some(stale) = inserted.ok()? {
+        // Two regions cannot lie at one address: somebody else has released the memory of the earlier one, and it is
+        // the new one's now.
+        mem::forget(stale.memory);
+    }
+    Some(handle)
+}
+
+/// Who frees a region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    /// A handle: whoever has it.
+    Handle,
+    /// The structure with this string object as its file's name.
+    Holder(usize),
+}
+
+/// What a holder leaves behind.
+pub enum Released {
+    /// Others hold the region.
+    Held,
+    /// Nobody does: its memory, which goes when this is dropped.
+    Last(Memory),
+}
+
+/// Why a region is not released.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotReleased {
+    /// No such region is alive.
+    Unknown,
+    /// It is, but not for this holder: it was freed before.
+    Gone,
+    /// So many hold it that a handle does not say which of them lets go.
+    Shared(usize),
+}
+
+/// Lets go of a region. Of a region that has never been shared anybody may: copies of its structure lead to it as well.
+///
+/// # Errors
+/// [`NotReleased`], and everything is as it was.
+pub fn release(handle: usize, by: By) -> Result<Released, NotReleased> {
+    let mut live = lock();
+    let Registry { table, shared } = &mut *live;
+    let region = table.get_mut(handle).ok_or(NotReleased::Unknown)?;
+    if let Some(holders) = shared.get_mut(&handle) {
+        match by {
+            By::Holder(holder) => {
+                if !holders.remove(&holder) {
+                    return Err(NotReleased::Gone);
+                }
+            }
+            By::Handle if holders.len() > 1 => return Err(NotReleased::Shared(holders.len())),
+            By::Handle => holders.clear(),
+        }
+        if !holders.is_empty() {
+            return Ok(Released::Held);
+        }
+    } else if region.holder == 0 {
+        return Err(NotReleased::Unknown);
+    } else {
+        region.holder = 0;
+    }
+    Ok(live.forget_unheld(handle).map_or(Released::Held, Released::Last))
+}
+
+impl Registry {
+    /// Takes out the region at `handle`, which has no holder, unless somebody looks at it.
+    fn forget_unheld(&mut self, handle: usize) -> Option<Memory> {
+        if self.table.get(handle)?.claims > 0 {
+            return None;
+        }
+        self.shared.remove(&handle);
+        if self.shared.is_empty() {
+            self.shared.shrink_to_fit();
+        }
+        self.table.remove(handle).map(|region| region.memory)
+    }
+
+    fn is_held(&self, handle: usize) -> bool {
+        match self.shared.get(&handle) {
+            Some(holders) => !holders.is_empty(),
+            None => self.table.get(handle).is_some_and(|r| r.holder != 0),
+        }
+    }
+}
+
+/// A region that stays alive while this value does, though all its holders let go of it.
+pub struct Claim {
+    handle: usize,
+    size: usize,
+    sharing: Sharing,
+}
+
+impl Claim {
+    /// The live region at `address` if it is a mapping of the file `file` with that base address, as it is on disk.
+    #[must_use]
+    pub fn of(address: usize, file: &Identity) -> Option<Claim> {
+        let mut live = lock();
+        if !live.is_held(address) {
+            return None;
+        }
+        let region = live.table.get_mut(address)?;
+        if !region.mapped || region.sharing == Sharing::Refused || !region.is_of(file) {
+            return None;
+        }
+        region.claims = region.claims.checked_add(1)?;
+        Some(Claim {
+            handle: address,
+            size: region.memory.size(),
+            sharing: region.sharing,
+        })
+    }
+
+    /// What was known of it.
+    #[must_use]
+    pub fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the registry owns that many initialised bytes there, and releases no region that is claimed. It is
+        // an unwritten mapping of a file that holds nothing that can change, or of one that is about to be
+        // looked through for that; counts of its objects are zero, so nobody writes them.
+        unsafe { std::slice::from_raw_parts(self.handle as *const u8, self.size) }
+    }
+
+    /// Remembers whether it may be shared.
+    pub fn decide(&mut self, sharing: Sharing) {
+        self.sharing = sharing;
+        if let Some(region) = lock().table.get_mut(self.handle) {
+            region.sharing = sharing;
+        }
+    }
+
+    /// Makes `holder` one more holder. False if there is no memory to remember it, or it holds the region already.
+    #[must_use]
+    pub fn share(&self, holder: usize) -> bool {
+        let mut live = lock();
+        let Registry { table, shared } = &mut *live;
+        let Some(region) = table.get_mut(self.handle) else {
+            return false;
+        };
+        if shared.try_reserve(1).is_err() {
+            return false;
+        }
+        let holders = shared.entry(self.handle).or_default();
+        if holders.try_reserve(2).is_err() {
+            return false;
+        }
+        if region.holder != 0 {
+            holders.insert(mem::take(&mut region.holder));
+        }
+        holders.insert(holder)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut live = lock();
+        if let Some(region) = live.table.get_mut(self.handle) {
+            region.claims = region.claims.saturating_sub(1);
+        }
+        let unheld = match live.is_held(self.handle) {
+            true => None,
+            false => live.forget_unheld(self.handle),
+        };
+        drop(live);
+        drop(unheld);
+    }
+}
+
+/// What is known of a live region.
+#[must_use]
+pub fn facts(handle: usize) -> Option<Facts> {
+    let live = lock();
+    if !live.is_held(handle) {
+        return None;
+    }
+    let region = live.table.get(handle)?;
+    let view = RegionView {
+        begin: handle,
+        size: region.memory.size(),
+        base: region.base,
+    };
+    Some(Facts {
+        view,
+        mapped: region.mapped,
+    })
+}
+
+/// How many regions are alive.
+#[must_use]
+pub fn live() -> usize {
+    lock().table.len()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,310 @@
+//! A table of live regions by the address of their first byte. It never moves what it holds and never copies itself
+//! to grow: entries lie in pieces of doubling size, and each insertion splits at most one bucket (linear hashing).
+//! So an insertion takes the same time whether there are ten regions or a hundred thousand, and nothing is in memory
+//! twice.
+
+use std::collections::TryReserveError;
+
+/// Entries in the first piece; the others have as many as all before them together.
+const FIRST: usize = 64;
+/// Pieces enough for all indices of 32 bits.
+const PIECES: usize = 26;
+/// No entry.
+const NONE: u32 = u32::MAX;
+
+/// A list whose elements stay where they are: it grows by further pieces.
+struct Pieces<T> {
+    pieces: [Vec<T>; PIECES],
+    len: usize,
+}
+
+impl<T> Pieces<T> {
+    const fn new() -> Self {
+        Pieces {
+            pieces: [const { Vec::new() }; PIECES],
+            len: 0,
+        }
+    }
+
+    /// The piece of element `index` and the place in it.
+    fn place(index: usize) -> (usize, usize) {
+        let n = index + FIRST;
+        let piece = (n / FIRST).ilog2() as usize;
+        (piece, n - (FIRST << piece))
+    }
+
+    fn get(&self, index: u32) -> Option<&T> {
+        let (piece, at) = Self::place(index as usize);
+        self.pieces.get(piece)?.get(at)
+    }
+
+    fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        let (piece, at) = Self::place(index as usize);
+        self.pieces.get_mut(piece)?.get_mut(at)
+    }
+
+    /// Adds an element at the end, if there is memory for it.
+    fn push(&mut self, element: T) -> Result<(), TryReserveError> {
+        let (piece, at) = Self::place(self.len);
+        let piece_vec = &mut self.pieces[piece];
+        if at == 0 && piece_vec.capacity() == 0 {
+            // Memory that is not used yet is not in memory: large allocations are mappings.
+            piece_vec.try_reserve_exact(FIRST << piece)?;
+        }
+        piece_vec.push(element);
+        self.len += 1;
+        Ok(())
+    }
+}
+
+/// What lies at an address of its own.
+pub(super) trait Placed {
+    /// Where it begins.
+    fn address(&self) -> usize;
+}
+
+/// An entry, or a free place for one.
+struct Slot<R> {
+    region: Option<R>,
+    /// The next slot of the bucket, or the next free one.
+    next: u32,
+}
+
+/// Bytes of bookkeeping for a region: a slot, and a bucket.
+pub(super) const fn bytes_per_entry<R>() -> usize {
+    size_of::<Slot<R>>() + size_of::<u32>()
+}
+
+/// See the module.
+pub(super) struct Table<R> {
+    slots: Pieces<Slot<R>>,
+    /// The first slot of each bucket.
+    buckets: Pieces<u32>,
+    /// The first free slot.
+    free: u32,
+    count: usize,
+}
+
+/// Spreads the bits of an address over all of a word. The table holds nothing but addresses of mappings and
+/// allocations, so nobody can choose many that collide.
+fn hash(address: usize) -> u64 {
+    let p = u128::from(address as u64) * 0x9e37_79b9_7f4a_7c15;
+    p as u64 ^ (p >> 64) as u64
+}
+
+/// The bucket of `hash` where there are `buckets` > 0 of them: those that were not split yet in this round take what
+/// belongs to their later halves.
+fn bucket(hash: u64, buckets: usize) -> u32 {
+    let mask = buckets.next_power_of_two() - 1;
+    let wide = hash as usize & mask;
+    let index = if wide < buckets { wide } else { wide & (mask >> 1) };
+    index as u32
+}
+
+impl<R> Table<R> {
+    pub(super) const fn new() -> Self {
+        Table {
+            slots: Pieces::new(),
+            buckets: Pieces::new(),
+            free: NONE,
+            count: 0,
+        }
+    }
+
+    /// How many regions it holds.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+}
+
+impl<R: Placed> Table<R> {
+    /// The slot of the region that begins at `address`.
+    fn find(&self, address: usize) -> Option<u32> {
+        if self.count == 0 {
+            return None;
+        }
+        let mut index = *self.buckets.get(bucket(hash(address), self.buckets.len))?;
+        loop {
+            let slot = self.slots.get(index)?;
+            if slot.region.as_ref().is_some_and(|r| r.address() == address) {
+                return Some(index);
+            }
+            index = slot.next;
+        }
+    }
+
+    pub(super) fn get(&self, address: usize) -> Option<&R> {
+        self.slots.get(self.find(address)?)?.region.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, address: usize) -> Option<&mut R> {
+        let index = self.find(address)?;
+        self.slots.get_mut(index)?.region.as_mut()
+    }
+
+    /// Enters a region; another one at the same address is answered. If there is no memory for the entry, the region
+    /// comes back as an error.
+    pub(super) fn insert(&mut self, region: R) -> Result<Option<R>, R> {
+        let address = region.address();
+        if let Some(there) = self.get_mut(address) {
+            return Ok(Some(std::mem::replace(there, region)));
+        }
+        while self.buckets.len < FIRST {
+            if self.buckets.push(NONE).is_err() {
+                return Err(region);
+            }
+        }
+        let index = match self.slots.get_mut(self.free) {
+            Some(slot) => {
+                let index = self.free;
+                self.free = slot.next;
+                slot.region = Some(region);
+                index
+            }
+            None => {
+                let Some(index) = u32::try_from(self.slots.len).ok().filter(|&i| i != NONE) else {
+                    return Err(region);
+                };
+                // In two steps: what is not pushed would be dropped.
+                let empty = Slot {
+                    region: None,
+                    next: NONE,
+                };
+                if self.slots.push(empty).is_err() {
+                    return Err(region);
+                }
+                if let Some(slot) = self.slots.get_mut(index) {
+                    slot.region = Some(region);
+                }
+                index
+            }
+        };
+        self.count += 1;
+        self.link(index, address);
+        if self.count > self.buckets.len {
+            self.split();
+        }
+        Ok(None)
+    }
+
+    /// Puts a slot at the front of its bucket.
+    fn link(&mut self, index: u32, address: usize) {
+        let bucket = bucket(hash(address), self.buckets.len);
+        if let (Some(slot), Some(first)) = (self.slots.get_mut(index), self.buckets.get_mut(bucket)) {
+            slot.next = std::mem::replace(first, index);
+        }
+    }
+
+    /// One more bucket, which takes its share of the one it is split from. Without memory for it the buckets stay
+    /// longer.
+    fn split(&mut self) {
+        let new = self.buckets.len;
+        if self.buckets.push(NONE).is_err() {
+            return;
+        }
+        let old = new & ((new + 1).next_power_of_two() - 1 >> 1);
+        let Some(first) = self.buckets.get_mut(old as u32) else {
+            return;
+        };
+        let mut index = std::mem::replace(first, NONE);
+        while let Some(slot) = self.slots.get(index) {
+            let next = slot.next;
+            if let Some(region) = &slot.region {
+                let address = region.address();
+                self.link(index, address);
+            }
+            index = next;
+        }
+    }
+
+    /// Takes a region out. The last one takes the table's memory with it.
+    pub(super) fn remove(&mut self, address: usize) -> Option<R> {
+        let wanted = self.find(address)?;
+        let next = self.slots.get(wanted)?.next;
+        let first = bucket(hash(address), self.buckets.len);
+        let mut index = *self.buckets.get(first)?;
+        if index == wanted {
+            *self.buckets.get_mut(first)? = next;
+        } else {
+            while self.slots.get(index)?.next != wanted {
+                index = self.slots.get(index)?.next;
+            }
+            self.slots.get_mut(index)?.next = next;
+        }
+        let free = self.free;
+        let slot = self.slots.get_mut(wanted)?;
+        let region = slot.region.take();
+        slot.next = free;
+        self.free = wanted;
+        self.count -= 1;
+        if self.count == 0 {
+            *self = Table::new();
+        }
+        region
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    impl Placed for (usize, u32) {
+        fn address(&self) -> usize {
+            self.0
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(13), ..ProptestConfig::default() })]
+        #[test]
+        fn it_holds_what_a_map_holds(steps in proptest::collection::vec((0..400_usize, 0..4_u8), 0..2000)) {
+            let mut table = Table::new();
+            let mut map = HashMap::new();
+            for (i, (place, step)) in steps.into_iter().enumerate() {
+                let address = place << 16;
+                if step == 0 {
+                    prop_assert_eq!(table.remove(address), map.remove(&address));
+                } else {
+                    let entry = (address, i as u32);
+                    prop_assert_eq!(table.insert(entry), Ok(map.insert(address, entry)));
+                }
+                prop_assert_eq!(table.len(), map.len());
+            }
+            for place in 0..400_usize {
+                prop_assert_eq!(table.get(place << 16), map.get(&(place << 16)));
+            }
+        }
+    }
+
+    #[test]
+    fn many_entries_stay_where_they_are_and_buckets_stay_short() {
+        const MANY: usize = 100_000;
+        let mut table = Table::new();
+        for i in 0..MANY {
+            assert_eq!(table.insert((i << 16, i as u32)), Ok(None));
+        }
+        let first = table.get(0).unwrap() as *const _;
+        for i in MANY..2 * MANY {
+            assert_eq!(table.insert((i << 16, i as u32)), Ok(None));
+        }
+        assert_eq!(table.get(0).unwrap() as *const _, first);
+        let length = |bucket: u32| {
+            let mut index = *table.buckets.get(bucket).unwrap();
+            std::iter::from_fn(|| {
+                let slot = table.slots.get(index)?;
+                index = slot.next;
+                Some(())
+            })
+            .count()
+        };
+        let lengths: Vec<usize> = (0..table.buckets.len as u32).map(length).collect();
+        assert_eq!(lengths.iter().sum::<usize>(), 2 * MANY);
+        assert!(*lengths.iter().max().unwrap() < 20);
+        for i in (0..2 * MANY).rev() {
+            assert_eq!(table.remove(i << 16), Some((i << 16, i as u32)));
+        }
+        assert_eq!(table.slots.len, 0);
+    }
+}

@@ -1,0 +1,166 @@
+//! Entries, holders and claims, over mappings of a small file. Other tests of this process read regions too: no test
+//! counts all that are alive.
+
+use super::*;
+use crate::os::file::File;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use testkit::temp_dir;
+
+/// A file of two pages, mapped anew wherever it is asked for.
+struct Mapped {
+    _dir: testkit::TempDir,
+    file: File,
+}
+
+impl Mapped {
+    fn new(name: &str) -> Self {
+        let dir = temp_dir(name);
+        let path = dir.path().join("a.olean");
+        std::fs::write(&path, [7; 8192]).unwrap();
+        let file = File::open(&CString::new(path.as_os_str().as_bytes()).unwrap()).unwrap();
+        Mapped { _dir: dir, file }
+    }
+
+    fn identity(&self) -> Identity {
+        self.file.identity().unwrap()
+    }
+
+    /// Enters a mapping of the file at `base` for `holder`.
+    fn enter(&self, base: u64, holder: usize) -> usize {
+        let memory = Memory::map_file_at(&self.file, 8192, base).expect("the address is free");
+        insert(NewRegion {
+            memory,
+            base,
+            identity: self.identity(),
+            mapped: true,
+            relocated: false,
+            holder,
+        })
+        .expect("memory")
+    }
+
+    /// Whether its content lies at `address`.
+    fn is_at(address: usize) -> bool {
+        // SAFETY: asks whether a page is mapped.
+        unsafe { libc::msync(address as *mut _, 4096, libc::MS_ASYNC) == 0 }
+    }
+}
+
+fn last(released: Result<Released, NotReleased>) -> bool {
+    matches!(released, Ok(Released::Last(_)))
+}
+
+fn held(released: Result<Released, NotReleased>) -> bool {
+    matches!(released, Ok(Released::Held))
+}
+
+#[test]
+fn a_region_goes_with_its_last_holder_in_any_order() {
+    let file = Mapped::new("registry-holders");
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let handle = file.enter(0x0710_0000_0000, 100);
+        let mut claim = Claim::of(handle, &file.identity()).expect("it is this file");
+        assert_eq!(claim.sharing(), Sharing::Unknown);
+        claim.decide(Sharing::Allowed);
+        assert!(claim.share(101) && claim.share(102));
+        assert!(!claim.share(101), "it holds the region already");
+        drop(claim);
+        assert_eq!(release(handle, By::Handle).err(), Some(NotReleased::Shared(3)));
+        let [first, second, third] = order.map(|i| By::Holder(100 + i));
+        assert!(held(release(handle, first)));
+        assert_eq!(release(handle, first).err(), Some(NotReleased::Gone));
+        assert!(held(release(handle, second)));
+        assert_eq!(release(handle, By::Holder(5)).err(), Some(NotReleased::Gone));
+        assert!(facts(handle).is_some() && Mapped::is_at(handle));
+        assert!(last(release(handle, third)));
+        assert!(facts(handle).is_none() && !Mapped::is_at(handle));
+        assert_eq!(release(handle, third).err(), Some(NotReleased::Unknown));
+    }
+}
+
+#[test]
+fn a_claim_outlives_all_holders_and_can_become_one() {
+    let file = Mapped::new("registry-claims");
+    let handle = file.enter(0x0711_0000_0000, 100);
+    let claim = Claim::of(handle, &file.identity()).unwrap();
+    assert!(held(release(handle, By::Handle)));
+    assert!(
+        Claim::of(handle, &file.identity()).is_none(),
+        "nobody holds it any more"
+    );
+    assert_eq!(release(handle, By::Handle).err(), Some(NotReleased::Unknown));
+    assert!(facts(handle).is_none() && Mapped::is_at(handle));
+    assert_eq!(claim.bytes()[8191], 7);
+    drop(claim);
+    assert!(!Mapped::is_at(handle));
+
+    let handle = file.enter(0x0711_0000_0000, 100);
+    let claim = Claim::of(handle, &file.identity()).unwrap();
+    assert!(held(release(handle, By::Holder(100))));
+    assert!(claim.share(200));
+    drop(claim);
+    assert!(facts(handle).is_some() && Mapped::is_at(handle));
+    assert!(last(release(handle, By::Handle)));
+}
+
+#[test]
+fn only_an_unchanged_mapping_of_the_very_file_is_claimed() {
+    let file = Mapped::new("registry-identity");
+    let handle = file.enter(0x0712_0000_0000, 100);
+    let same = file.identity();
+    assert!(Claim::of(handle + 4096, &same).is_none());
+    for other in [
+        Identity {
+            device: same.device + 1,
+            ..same
+        },
+        Identity {
+            inode: same.inode + 1,
+            ..same
+        },
+        Identity {
+            size: same.size + 8,
+            ..same
+        },
+        Identity {
+            modified: same.modified + 1,
+            ..same
+        },
+        Identity {
+            modified_ns: same.modified_ns ^ 1,
+            ..same
+        },
+        Identity {
+            changed: same.changed - 1,
+            ..same
+        },
+        Identity {
+            changed_ns: same.changed_ns ^ 1,
+            ..same
+        },
+    ] {
+        assert!(Claim::of(handle, &other).is_none(), "{other:?}");
+    }
+    let mut claim = Claim::of(handle, &same).unwrap();
+    claim.decide(Sharing::Refused);
+    drop(claim);
+    assert!(Claim::of(handle, &same).is_none());
+    assert!(last(release(handle, By::Handle)));
+}
+
+#[test]
+fn what_lies_where_a_stale_entry_says_is_left_alone() {
+    let file = Mapped::new("registry-stale");
+    let handle = file.enter(0x0713_0000_0000, 100);
+    // SAFETY: the mapping made above, which nothing uses; what another part of a program may do to it.
+    unsafe { libc::munmap(handle as *mut _, 8192) };
+    let again = file.enter(0x0713_0000_0000, 101);
+    assert_eq!(again, handle);
+    assert!(
+        Mapped::is_at(handle),
+        "the new region was unmapped with the stale entry"
+    );
+    assert!(last(release(handle, By::Handle)));
+    assert!(!Mapped::is_at(handle));
+}
