@@ -257,7 +257,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(13), ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(13), cases: 48, ..ProptestConfig::default() })]
         #[test]
         fn it_holds_what_a_map_holds(steps in proptest::collection::vec((0..400_usize, 0..4_u8), 0..2000)) {
             let mut table = Table::new();
