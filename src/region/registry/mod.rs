@@ -8,13 +8,13 @@
 
 mod table;
 
-use crate::os::map::Memory;
 use crate::dependencies::RegionView;
+use crate::os::lock::{Guard, Lock};
+use crate::os::map::Memory;
 use olean_reader::format::identity::Identity;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::mem;
-use crate::os::lock::{Guard, Lock};
 use table::{Placed, Table};
 
 /// Whether the memory of a region may be handed out again.
