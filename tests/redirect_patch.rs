@@ -6,11 +6,12 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use lean_region::os::code;
 use lean_region::os::elf::ElfObject;
 use lean_region::os::maps;
-use lean_region::os::{code, identity};
 use lean_region::redirect::patch::{PatchError, Redirected, Redirection, redirect};
 use lean_region::redirect::trampoline::CannotMove;
+use lean_region::region::closures::identity;
 use libloading::Library;
 
 /// The library, loaded anew for each test under a path of its own.

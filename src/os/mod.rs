@@ -8,7 +8,6 @@ pub mod counters;
 pub mod elf;
 pub mod env;
 pub mod file;
-pub mod identity;
 pub mod libraries;
 mod linker;
 pub mod lock;

@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 
 use thiserror::Error;
 
+use super::identity;
 use super::save::digest;
 use crate::os::code::{self, Library, display_id};
-use crate::os::{env, identity};
+use crate::os::env;
 use crate::relocate::closures::CodeMove;
 use olean_reader::format::extension::{self, Extension, ExtensionError, LibraryIdentity};
 use olean_reader::format::trailer::{SavedLibrary, Trailer};

@@ -4,8 +4,8 @@ use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
 use thiserror::Error;
 
+use super::identity;
 use crate::os::code::{self, Library};
-use crate::os::identity;
 use olean_reader::format::extension::{self, SectionsDigest};
 use olean_reader::format::trailer::{NewTrailer, SavedLibrary, extension_section};
 

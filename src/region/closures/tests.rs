@@ -1,9 +1,9 @@
 //! Saved and found again: what one half writes is what the other looks for.
 
+use super::identity;
 use super::libraries::*;
 use super::save::*;
 use crate::os::code::{self, Library};
-use crate::os::identity;
 use crate::relocate::closures::relocate;
 use olean_reader::format::extension::LibraryIdentity;
 use olean_reader::format::layout::TAG_CLOSURE;

@@ -4,8 +4,8 @@
 use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
 
-use super::code::{Library, Range, while_loaded};
-use super::originals;
+use crate::os::code::{Library, Range, while_loaded};
+use crate::os::originals;
 use olean_reader::format::extension::{LibraryIdentity, MAX_SAMPLES};
 
 /// Bytes of code taken at each sampled function.
