@@ -12,7 +12,7 @@ use olean_reader::format::trailer::{SavedLibrary, Trailer};
 
 /// The base addresses of one part of a chain, in both files, and how far it reaches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Part {
+pub struct PartBases {
     /// In our file.
     pub ours: u64,
     /// In the host's.
@@ -21,11 +21,11 @@ pub struct Part {
     pub size: u64,
 }
 
-impl Part {
+impl PartBases {
     /// The part that these two files are; `None` if one has no header.
     #[must_use]
-    pub fn of(ours: &[u8], host: &[u8]) -> Option<Part> {
-        Some(Part {
+    pub fn of(ours: &[u8], host: &[u8]) -> Option<PartBases> {
+        Some(PartBases {
             ours: Header::decode(ours).ok()?.base,
             host: Header::decode(host).ok()?.base,
             size: ours.len().min(host.len()) as u64,
@@ -42,7 +42,7 @@ pub fn is_version_3(file: &[u8]) -> bool {
 /// The first difference between two files; `None` if they are the same. `earlier` are the parts of the chain
 /// before this one.
 #[must_use]
-pub fn compare(ours: &[u8], host: &[u8], earlier: &[Part]) -> Option<Difference> {
+pub fn compare(ours: &[u8], host: &[u8], earlier: &[PartBases]) -> Option<Difference> {
     if ours == host {
         return None;
     }
@@ -58,12 +58,12 @@ pub fn compare(ours: &[u8], host: &[u8], earlier: &[Part]) -> Option<Difference>
             false => byte,
         });
     }
-    let own = Part {
+    let own = PartBases {
         ours: a.base,
         host: b.base,
         size: ours.len().min(host.len()) as u64,
     };
-    let parts: Vec<Part> = earlier.iter().copied().chain([own]).collect();
+    let parts: Vec<PartBases> = earlier.iter().copied().chain([own]).collect();
     if a.version != VERSION_3 {
         let chain = Chained {
             parts: &parts,
@@ -141,14 +141,14 @@ impl Addresses for Plain {
 
 /// Addresses of files whose parts may lie at different bases.
 struct Chained<'a> {
-    parts: &'a [Part],
+    parts: &'a [PartBases],
     /// The library tables of both; `None` if there are no closures.
     libraries: Option<[Vec<SavedLibrary<'a>>; 2]>,
 }
 
 impl Addresses for Chained<'_> {
     fn same_pointer(&self, ours: u64, host: u64) -> bool {
-        let within = |part: &Part| ours.wrapping_sub(part.ours) < part.size && ours & 1 == 0;
+        let within = |part: &PartBases| ours.wrapping_sub(part.ours) < part.size && ours & 1 == 0;
         match self.parts.iter().find(|part| within(part)) {
             Some(part) => ours - part.ours == host.wrapping_sub(part.host),
             None => ours == host,
@@ -185,7 +185,7 @@ fn version_3(
     (ours, a): Version3<'_>,
     (host, b): Version3<'_>,
     header: &Header,
-    parts: &[Part],
+    parts: &[PartBases],
 ) -> Option<Difference> {
     let chain = Chained {
         parts,
@@ -324,12 +324,12 @@ mod tests {
 
     #[test]
     fn a_part_behind_an_extension_section_may_lie_elsewhere() {
-        let earlier = Part {
+        let earlier = PartBases {
             ours: 0x1000_0000,
             host: 0x1000_0000,
             size: 0x9000,
         };
-        let behind = Part {
+        let behind = PartBases {
             ours: 0x1002_0000,
             host: 0x1001_0000,
             size: 0x100,

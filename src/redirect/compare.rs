@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::attach::{Entry, FREE, READ, SAVE};
 use super::observe::{KEPT, host_function};
 use super::verdict::{self, Call, Finding};
-use crate::compare::files::{self, Part};
+use crate::compare::files::{self, PartBases};
 use crate::compare::objects::Difference;
 use crate::compare::regions::{self, Side};
 use crate::compare::{errors, objects};
@@ -212,7 +212,7 @@ unsafe extern "C-unwind" fn save(
 }
 
 /// Compares two files that were saved and removes the host's if they are the same.
-fn saved_files(file: &str, sibling: &str, parts: &mut Vec<Part>) -> Result<(), Finding> {
+fn saved_files(file: &str, sibling: &str, parts: &mut Vec<PartBases>) -> Result<(), Finding> {
     let content = |path: &str| {
         fs::read(path).map_err(|e| finding(Call::Save, file, format!("'{path}' cannot be read back: {e}")))
     };
@@ -224,7 +224,7 @@ fn saved_files(file: &str, sibling: &str, parts: &mut Vec<Part>) -> Result<(), F
             ..finding(Call::Save, file, difference.to_string())
         });
     }
-    parts.extend(Part::of(&ours, &host));
+    parts.extend(PartBases::of(&ours, &host));
     fs::remove_file(Path::new(sibling))
         .map_err(|e| finding(Call::Save, file, format!("'{sibling}' cannot be removed: {e}")))
 }

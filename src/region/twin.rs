@@ -1,7 +1,7 @@
 //! In mode compare: the host's own compactor beside ours, which is given the same parts so that both loaders save
 //! a chain of files from the same state.
 
-use crate::compare::files::Part;
+use crate::compare::files::PartBases;
 use crate::host::Host;
 use crate::object::Obj;
 
@@ -11,7 +11,7 @@ pub struct Twin {
     /// The host's object, owned.
     pub compactor: Obj,
     /// The parts saved so far.
-    pub parts: Vec<Part>,
+    pub parts: Vec<PartBases>,
 }
 
 /// Gives the twin back with its compactor.
