@@ -1,7 +1,6 @@
 //! Files: positioned reads and writes that survive EINTR and short transfers, and a file that appears
 //! under its name only when it is complete.
 
-use olean_reader::format::identity::Identity;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,24 +71,16 @@ impl File {
         self.fd
     }
 
-    /// Which file it is, and how large.
+    /// What the system knows of the file.
     ///
     /// # Errors
     /// What `fstat` says.
-    pub fn identity(&self) -> io::Result<Identity> {
+    pub fn stat(&self) -> io::Result<libc::stat> {
         // SAFETY: all-zero bytes are a valid `stat`.
         let mut st: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: the descriptor is open and `st` is writable.
         retry(|| unsafe { libc::fstat(self.fd, &raw mut st) } as isize)?;
-        Ok(Identity {
-            device: st.st_dev,
-            inode: st.st_ino,
-            size: st.st_size as u64,
-            modified: st.st_mtime,
-            modified_ns: st.st_mtime_nsec as u32,
-            changed: st.st_ctime,
-            changed_ns: st.st_ctime_nsec as u32,
-        })
+        Ok(st)
     }
 
     /// Reads at `offset` until `out` is full or the file ends; answers the bytes read.

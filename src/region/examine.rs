@@ -14,6 +14,7 @@ use olean_reader::format::layout::{
     THUNK_SIZE, align8,
 };
 use std::ffi::CStr;
+use std::io;
 use std::ops::Range;
 
 /// What the host expects of a file, and what the user wants done with it.
@@ -42,6 +43,20 @@ pub(super) struct Examined {
     pub regular: bool,
 }
 
+/// Which file it is, and how large.
+pub(super) fn identity(file: &File) -> io::Result<Identity> {
+    let st = file.stat()?;
+    Ok(Identity {
+        device: st.st_dev,
+        inode: st.st_ino,
+        size: st.st_size as u64,
+        modified: st.st_mtime,
+        modified_ns: st.st_mtime_nsec as u32,
+        changed: st.st_ctime,
+        changed_ns: st.st_ctime_nsec as u32,
+    })
+}
+
 /// The cheap checks: header, sizes, root.
 pub(super) fn examine(
     path: &CStr,
@@ -49,7 +64,7 @@ pub(super) fn examine(
     deps: &Dependencies,
     options: &ReadOptions,
 ) -> Result<Examined, ReadError> {
-    let identity = file.identity().map_err(|cause| ReadError::Stat {
+    let identity = identity(file).map_err(|cause| ReadError::Stat {
         file: shown(path),
         cause,
     })?;

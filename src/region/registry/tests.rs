@@ -23,7 +23,7 @@ impl Mapped {
     }
 
     fn identity(&self) -> Identity {
-        self.file.identity().unwrap()
+        crate::region::examine::identity(&self.file).unwrap()
     }
 
     /// Enters a mapping of the file at `base` for `holder`.
