@@ -1,7 +1,7 @@
 //! lean-region: the loader of Lean 4's compacted regions (`.olean` files), with a C ABI that stands in
 //! for the one inside `libleanshared.so`.
 //!
-//! The layers, lower ones first; a module uses only modules above it in this list:
+//! The layers, lower ones first; a module uses only modules above it in this list (docs/architecture.md says which):
 //!
 //! * [`olean_reader`], a crate of its own: the bytes of a file, and the fully validating reader over them.
 //! * [`os`]: files, mappings, loaded libraries, environment variables.
