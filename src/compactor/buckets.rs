@@ -1,8 +1,7 @@
-//! What both hash tables of a compactor are made of. They are the hot loop, and what they wait for is memory, so
-//! both have slots of 8 bytes: 32 bits of key and the offset of an object divided by 8. Eight of them are a
-//! bucket, one cache line; a bucket fills from its first place on, and what finds its bucket full goes into the next
-//! one. A look into a bucket compares all its places at once and has one answer, so that it mostly costs one
-//! branch.
+//! What both hash tables of a compactor are made of. The hot loop of a save is a look into them, and it waits for memory,
+//! so entries are small: 8 bytes, of which 4 are the key and 4 the offset of an object divided by 8. Eight entries are a
+//! bucket, one cache line. A bucket fills from its first place on; an entry that finds its bucket full goes into the
+//! next one. A look compares all keys of a bucket at once and has one answer, so that it mostly costs one branch.
 
 use super::equal8::equal8;
 use super::error::CompactError;
@@ -137,7 +136,7 @@ impl<K: Keys> Buckets<K> {
     pub unsafe fn put(&mut self, key: u32, offset: usize) {
         let mut i = self.home(key);
         loop {
-            // SAFETY: there are buckets, by the caller's word, and `&mut self` excludes every other access.
+            // SAFETY: there are buckets, by the contract, and `&mut self` excludes every other access.
             let bucket = unsafe { &mut *self.at(i) };
             let empty = equal8(&bucket.keys, 0) & 0xff;
             if empty != 0 {

@@ -11,7 +11,8 @@ const PAGE: usize = 4096;
 const POPULATE: usize = 128 << 10;
 /// From this size on the buffer has huge pages: the part of the last one that is not used is little then.
 const LARGE: usize = 4 << 20;
-/// So many bytes behind what was reserved may be read and written as well; what is there counts for nothing.
+/// Bytes behind what was reserved that may be read and written as well, so that short copies need no exact end; their
+/// content counts for nothing.
 pub const MARGIN: usize = 32;
 /// Offsets are kept divided by 8 in 32 bits elsewhere, so a buffer ends here.
 pub const MAX_BYTES: usize = 32 << 30;
@@ -130,7 +131,7 @@ impl Buffer {
     #[inline(always)]
     pub unsafe fn at(&self, at: usize) -> *mut u8 {
         debug_assert!(at <= self.ready);
-        // SAFETY: the offset stays inside (or one past) the mapping, by the caller's word.
+        // SAFETY: at most what was reserved, by the contract, so inside the mapping or at its end.
         unsafe { self.pages.start().add(at) }
     }
 

@@ -1,4 +1,5 @@
-//! One object written behind the others, or found among them (spec sections 1.5, 1.6 and 6.3).
+//! One object written behind the others in the buffer, as it stands in a file: reference count 0, capacity equal to size,
+//! words of children instead of pointers, padding zero.
 
 use super::error::CompactError;
 use super::hash::ShortHash;
@@ -17,7 +18,7 @@ fn header(cs_sz: u16, other: u8, tag: u8) -> u64 {
     u64::from(cs_sz) << 32 | u64::from(other) << 48 | u64::from(tag) << 56
 }
 
-/// Strings of more bytes are copied by the C library.
+/// Strings of more bytes than this are copied by the C library.
 const SHORT_STRING: usize = 64;
 
 /// An object that was written at the end of the buffer.
@@ -47,7 +48,8 @@ impl Compactor {
         words: *const usize,
         count: usize,
     ) -> Result<Written, CompactError> {
-        // SAFETY: each branch passes on a live object of the kind it was told apart as.
+        // SAFETY: the object is live, so its kind may be read. Each branch hands it on as the kind that its tag says, and
+        // `words` with the number of children, as the contract has them.
         unsafe {
             let kind = object.kind();
             match kind.tag {
@@ -96,8 +98,9 @@ impl Compactor {
             self.scratch.buffer.reserve(8 * MIN_IMAGE)?;
             let start = self.scratch.buffer.len();
             let out = self.scratch.buffer.at(start).cast::<u64>();
-            // What is too much is zero, and is overwritten by the next object. The words were written one by one
-            // just now, and are read one by one: a wider read cannot be served from several pending stores.
+            // Words that are too many are zero, and are overwritten by the next object. The words were written one by one
+            // just now, and are read one by one: a wider read cannot be served from several stores that are still on
+            // their way to the cache.
             let header = image.read_volatile();
             out.write(header);
             let mut hash = ShortHash::new(header);
@@ -347,7 +350,7 @@ impl Compactor {
     /// As `Buffer::commit`.
     #[inline(always)]
     unsafe fn buffer_commit(&mut self, bytes: usize) {
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is that of `Buffer::commit`.
         unsafe { self.scratch.buffer.commit(bytes) }
     }
 }

@@ -3,7 +3,7 @@
 use super::buffer::Buffer;
 use super::stack::MIN_IMAGE;
 
-/// Above so many words the C library compares.
+/// Above this many words the C library compares.
 pub(super) const MANY: usize = 32;
 
 /// Whether the first `words` words at `a` and `b`, [`MIN_IMAGE`] at most, are equal; without branches.
@@ -12,8 +12,8 @@ pub(super) const MANY: usize = 32;
 /// [`MIN_IMAGE`] words are initialised at both.
 #[inline(always)]
 pub(super) unsafe fn equal_small(a: *const u64, b: *const u64, words: usize) -> bool {
-    // One by one: a wider read cannot be served from several pending stores.
-    // SAFETY: by the caller's word.
+    // One by one: a wider read cannot be served from several stores that are still on their way to the cache.
+    // SAFETY: `MIN_IMAGE` words are initialised at both, by the contract, and `i` is below that.
     let differs = |i: usize| unsafe {
         (a.add(i).read_volatile() ^ b.add(i).read_volatile()) & 0_u64.wrapping_sub(u64::from(i < words))
     };
@@ -23,8 +23,8 @@ pub(super) unsafe fn equal_small(a: *const u64, b: *const u64, words: usize) -> 
 /// Whether the object at `start`, the last one of the buffer, equals the one at `other`, an earlier one.
 #[inline(never)]
 pub(super) fn equal_at(buffer: &Buffer, start: usize, other: usize) -> bool {
-    // SAFETY: an earlier object begins at `other`, a multiple of 8 below `start`, so as many words from there lie inside
-    // the buffer as do from `start`.
+    // SAFETY: `other` is below `start`, so from there on the buffer has at least as many words as from `start` to its end,
+    // which is what is compared; both are multiples of 8.
     unsafe {
         equal_words(
             buffer.at(start).cast(),
@@ -34,13 +34,13 @@ pub(super) fn equal_at(buffer: &Buffer, start: usize, other: usize) -> bool {
     }
 }
 
-/// Whether so many words at `a` and `b` are equal.
+/// Whether the `words` words at `a` and `b` are equal.
 ///
 /// # Safety
-/// So many words are initialised at both.
+/// `words` words are initialised at both.
 #[inline(always)]
 pub(super) unsafe fn equal_words(a: *const u64, b: *const u64, words: usize) -> bool {
-    // SAFETY: by the caller's word.
+    // SAFETY: as many words are initialised at both, by the contract.
     unsafe {
         if words > MANY {
             return std::slice::from_raw_parts(a, words) == std::slice::from_raw_parts(b, words);

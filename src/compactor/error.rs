@@ -1,4 +1,5 @@
-//! Why a graph of live objects cannot be compacted. Texts begin with the incumbent's words where it has some.
+//! Why a graph of live objects cannot be compacted. Where Lean's own loader has an error message for the same failure, ours
+//! begins with its words.
 
 use thiserror::Error;
 

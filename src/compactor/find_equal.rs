@@ -1,7 +1,8 @@
-//! Maximal sharing (spec section 6.3), one step behind the writing: the table's slot for an object that was just
-//! written is asked for at once and looked at when the next object is about to be written, by when it has
-//! arrived. Until then the object counts as new; if it turns out not to be, its bytes are still the last ones
-//! and its word is still on the stack, so both can be taken back. Most objects need no look; see `newest`.
+//! Maximal sharing: an object equal to an earlier one is not kept, the earlier one stands for both. It is looked for one
+//! step behind the writing, because a look into a large table waits for memory: when an object is written, the place
+//! in the sharing table is prefetched, and the object is *pending*; when the next object is about to be written, the pending
+//! one is *settled*: the table is looked at. If an equal object is found, the pending one's bytes are still the
+//! last in the buffer and its word is still on the stack, so both are taken back. Most objects need no look; see `newest`.
 
 use super::buffer::MARGIN;
 use super::emit::Written;
@@ -29,7 +30,7 @@ impl Compactor {
             hash,
             slot: slot as usize,
         };
-        // SAFETY: a word of a frame, by the caller's word.
+        // SAFETY: `slot` is a word of a frame's image, by the contract.
         unsafe { slot.write(self.address(start)) };
     }
 
@@ -48,16 +49,16 @@ impl Compactor {
         slot: *mut usize,
         new: bool,
     ) -> Result<(), CompactError> {
-        // SAFETY: passed on from the caller.
-        unsafe {
-            match written {
-                Written::Shareable { start } if new => self.place_new(object, start, slot),
-                Written::Shareable { start } => self.place_last(object, start, slot),
-                Written::Apart { start } => {
-                    self.newest.slot = 0;
-                    slot.write(self.address(start));
-                    self.remember(object, start)
-                }
+        match written {
+            // SAFETY: `slot` is as `place` asks, by the same contract.
+            Written::Shareable { start } if new => unsafe { self.place_new(object, start, slot) },
+            // SAFETY: as above.
+            Written::Shareable { start } => unsafe { self.place_last(object, start, slot) },
+            Written::Apart { start } => {
+                self.newest.slot = 0;
+                // SAFETY: `slot` is a word of a frame's image, by the contract.
+                unsafe { slot.write(self.address(start)) };
+                self.remember(object, start)
             }
         }
     }
@@ -76,14 +77,13 @@ impl Compactor {
         start: usize,
         slot: *mut usize,
     ) -> Result<(), CompactError> {
-        // SAFETY: passed on from the caller.
-        unsafe {
-            if self.next != 0 && self.is_next(start)? {
-                return self.drop_copy(object, start, self.next, slot);
-            }
-            let hash = long_hash(self.words(start, self.scratch.buffer.len()));
-            self.place(object, start, hash, slot);
+        if self.next != 0 && self.is_next(start)? {
+            // SAFETY: `slot` is as `place` asks, by the same contract.
+            return unsafe { self.drop_copy(object, start, self.next, slot) };
         }
+        let hash = long_hash(self.words(start, self.scratch.buffer.len()));
+        // SAFETY: by the same contract.
+        unsafe { self.place(object, start, hash, slot) };
         Ok(())
     }
 
@@ -119,8 +119,8 @@ impl Compactor {
         if offset == start {
             self.keep(object, start, slot)
         } else {
-            // SAFETY: the word was put there when the object was written. The frame is still there and has not
-            // moved: to finish it writes an object, which settles this one first, as does growth.
+            // SAFETY: `slot` was a word of a frame's image when the object became pending. The frame is still there and
+            // has not moved, for before a frame is finished, and before the stack grows, the pending object is settled.
             unsafe { self.drop_copy(object, start, offset, slot) }
         }
     }
@@ -147,7 +147,7 @@ impl Compactor {
     ) -> Result<(), CompactError> {
         let size = self.scratch.buffer.len() - start;
         self.scratch.buffer.truncate(start);
-        // SAFETY: passed on from the caller.
+        // SAFETY: `slot` is as `place` asks, by the same contract.
         unsafe { self.place_found(object, offset, size, slot) }
     }
 
@@ -174,13 +174,13 @@ impl Compactor {
             return equal_at(buffer, start, other);
         }
         const { assert!(8 * MIN_IMAGE <= MARGIN) };
-        // SAFETY: `MARGIN` bytes from the end of the buffer on may be read, so as many words from `start`, and from
-        // `other`, a multiple of 8 below it. Memory of the buffer is initialised.
+        // SAFETY: `MIN_IMAGE` words are read from `start` and from `other` below it. They lie before the end of the buffer
+        // or in the `MARGIN` bytes behind it, all of which is initialised memory.
         unsafe { equal_small(buffer.at(start).cast(), buffer.at(other).cast(), words) }
     }
 
-    /// Where an object equal to the one at `start`, the last one, begins, whatever it takes to find out. It is
-    /// entered if there is none.
+    /// Where an object equal to the one at `start`, the last one, begins: the whole probe, where the first look of the
+    /// table did not settle it. If there is none, the object is entered, and `start` is the answer.
     #[inline(never)]
     fn search(&mut self, start: usize, hash: u32) -> Result<usize, CompactError> {
         let equal = |other| equal_at(&self.scratch.buffer, start, other);

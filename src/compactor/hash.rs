@@ -1,4 +1,5 @@
-//! The hash of an object's content for the sharing table. It decides nothing but speed.
+//! The hash of an object's content for the sharing table. Equality is always found out by comparing words, so the hash
+//! decides about speed alone, never about what is written.
 
 use super::stack::MIN_IMAGE;
 

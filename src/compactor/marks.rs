@@ -1,4 +1,4 @@
-//! Marks: a bit for each word of the buffer.
+//! A bit for each word of the buffer, set where an object begins that the sharing table does not have yet (see `newest`).
 
 use super::error::CompactError;
 

@@ -1,5 +1,7 @@
-//! Live objects to the bytes of a region: traversal with an explicit stack, the pointer table, maximal
-//! sharing, chained parts (spec sections 5.2 to 6).
+//! Compaction: live objects to the bytes of region files. The graph below a root is walked depth first, and each object
+//! is written once, behind all it refers to, into a growing buffer that holds what the file will hold. Objects that are
+//! equal word by word are written once too (maximal sharing). Graphs saved one after the other can be the parts of a
+//! chain, whose files refer to each other instead of repeating what an earlier one has.
 //!
 //! * [`Compactor`], in `state`, is what a chain of parts shares; `parts` lays parts out in its one growing buffer, and asks
 //!   the host by `values` what only that knows of its objects;

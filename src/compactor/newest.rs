@@ -1,18 +1,20 @@
-//! Objects that need no look into the sharing table, and may never be entered there.
+//! Objects that maximal sharing need not look up in the sharing table, nor enter there before somebody could find them.
 //!
-//! The *newest* object is the one that was written and stayed last. No object refers to it yet, for that one would
-//! have been written later.
+//! The *newest* object is the last one that was written and kept because no earlier object equals it. An object refers
+//! only to objects written before it, so no object in the buffer refers to the newest.
 //!
-//! * What is written next and refers to the newest equals no earlier object: that one would refer to it too. So it is
-//!   not looked up, and lies directly behind its child.
-//! * Nor is it entered, but *marked*, if the child's count says that no other field leads to it. For as long as the
-//!   child has this one parent nothing can equal the parent. A second object that refers to the child comes about in
-//!   one way only: something is found, by content, to equal the child, and takes its word. Then the object
-//!   behind the child is looked at, and if it is marked, it is entered, late.
-//! * Graphs that are equal in part mostly are so for many objects in a row. So the object behind one that was found
-//!   is *next*: it is compared first when another object is written. If it is equal, it has been found without the
-//!   table, and a mark stays: the word that was taken is gone with the copy of the parent. This is so if what took the
-//!   word has one reference and is no root; otherwise the marked object is entered at once.
+//! * Not looked up: a *parent* that is written next and refers to the newest (its *child*). An equal object would refer
+//!   to the child as well, and there is none. The parent then lies directly behind its child in the buffer.
+//! * Not entered, but *marked*: that parent, if the child's reference count is 1, so that no field of another live object
+//!   leads to the child. Nothing written later equals the parent unless it refers to the child too, and that can come
+//!   about in one way only: a later object is found equal to the child, so that its parent gets the child's word.
+//!   At that moment the object behind the child is looked at, and if it is marked, it is entered (late) and the mark
+//!   taken away.
+//! * *Next*: the object behind the one found equal last. Where two graphs are equal, they mostly are so for many objects
+//!   in a row, so when another object is written it is compared with the next one first. If they are equal, the table
+//!   was not needed, and the mark of the next one can stay: the only object that had got the child's word is the copy
+//!   of the parent, which is dropped. This needs that what was found equal to the child has one reference and is no root, so
+//!   that no other object gets the word; otherwise the marked object is entered at once.
 
 use super::buffer::MARGIN;
 use super::equal::{equal_at, equal_small, equal_words};
@@ -24,11 +26,11 @@ use crate::object::Kind;
 use olean_reader::format::layout::{ARRAY_HEADER, MAX_CTOR_TAG, TAG_ARRAY, align8};
 
 impl Compactor {
-    /// Whether the object of the top frame, whose fields are done and settled, equals no earlier one, for it refers
-    /// to the newest.
+    /// Whether the object of the top frame, whose fields are all finished and settled, is certainly equal to no earlier
+    /// one, because it refers to the newest.
     #[inline(always)]
     pub(super) fn is_new(&self, frame: Frame) -> bool {
-        // What is above the top frame is nowhere.
+        // No live frame lies above the top one, so a slot at or above the top frame's image is in that image.
         self.newest.slot >= frame.image() as usize
     }
 
@@ -47,7 +49,7 @@ impl Compactor {
         slot: *mut usize,
     ) -> Result<(), CompactError> {
         self.scratch.marks.set(start)?;
-        // SAFETY: a word of a frame, by the caller's word.
+        // SAFETY: `slot` is a word of a frame's image, by the contract.
         unsafe { slot.write(self.address(start)) };
         self.keep(object, start, slot)
     }
@@ -67,7 +69,7 @@ impl Compactor {
         size: usize,
         slot: *mut usize,
     ) -> Result<(), CompactError> {
-        // SAFETY: a word of a frame, by the caller's word.
+        // SAFETY: `slot` is a word of a frame's image, by the contract.
         unsafe { slot.write(self.address(offset)) };
         if offset == self.newest.start {
             self.newest.slot = 0;
@@ -75,7 +77,7 @@ impl Compactor {
         let end = offset + size;
         self.next = if end < self.scratch.buffer.len() { end } else { 0 };
         if object & SHARED != 0 {
-            // Other fields lead to this one, so what comes next need not be the only one to refer to it.
+            // Other fields lead to this object, and get its word too: several objects may refer to it from now on.
             self.enter_marked(end)?;
         }
         self.remember(object, offset)
@@ -96,9 +98,10 @@ impl Compactor {
         words: usize,
     ) -> Result<bool, CompactError> {
         const { assert!(8 * MIN_IMAGE <= MARGIN) };
-        // SAFETY: the image by the caller's word. An object begins at `next`, or a word that begins none and ends the
-        // comparison, and `MARGIN` bytes behind the buffer may be read. With an equal header the object there has
-        // as many words as the image.
+        // SAFETY: the image has these words by the contract. At `next`, inside the buffer, an object begins, or the zero
+        // word behind a part, which equals no header. `equal_small` reads `MIN_IMAGE` words from there, which the
+        // margin behind the buffer allows for. `equal_words` reads on only if the headers are equal, and then the object
+        // there has as many words as the image.
         let equal = unsafe {
             let next = self.scratch.buffer.at(self.next).cast();
             equal_small(image, next, words) && (words <= MIN_IMAGE || equal_words(image, next, words))
@@ -121,7 +124,7 @@ impl Compactor {
         Ok(equal)
     }
 
-    /// Looks no longer at the object behind the one found last, so that it has to be in the table.
+    /// Gives up comparing with the next object, so from now on it has to be in the table if anything can equal it.
     ///
     /// # Errors
     /// [`CompactError::Memory`] when a table cannot grow.
@@ -141,6 +144,7 @@ impl Compactor {
         }
     }
 
+    /// Enters the marked object at `at`, with the hash by which equal ones will be looked for.
     #[inline(never)]
     fn enter_late(&mut self, at: usize) -> Result<(), CompactError> {
         self.scratch.marks.clear_at(at);
@@ -173,7 +177,7 @@ mod tests {
             let mut image: Vec<u64> = (0..words as u64).map(|i| i * i + 5).collect();
             let hash = short_hash(&image);
             image.resize(words.max(MIN_IMAGE), 0);
-            // SAFETY: so many words, and `MIN_IMAGE`.
+            // SAFETY: the image has `words` words, and `MIN_IMAGE` at least.
             let (start, written) = unsafe { compactor.emit_ctor::<true>(image.as_ptr(), words).unwrap() };
             assert_eq!(written, hash, "{words} words");
             assert_eq!(compactor.words(start, start + 8 * words), &image[..words]);

@@ -1,5 +1,6 @@
-//! What the walk does with all objects but constructors: arrays, strings and numbers, and the cells that can
-//! contain themselves.
+//! What the walk (`traverse`) does with all objects but constructors: arrays, strings and bignums, closures, and the
+//! cells whose one field may be set after they were made (references, promises, tasks, thunks), so that they can contain
+//! themselves.
 
 use super::buffer::MAX_BYTES;
 use super::error::CompactError;
@@ -22,7 +23,8 @@ impl Compactor {
     #[cold]
     #[inline(never)]
     pub(super) unsafe fn finish_other(&mut self, frame: Frame, slot: *mut usize) -> Result<(), CompactError> {
-        // SAFETY: as in `finish`.
+        // SAFETY: the top frame and its object's place in the frame below, by the contract; behind the frame's header word
+        // stand the finished words of all fields of that live object.
         unsafe {
             let head = frame.head();
             let written = self.emit(head.object(), frame.field(0), frame.fields())?;
@@ -36,7 +38,7 @@ impl Compactor {
     /// `object` is a live string, `slot` its place in the top frame.
     #[inline(never)]
     pub(super) unsafe fn meet_string(&mut self, object: Obj, slot: *mut usize) -> Result<(), CompactError> {
-        // SAFETY: the object is live, and `slot` a word of the top frame.
+        // SAFETY: a live string, and a word of the top frame's image, by the contract.
         unsafe {
             let shared = !is_one(object.rc());
             if (shared || self.root_filter.may_hold(object.0))
@@ -67,7 +69,8 @@ impl Compactor {
     ) -> Result<Option<Frame>, CompactError> {
         // SAFETY: the object is live.
         let unique = is_one(unsafe { object.rc() });
-        // Refs, closures and bignums are never shared by content, the other rare kinds may contain themselves.
+        // Arrays with one reference need not be remembered. References, closures and bignums must be, because they are never
+        // shared by content, and the other cells because they may contain themselves.
         let shared = !unique || !matches!(kind.tag, TAG_ARRAY | TAG_SARRAY);
         if kind.tag == TAG_CLOSURE && !self.closures_allowed {
             return Err(CompactError::Closure);
@@ -79,7 +82,9 @@ impl Compactor {
             unsafe { slot.write(word) };
             return Ok(None);
         }
-        // SAFETY: a live object of that kind. Its fields stand for themselves if all are scalars.
+        // SAFETY: a live object of that kind; `fields` says where its fields are. If all are scalars, the fields are the
+        // finished words. Otherwise `room` answers the top frame and that the words of a frame above it are free; head
+        // and image are written there, and the frame that is answered has been written as far as it is read.
         unsafe {
             let flags = usize::from(shared) * SHARED;
             let (at, count) = self.fields(object, kind, values)?;
@@ -163,14 +168,14 @@ impl Compactor {
 /// Whether `count` words at `at` are all scalars; looks no further than the first that is not.
 ///
 /// # Safety
-/// The words can be read.
+/// `at` is a multiple of 8 and the address of `count` initialised words, which nobody writes meanwhile.
 unsafe fn all_scalars(at: usize, count: usize) -> bool {
-    // SAFETY: the words can be read.
+    // SAFETY: aligned, initialised and not written, by the contract.
     let words = unsafe { std::slice::from_raw_parts(at as *const usize, count) };
     words.iter().all(|word| word & 1 == 1)
 }
 
-/// Whether objects with this tag have one field that can be set after they were made, or is made by running.
+/// Whether objects with this tag have one field whose value may come after the object was made.
 fn is_cell(tag: u8) -> bool {
     matches!(tag, TAG_PROMISE | TAG_THUNK | TAG_TASK | TAG_REF)
 }

@@ -1,4 +1,5 @@
-//! Parts of a chain: one graph after the other into one growing buffer.
+//! Parts of a chain: one graph after the other, each in the place of one file, in one growing buffer. A pointer to an
+//! object of an earlier part stays a pointer into that part's file.
 
 use super::error::CompactError;
 use super::state::Compactor;
@@ -52,7 +53,7 @@ impl Compactor {
         buffer.push_zeros(root_slot + 8 - offset)?;
         self.closures_allowed = version == VERSION_3;
         self.closures.clear();
-        // SAFETY: the caller vouches for the graph below `root`.
+        // SAFETY: `traverse` asks for what this function asks for: a graph below `root` that lives and does not change.
         let word = unsafe { self.traverse(root, values)? };
         self.remember_root(root, word)?;
         // Fields of later parts may lead to this root, and so to the one that was found for it.
@@ -69,10 +70,10 @@ impl Compactor {
         })
     }
 
-    /// A root is the one object that can be met in a later part although its count is 1: its reference is
-    /// the caller's and no field's.
+    /// Keeps the root of a finished part where a later part finds it: it alone can be met again although its count is
+    /// 1, because that one reference is the caller's and no field's.
     fn remember_root(&mut self, root: Obj, word: usize) -> Result<(), CompactError> {
-        // One in a dependency is never looked up.
+        // A root in a dependency stands for itself in every part and is never looked up.
         if root.is_scalar() || self.regions.word(root.0).is_some() {
             return Ok(());
         }

@@ -1,4 +1,5 @@
-//! The pointer table: objects by address, for those that can be met again.
+//! The pointer table: what stands in the file for a live object, by its address, for objects that the walk can meet
+//! again.
 
 use super::buckets::{Buckets, Keys, PLACES};
 use super::equal8::equal8;

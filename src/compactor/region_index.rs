@@ -1,5 +1,5 @@
-//! Which dependency region holds an address: asked for every pointer of a graph when there are any, and
-//! before the object is looked at, so that nothing of the dependencies is touched.
+//! Which dependency region holds an address. With dependencies this is asked for every pointer of a graph, before the
+//! object is read, so that a save touches no page of a dependency.
 
 use crate::dependencies::{Dependencies, RegionView};
 

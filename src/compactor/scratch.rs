@@ -1,5 +1,5 @@
-//! The memory of a compactor, kept for the next one: a small save spends most of its time on fresh pages
-//! otherwise. What is kept is bounded.
+//! The memory of a compactor, kept for the next one within bounds: without that, a small save spends most of its time
+//! on page faults of fresh memory.
 
 use super::buffer::Buffer;
 use super::marks::Marks;

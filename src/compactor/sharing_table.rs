@@ -1,4 +1,4 @@
-//! The sharing table: objects by content.
+//! The sharing table: written objects by the hash of their content, for maximal sharing.
 
 use super::buckets::{Buckets, Keys};
 use super::equal8::equal8;

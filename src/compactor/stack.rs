@@ -1,7 +1,7 @@
-//! The explicit stack of a traversal: one frame for each object whose children are not all finished, in
-//! memory that grows as a whole. A frame is a head of fixed size and behind it the object's image: its header
-//! word and its words as they stood in the object, in which the words of finished children replace the
-//! pointers to them one by one. A finished image of a constructor is the constructor as it is written.
+//! The stack of a walk: one frame for each object whose children are not all finished, one behind the other in memory
+//! that grows as a whole. A frame is a head of fixed size and behind it the object's *image*: its header word and its
+//! words as they stood in the object, in which the words of finished children replace the pointers to them one by one.
+//! The finished image of a constructor is the constructor as it is written.
 
 use super::error::CompactError;
 use crate::object::{Kind, Obj};
@@ -24,7 +24,7 @@ pub struct Head {
     pub mask: Cell<u32>,
 }
 
-/// An image has at most so many words: no object of more fits into the buffer.
+/// The most words that an image has: no larger object fits into the buffer.
 pub const MAX_IMAGE: usize = super::buffer::MAX_BYTES / 8 - 64;
 
 /// In [`Head::object`]: the object has to be remembered.
@@ -49,7 +49,7 @@ impl Head {
 
 /// Words of a head.
 const HEAD: usize = size_of::<Head>() / 8;
-/// An image has room for so many words at least, and all of these are initialised.
+/// The words that every image has room for, and that are all initialised, also where the object is smaller.
 pub const MIN_IMAGE: usize = 4;
 
 /// Words of a frame with an image of `words` words.
@@ -85,7 +85,8 @@ impl Frame {
     #[inline(always)]
     #[must_use]
     pub unsafe fn head<'a>(self) -> &'a Head {
-        // SAFETY: by the caller's word; cells may be referred to as often as one likes.
+        // SAFETY: the frame is on the stack, by the contract, and begins with its head; all fields of a head are cells,
+        // so any number of references to it may live at once.
         unsafe { &*self.0.cast() }
     }
 
@@ -103,8 +104,7 @@ impl Frame {
     #[inline(always)]
     #[must_use]
     pub unsafe fn fields(self) -> usize {
-        // SAFETY: by the caller's word; every image begins with a header, whose tag says whether there are only
-        // fields.
+        // SAFETY: the frame is on the stack, by the contract, and every image begins with a header word.
         unsafe {
             let kind = Kind::of_header((self.image().read() >> 32) as u32);
             if kind.tag <= MAX_CTOR_TAG {
@@ -129,7 +129,8 @@ impl Frame {
     #[inline(always)]
     #[must_use]
     pub unsafe fn below(self) -> Frame {
-        // SAFETY: by the caller's word; the head says where the frame below is.
+        // SAFETY: the frame is on the stack and not the bottom one, by the contract; the head says how many words below it
+        // the next frame begins, in the same memory.
         Frame(unsafe { self.0.sub(self.head().below.get() as usize) })
     }
 
@@ -140,7 +141,7 @@ impl Frame {
     #[inline(always)]
     #[must_use]
     pub unsafe fn extent(self) -> usize {
-        // SAFETY: by the caller's word.
+        // SAFETY: the frame is on the stack, by the contract.
         extent(unsafe { self.head() }.words.get() as usize)
     }
 
@@ -151,7 +152,7 @@ impl Frame {
     #[inline(always)]
     #[must_use]
     pub unsafe fn above(self) -> Frame {
-        // SAFETY: by the caller's word.
+        // SAFETY: the frame is on the stack, by the contract, so it ends inside the stack's memory or at its end.
         Frame(unsafe { self.0.add(self.extent()) })
     }
 }
@@ -202,7 +203,7 @@ impl Stack {
             what: "the stack of the traversal",
             bytes: words.saturating_add(used).saturating_mul(8),
         };
-        // SAFETY: written, by the caller's word, and so within the capacity.
+        // SAFETY: the first `used` words have been written, by the contract, so they are within the capacity.
         unsafe { self.words.set_len(used) };
         let grown = self.words.try_reserve(words);
         self.words.clear();

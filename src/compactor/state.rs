@@ -1,5 +1,5 @@
-//! What a compactor keeps: between objects, and between the parts of a chain. The walk over a graph is one thing in
-//! several files, all of which work on this.
+//! What a compactor keeps from object to object and from part to part of a chain. The files that write objects
+//! (`parts`, `traverse`, `non_constructors`, `emit`, `find_equal`, `newest`) add methods to this one type.
 
 use super::region_index::RegionIndex;
 use super::scratch::Scratch;
@@ -12,16 +12,16 @@ pub struct Compactor {
     pub(super) regions: RegionIndex,
     pub(super) pending: Pending,
     pub(super) newest: Newest,
-    /// Where the object begins that is behind the one found last; 0 for none.
+    /// Offset of the object right behind the earlier object that was found equal last; 0 for none. See `newest`.
     pub(super) next: usize,
     pub(super) gmp: bool,
     pub(super) closures_allowed: bool,
     /// Buffer offsets of the `m_fun` fields of the current part's closures.
     pub(super) closures: Vec<usize>,
-    /// Roots with one reference that earlier parts wrote: these alone may be met again although their
-    /// count says that there is one edge to them.
+    /// Roots of earlier parts. A root's one reference may be the caller's and no field's, so a later part can meet it
+    /// although its count is 1; no other object with that count can be met twice.
     pub(super) root_filter: RootFilter,
-    /// Whether it holds any.
+    /// Whether `root_filter` holds any.
     pub(super) has_roots: bool,
     pub(super) dirty: bool,
 }
@@ -47,7 +47,7 @@ impl RootFilter {
     }
 }
 
-/// The object written last, if it has not been looked for among the earlier ones.
+/// The object written last, as long as no equal one has been looked for among the earlier ones (see `find_equal`).
 #[derive(Default)]
 pub(super) struct Pending {
     /// Its address and flags as in [`Head`](super::stack::Head); 0 for none.
@@ -59,7 +59,7 @@ pub(super) struct Pending {
     pub(super) slot: usize,
 }
 
-/// The object that was written and stayed last.
+/// The last object that was written for good: no earlier one was found equal to it (see `newest`).
 #[derive(Default)]
 pub(super) struct Newest {
     /// Where it begins.

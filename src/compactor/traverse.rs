@@ -1,11 +1,12 @@
 //! The walk over a graph of live objects: depth first, children in ascending order, a parent right after
-//! its last child (spec section 6.1), on an explicit stack, so that depth costs memory and no stack.
+//! its last child, on a stack of its own in memory, so that the deepest graph cannot overflow the thread's stack.
 //!
-//! An object is touched once: when it is met it is copied into a frame, and its children's words take their
-//! places there, until it is written. An object with one reference has one edge leading to it, so it is neither
-//! looked up nor remembered; see `Compactor::known` for the exceptions. What the walk waits for is memory and
-//! mispredicted branches: all fields of an object and its neighbours in memory are prefetched when its frame is
-//! opened, and which fields are pointers becomes a mask, not a branch for each.
+//! An object is read once. When the walk meets it, its words are copied into a new frame. There the *word* of each child
+//! that is finished (what stands for it in the file: its address there, or a scalar) replaces the pointer to the child.
+//! When all are replaced, the frame's image is the object as it is written. An object with one reference has one field
+//! leading to it, so it is neither looked up nor remembered; see `Compactor::known` for the exceptions. What the walk
+//! waits for is memory and mispredicted branches: all fields of an object and its neighbours in memory are prefetched
+//! when its frame is opened, and which fields are pointers becomes a mask, not a branch for each.
 
 use super::error::CompactError;
 use super::memory::prefetch;
@@ -15,12 +16,12 @@ use super::values::Values;
 use crate::object::{Kind, Obj};
 use olean_reader::format::layout::{MAX_CTOR_TAG, OBJECT_HEADER, TAG_ARRAY, TAG_STRING, align8};
 
-/// What the pointer table holds for an object that is being compacted and could contain itself: no object begins
-/// at this offset.
+/// What the pointer table holds, instead of an offset, for an object whose frame is open and that could contain
+/// itself. No object begins at offset 0, where the header of the first part is.
 pub(super) const IN_PROGRESS: usize = 0;
 
-/// Where memory is asked for when an object is met, in bytes from it: a walk over objects that are in no cache is
-/// led by first children, and nobody knows of these before they are met.
+/// When an object is met, cache lines at these distances from it, in bytes, are prefetched. The walk goes on to its
+/// first child, whose address nobody knew before and which was mostly allocated just before or after it.
 const NEARBY: [isize; 3] = [-512, -192, 192];
 
 impl Compactor {
@@ -32,101 +33,122 @@ impl Compactor {
         if root.is_scalar() {
             return Ok(root.0);
         }
-        // SAFETY: passed on from the caller; without regions no address is in one.
-        unsafe {
-            if self.regions.is_empty() {
-                self.walk::<false>(root, values)
-            } else {
-                match self.regions.word(root.0) {
-                    Some(word) => Ok(word),
-                    None => self.walk::<true>(root, values),
-                }
-            }
+        if self.regions.is_empty() {
+            // SAFETY: no scalar, and a live object with a live graph by the contract; there is no dependency to be in.
+            return unsafe { self.walk::<false>(root, values) };
+        }
+        match self.regions.word(root.0) {
+            Some(word) => Ok(word),
+            // SAFETY: no scalar, and a live object with a live graph by the contract; no dependency holds it.
+            None => unsafe { self.walk::<true>(root, values) },
         }
     }
 
-    /// The same for a root that is in no dependency; `REGIONS` says whether there are any.
+    /// Compacts what is below `root`; `REGIONS` says whether there are dependencies.
     ///
     /// # Safety
-    /// As [`Compactor::add_part`].
+    /// `root` is no scalar and lies in no dependency; besides as [`Compactor::add_part`].
     unsafe fn walk<const REGIONS: bool>(
         &mut self,
         root: Obj,
         values: &impl Values,
     ) -> Result<usize, CompactError> {
         let has_roots = self.has_roots;
-        // SAFETY: `frame` is the top frame, `fields` its fields from its chunk on, and each bit of `mask`, or of
-        // the mask in the head of a frame below, names a field that still holds the pointer to a live object;
-        // all other fields of a chunk hold finished words. A frame above another one stands for the lowest bit of
-        // that one's mask. Frames move only in `open` and `meet_other`, which answer where the top frame is then.
-        unsafe {
-            let mut frame = self.bottom(root)?;
-            let mut fields = frame.field(0);
-            let mut mask = 1_u32;
-            loop {
-                while mask == 0 {
-                    let head = frame.head();
-                    if head.object.get() & LONG != 0 && head.chunk.get() as usize + CHUNK < frame.fields() {
-                        mask = self.next_chunk::<REGIONS>(frame);
-                        fields = frame.field(head.chunk.get() as usize);
-                        continue;
-                    }
-                    self.settle()?;
-                    if head.object.get() == 0 {
-                        return Ok(frame.field(0).read());
-                    }
-                    let below = frame.below();
-                    let waiting = below.head();
-                    fields = below.field(waiting.chunk.get() as usize);
-                    // The bit of the field that the frame stands for.
-                    mask = waiting.mask.get();
-                    std::hint::assert_unchecked(mask != 0);
-                    self.finish(frame, fields.add(mask.trailing_zeros() as usize))?;
-                    mask &= mask - 1;
-                    frame = below;
-                }
-                let slot = fields.add(mask.trailing_zeros() as usize);
-                let object = Obj(slot.read());
-                let header = object.upper_header();
-                let kind = Kind::of_header(header);
-                if kind.tag > MAX_CTOR_TAG {
-                    if kind.tag == TAG_STRING {
-                        self.meet_string(object, slot)?;
-                        mask &= mask - 1;
-                        continue;
-                    }
-                    frame.head().mask.set(mask);
-                    match self.meet_other::<REGIONS>(object, kind, frame, slot, values)? {
-                        None => mask &= mask - 1,
-                        Some(opened) => {
-                            frame = opened;
-                            fields = frame.field(0);
-                            mask = frame.head().mask.get();
-                        }
-                    }
+        // What holds whenever a loop begins, and what the proofs below rest on:
+        // * `frame` is the top frame, and `fields` the first field of its chunk;
+        // * a bit of `mask` names a field of that chunk, the lowest bit the first one, which holds the pointer to a live
+        //   object that is in no dependency; every other field up to the chunk's end holds a finished word;
+        // * the same is true of every frame below and the chunk and mask in its head, and the lowest bit of that mask
+        //   names the field that the frame above stands for.
+        // The stack grows only in `open` and `meet_other`, which answer where the top frame is then.
+        let mut frame = self.bottom(root)?;
+        let mut fields = frame.field(0);
+        let mut mask = 1_u32;
+        loop {
+            while mask == 0 {
+                // SAFETY: the top frame is on the stack, which does not grow before `head` was used last.
+                let head = unsafe { frame.head() };
+                let long = head.object.get() & LONG != 0;
+                // SAFETY: the top frame is on the stack.
+                if long && head.chunk.get() as usize + CHUNK < unsafe { frame.fields() } {
+                    // SAFETY: the fields behind the finished chunk are as they were copied from the object.
+                    mask = unsafe { self.next_chunk::<REGIONS>(frame) };
+                    fields = frame.field(head.chunk.get() as usize);
                     continue;
                 }
-                let shared = !is_one(object.rc());
-                // Nothing is known of an object with one reference, unless it was the root of an earlier part.
-                if (shared || (has_roots && self.root_filter.may_hold(object.0)))
-                    && let Some(word) = self.known(object)?
-                {
-                    slot.write(word);
-                    mask &= mask - 1;
-                    continue;
+                self.settle()?;
+                if head.object.get() == 0 {
+                    // SAFETY: the bottom frame's one field, which `bottom` wrote.
+                    return Ok(unsafe { frame.field(0).read() });
                 }
-                frame.head().mask.set(mask);
-                (frame, mask) = self.open::<REGIONS>(object, header, shared, frame, values)?;
-                fields = frame.field(0);
+                // SAFETY: only the bottom frame has no object, so there is a frame below this one.
+                let below = unsafe { frame.below() };
+                // SAFETY: that frame is on the stack, which does not grow before `waiting` was used last.
+                let waiting = unsafe { below.head() };
+                fields = below.field(waiting.chunk.get() as usize);
+                mask = waiting.mask.get();
+                // SAFETY: `frame` stands for the lowest bit of this mask, so there is one.
+                unsafe { std::hint::assert_unchecked(mask != 0) };
+                // SAFETY: the bit names a field of the chunk that `fields` begins.
+                let slot = unsafe { fields.add(mask.trailing_zeros() as usize) };
+                // SAFETY: the top frame, in which every field is finished; `slot` is the field that it stands for.
+                unsafe { self.finish(frame, slot)? };
+                mask &= mask - 1;
+                frame = below;
             }
+            // SAFETY: the lowest bit of `mask` names a field of the chunk that `fields` begins.
+            let slot = unsafe { fields.add(mask.trailing_zeros() as usize) };
+            // SAFETY: a field of the top frame, which holds the pointer to a live object.
+            let object = Obj(unsafe { slot.read() });
+            // SAFETY: that object is live.
+            let header = unsafe { object.upper_header() };
+            let kind = Kind::of_header(header);
+            if kind.tag > MAX_CTOR_TAG {
+                if kind.tag == TAG_STRING {
+                    // SAFETY: a live string, and its place in the top frame.
+                    unsafe { self.meet_string(object, slot)? };
+                    mask &= mask - 1;
+                    continue;
+                }
+                // SAFETY: the top frame is on the stack.
+                unsafe { frame.head() }.mask.set(mask);
+                // SAFETY: a live object of this kind, its place in the top frame, and that frame.
+                match unsafe { self.meet_other::<REGIONS>(object, kind, frame, slot, values)? } {
+                    None => mask &= mask - 1,
+                    Some(opened) => {
+                        frame = opened;
+                        fields = frame.field(0);
+                        // SAFETY: the frame that was opened is the top one now.
+                        mask = unsafe { frame.head() }.mask.get();
+                    }
+                }
+                continue;
+            }
+            // SAFETY: the object is live.
+            let shared = !is_one(unsafe { object.rc() });
+            // Nothing is known of an object with one reference, unless it was the root of an earlier part.
+            if (shared || (has_roots && self.root_filter.may_hold(object.0)))
+                && let Some(word) = self.known(object)?
+            {
+                // SAFETY: a field of the top frame.
+                unsafe { slot.write(word) };
+                mask &= mask - 1;
+                continue;
+            }
+            // SAFETY: the top frame is on the stack.
+            unsafe { frame.head() }.mask.set(mask);
+            // SAFETY: a live constructor with this header; `frame` is the top frame.
+            (frame, mask) = unsafe { self.open::<REGIONS>(object, header, shared, frame, values)? };
+            fields = frame.field(0);
         }
     }
 
-    /// The bottom frame: its one field is the root.
+    /// Writes the bottom frame, which has no object; its one field is the root.
     fn bottom(&mut self, root: Obj) -> Result<Frame, CompactError> {
         self.newest.slot = 0;
         let stack = &mut self.scratch.stack;
-        // SAFETY: no word is in use. Room is made, then everything written.
+        // SAFETY: the stack is empty, so that growing it loses nothing; the frame has room and all of its words are
+        // written.
         unsafe {
             let bottom = stack.bottom();
             if !stack.fits(bottom, extent(0)) {
@@ -140,7 +162,7 @@ impl Compactor {
                 chunk: 0.into(),
                 mask: 1.into(),
             });
-            // The header of an array: there are only fields.
+            // As for an array, the number of fields follows from the number of words.
             let header = usize::from(TAG_ARRAY) << 56;
             frame
                 .image()
@@ -171,12 +193,12 @@ impl Compactor {
     #[cold]
     #[inline(never)]
     unsafe fn more_stack(&mut self, frame: Frame, words: usize) -> Result<Frame, CompactError> {
-        // What is pending and what is newest know a place on the stack.
+        // Both `pending` and `newest` hold an address on the stack, which is about to move.
         self.settle()?;
         self.newest.slot = 0;
         let stack = &mut self.scratch.stack;
-        // SAFETY: frames are written without gaps up to the end of the top one, and lie as before relative to
-        // the bottom.
+        // SAFETY: frames lie one behind the other from the bottom to the end of the top one, all words written, so the
+        // first `used` words are; afterwards each lies as far from the bottom as before.
         unsafe {
             let bottom = stack.bottom().start();
             let at = frame.start().offset_from_unsigned(bottom);
@@ -210,8 +232,9 @@ impl Compactor {
             header |= size as u32;
         }
         let words = align8(size) / 8;
-        // SAFETY: room is made, then head and image are written. The object has `size` bytes, `fields`
-        // pointers first.
+        // SAFETY: `room` answers the frame below and that `extent(words)` words above it are free; head and image are
+        // written there. The live object has `size` bytes, that is header and `fields` pointers at least, and no more
+        // are read.
         unsafe {
             let below = self.room(below, extent(words))?;
             let frame = below.above();
@@ -272,7 +295,7 @@ impl Compactor {
     #[cold]
     #[inline(never)]
     unsafe fn next_chunk<const REGIONS: bool>(&self, frame: Frame) -> u32 {
-        // SAFETY: by the caller's word.
+        // SAFETY: the frame is on the stack, and there are fields behind its chunk, by the contract.
         unsafe {
             let chunk = &frame.head().chunk;
             chunk.set(chunk.get() + CHUNK as u32);
@@ -310,7 +333,7 @@ impl Compactor {
     /// # Safety
     /// `frame` is on the stack, the fields from its chunk on are as they were in the object.
     pub(super) unsafe fn scan<const REGIONS: bool>(&self, frame: Frame) -> u32 {
-        // SAFETY: by the caller's word.
+        // SAFETY: the frame is on the stack by the contract, and only its fields are read and written.
         unsafe {
             let head = frame.head();
             let rest = frame.fields() - head.chunk.get() as usize;
@@ -343,7 +366,8 @@ impl Compactor {
     /// `frame` is the top frame, and `slot` the word for its object in the frame below.
     #[inline(always)]
     unsafe fn finish(&mut self, frame: Frame, slot: *mut usize) -> Result<(), CompactError> {
-        // SAFETY: the object is live; its image holds the words of its children.
+        // SAFETY: the top frame and its object's place in the frame below, by the contract; the image of a constructor
+        // has as many initialised words as its head says.
         unsafe {
             let object = frame.head().object.get();
             if (frame.image().read() >> 56) as u8 <= MAX_CTOR_TAG {
@@ -364,10 +388,10 @@ impl Compactor {
         }
     }
 
-    /// Looks an object up (spec section 6.2). What is left out: an object with a count of 1 or -1 has one
-    /// field leading to it and is met once, unless it was the root of an earlier part. Should it come back
-    /// in a later part all the same (its owner was taken apart between the parts), it is written again and
-    /// then found by its content; only what is never shared by content must be remembered for that.
+    /// The word of an object that was written before. Not asked for objects with a count of 1 or -1: one field leads to
+    /// such an object, so the walk meets it once, unless it was the root of an earlier part. Should it come back in a
+    /// later part all the same (what held it was taken apart between the parts), it is written again and then found
+    /// by its content; only what is never shared by content must be remembered for that.
     #[inline(always)]
     pub(super) fn known(&mut self, object: Obj) -> Result<Option<usize>, CompactError> {
         if self.is_pending(object) {
@@ -388,7 +412,7 @@ impl Compactor {
 #[inline(always)]
 unsafe fn take<const WORDS: usize>(from: *const usize, image: *mut usize, fields: usize) -> u32 {
     let mut mask = 0_usize;
-    // SAFETY: by the caller's word.
+    // SAFETY: both have the words that are read and written, by the contract.
     unsafe {
         for i in 1..WORDS {
             let word = from.add(i).read();
@@ -397,7 +421,7 @@ unsafe fn take<const WORDS: usize>(from: *const usize, image: *mut usize, fields
         }
         mask &= (1 << fields) - 1;
         for i in 1..WORDS {
-            // A choice between two addresses, not between two ways.
+            // A choice between two addresses costs no branch.
             let pointer = 0_usize.wrapping_sub(mask >> (i - 1) & 1);
             prefetch(from.add(i).read() & pointer | from as usize & !pointer);
         }

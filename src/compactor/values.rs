@@ -1,4 +1,5 @@
-//! What the compactor asks the host about live objects.
+//! What the compactor asks the host about live objects, since only the host's runtime knows: the values of tasks and
+//! thunks, and sizes that stand nowhere in an object.
 
 use crate::object::Obj;
 
