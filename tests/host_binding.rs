@@ -3,7 +3,7 @@
 use lean_region::host::{FileIdentity, Generation, Host, HostError, RegionFacts};
 use lean_region::object::Obj;
 use libloading::os::unix::Library;
-use olean_reader::format::layout::{TAG_ARRAY, TAG_CLOSURE, TAG_STRING};
+use olean_reader::format::object::{TAG_ARRAY, TAG_CLOSURE, TAG_STRING};
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;

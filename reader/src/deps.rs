@@ -4,7 +4,7 @@ use super::error::{BadPointer, CheckError, Violation};
 use super::file::File;
 use super::parse::parse;
 use super::region::Region;
-use crate::format::object::Width;
+use crate::format::word::Width;
 use once_cell::unsync::OnceCell;
 
 type Result<T> = std::result::Result<T, CheckError>;

@@ -1,7 +1,8 @@
 //! A file whose header and sections are sound: what it says of itself, and where its parts lie. How it is read
 //! is the matter of [`super::parse`]; its objects are that of [`super::region`].
 
-use crate::format::object::{Bignums, Width, word};
+use crate::format::object::{Bignums, Layout};
+use crate::format::word::{Width, word};
 use std::ops::Range;
 
 /// An entry of the library table of version 3.
@@ -99,6 +100,13 @@ impl<'a> File<'a> {
     #[must_use]
     pub fn version(&self) -> u8 {
         self.version
+    }
+
+    /// How objects lie in the file.
+    #[must_use]
+    #[inline]
+    pub const fn layout(&self) -> Layout {
+        Layout::new(self.width, self.bignums)
     }
 
     /// Layout of bignums.

@@ -4,9 +4,9 @@
 use super::error::{BadPointer, CheckError, ObjectRef, Violation};
 use super::region::Region;
 use super::space::{Hit, NodeId, Space};
-use super::walk::{Object, mpz_shape};
-use crate::format::layout::OBJECT_HEADER;
-use crate::format::object::{Kind, half, word};
+use super::walk::{Object, mpz_parts};
+use crate::format::object::{Kind, OBJECT_HEADER, element_size};
+use crate::format::word::{half, word};
 
 type Result<T> = std::result::Result<T, CheckError>;
 
@@ -340,36 +340,36 @@ pub(crate) fn scalar_area<'a>(r: &Region<'a>, o: &Object) -> &'a [u8] {
 pub(crate) fn string_bytes<'a>(r: &Region<'a>, o: &Object) -> &'a [u8] {
     let (bytes, w) = (r.file.bytes, r.file.width);
     let size = word(bytes, o.at + OBJECT_HEADER, w) as usize;
-    let start = o.at + OBJECT_HEADER + 3 * w.bytes();
+    let start = o.at + r.file.layout().fixed(Kind::String);
     &bytes[start..start + size - 1]
 }
 
 pub(crate) fn sarray_bytes<'a>(r: &Region<'a>, o: &Object) -> (u8, &'a [u8]) {
     let (bytes, w) = (r.file.bytes, r.file.width);
-    let element = bytes[o.at + 6];
+    let element = element_size(bytes[o.at + 6]);
     let size = word(bytes, o.at + OBJECT_HEADER, w) as usize * usize::from(element);
-    let start = o.at + OBJECT_HEADER + 2 * w.bytes();
+    let start = o.at + r.file.layout().fixed(Kind::Sarray);
     (element, &bytes[start..start + size])
 }
 
 pub(crate) fn bignum<'a>(r: &Region<'a>, o: &Object) -> Bignum<'a> {
-    let shape = mpz_shape(&r.file, o.at, r.file.objects.end - o.at).expect("the bignum was proved");
-    let digits = &r.file.bytes[shape.digits..shape.digits + shape.len];
+    let parts = mpz_parts(&r.file, o.at, r.file.objects.end - o.at).expect("the bignum was proved");
+    let digits = &r.file.bytes[parts.digits..parts.digits + parts.len];
     let len = digits.iter().rposition(|&b| b != 0).map_or(0, |i| i + 1);
     Bignum {
-        negative: shape.negative,
+        negative: parts.negative,
         magnitude: &digits[..len],
     }
 }
 
 pub(crate) fn closure<'a>(r: &Region<'a>, o: &Object) -> Closure<'a> {
     let (bytes, w) = (r.file.bytes, r.file.width);
-    let body = o.at + OBJECT_HEADER;
-    let function = word(bytes, body, w);
+    let arity = o.at + r.file.layout().arity();
+    let function = word(bytes, o.at + OBJECT_HEADER, w);
     let library = r.file.library_of(function);
     Closure {
-        arity: half(bytes, body + w.bytes()),
-        fixed: half(bytes, body + w.bytes() + 2),
+        arity: half(bytes, arity),
+        fixed: half(bytes, arity + 2),
         function,
         library: library.map_or(&[], |l| l.basename()),
         offset: function - library.map_or(0, |l| l.base),

@@ -4,7 +4,7 @@ use super::error::CheckError;
 use super::file::File;
 use super::parse::{inside, parse, parse_as};
 use super::walk::{Object, walk};
-use crate::format::object::Width;
+use crate::format::word::Width;
 
 /// How much of a file decides its width where nothing else does.
 const DETECT_BYTES: usize = 1 << 16;

@@ -4,8 +4,9 @@
 use super::error::{CheckError, Violation};
 use super::file::{File, Library, Sections};
 use crate::format::base::BASE_ALIGN;
-use crate::format::object::{Bignums, Width, int32, word};
+use crate::format::object::Bignums;
 use crate::format::trailer::EXTENSION_MAGIC;
+use crate::format::word::{Width, int32, word};
 use std::ops::Range;
 
 type Result<T> = std::result::Result<T, CheckError>;

@@ -8,8 +8,8 @@ use super::file::File;
 use super::region::{Region, Summary};
 use super::space::Space;
 use super::walk::Object;
-use crate::format::layout::{OBJECT_HEADER, TAG_CLOSURE, TAG_TASK};
-use crate::format::object::{Kind, Width, word};
+use crate::format::object::{Kind, OBJECT_HEADER, TAG_CLOSURE, TAG_TASK};
+use crate::format::word::{Width, word};
 
 type Result<T> = std::result::Result<T, CheckError>;
 

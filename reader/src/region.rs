@@ -5,8 +5,8 @@ use super::bitmap::Bitmap;
 use super::error::{CheckError, ObjectRef};
 use super::file::File;
 use super::walk::{Object, Seen, walk};
-use crate::format::layout::OBJECT_HEADER;
-use crate::format::object::{Kind, Width, half, word};
+use crate::format::object::{Kind, ObjectHeader};
+use crate::format::word::{Width, word};
 
 type Result<T> = std::result::Result<T, CheckError>;
 
@@ -124,28 +124,24 @@ impl<'a> Region<'a> {
     /// The proved object that starts at file offset `at` and has number `index`. Its end is that of its
     /// fields; see [`Space::extent`] for the end of its bytes.
     pub(crate) fn object_at(&self, at: usize, index: u32) -> Object {
-        let (bytes, w) = (self.file.bytes, self.file.width.bytes());
-        let tag = bytes[at + 7];
-        let kind = Kind::of_tag(tag).expect("the tag was proved");
-        let body = at + OBJECT_HEADER;
-        let (fields, count) = match kind {
-            Kind::Ctor => (body, usize::from(bytes[at + 6])),
-            Kind::Array => (body + 2 * w, word(bytes, body, self.file.width) as usize),
-            Kind::Closure => {
-                let fixed = (OBJECT_HEADER + w + 4).next_multiple_of(w);
-                (at + fixed, usize::from(half(bytes, body + w + 2)))
-            }
-            Kind::Thunk | Kind::Task | Kind::Ref | Kind::Promise => (body, 1),
-            Kind::Sarray | Kind::String | Kind::Mpz => (body, 0),
+        let (bytes, width) = (self.file.bytes, self.file.width);
+        let header = ObjectHeader::of_word(word(bytes, at, Width::W64));
+        let kind = header.kind().expect("the tag was proved");
+        let layout = self.file.layout();
+        let count = match layout.count_word(kind) {
+            Some(offset) => layout.count_in(kind, word(bytes, at + offset, width)),
+            None => 0,
         };
+        let (first, count) = layout.pointers(kind, header, count);
+        let (fields, count) = (at + first, count as usize);
         Object {
             index,
             kind,
-            tag,
+            tag: header.tag,
             at,
             fields,
             count,
-            end: fields + count * w,
+            end: fields + count * width.bytes(),
         }
     }
 

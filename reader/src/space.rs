@@ -3,7 +3,7 @@
 use super::error::{CheckError, Violation};
 use super::region::Region;
 use super::walk::Object;
-use crate::format::object::word;
+use crate::format::word::word;
 
 type Result<T> = std::result::Result<T, CheckError>;
 

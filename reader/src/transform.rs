@@ -13,11 +13,11 @@ use super::graph::{bignum, closure, sarray_bytes, scalar_area, string_bytes};
 use super::parse::HEADER_FIXED;
 use super::region::Region;
 use super::space::{Hit, Space};
-use super::walk::Object;
+use super::walk::{Object, mpz_parts};
 use crate::format::base::BASE_ALIGN;
-use crate::format::layout::{BIG_CS_SZ, OBJECT_HEADER};
-use crate::format::object::{Bignums, Kind, Width, word};
+use crate::format::object::{Bignums, Kind, Layout, OBJECT_HEADER, ObjectHeader};
 use crate::format::trailer::EXTENSION_MAGIC;
+use crate::format::word::{Width, word};
 
 /// What to make of a file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -148,15 +148,11 @@ pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Rewritten<'_>
     let mut all = vec![region];
     all.extend(deps);
     let from = &region.file;
-    let layout = Layout {
-        width: target.width.unwrap_or(from.width),
-        bignums: target.bignums.unwrap_or(from.bignums),
-    };
-    let same = layout
-        == Layout {
-            width: from.width,
-            bignums: from.bignums,
-        };
+    let layout = Layout::new(
+        target.width.unwrap_or(from.width),
+        target.bignums.unwrap_or(from.bignums),
+    );
+    let same = layout == from.layout();
     let space = Space::new(all)?;
     let mut plans = Vec::with_capacity(space.regions.len());
     for (i, r) in space.regions.iter().enumerate() {
@@ -176,7 +172,7 @@ pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Rewritten<'_>
                 end: r.file.objects.end,
             }
         } else {
-            layout.plan(&space, i, base)?
+            plan(layout, &space, i, base)
         });
     }
     let mut out = Writer {
@@ -201,13 +197,6 @@ pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Rewritten<'_>
     Ok(bytes)
 }
 
-/// What decides where objects lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Layout {
-    width: Width,
-    bignums: Bignums,
-}
-
 /// Where the objects of a region go.
 struct Plan {
     base: u64,
@@ -220,82 +209,58 @@ struct Plan {
 /// Stands for the offset of an object that is not written.
 const BOXED: usize = usize::MAX;
 
-impl Layout {
-    fn plan(self, space: &Space<'_, '_>, region: usize, base: u64) -> Result<Plan> {
-        let r = space.regions[region];
-        let mut at = self.data_start(r)
-            + if r.file.root_first() {
-                self.width.bytes()
-            } else {
-                0
-            };
-        let mut offsets = Vec::with_capacity(r.summary.objects as usize);
-        for o in r.objects() {
-            if self.boxed(r, &o).is_some() {
-                offsets.push(BOXED);
-                continue;
-            }
-            offsets.push(at);
-            at += self.size(r, &o).next_multiple_of(self.width.bytes());
+/// Where the objects of a region go in a file of this layout at `base`.
+fn plan(layout: Layout, space: &Space<'_, '_>, region: usize, base: u64) -> Plan {
+    let (r, w) = (space.regions[region], layout.width.bytes());
+    let mut at = data_start(layout, r) + if r.file.root_first() { w } else { 0 };
+    let mut offsets = Vec::with_capacity(r.summary.objects as usize);
+    for o in r.objects() {
+        if boxed(layout, r, &o).is_some() {
+            offsets.push(BOXED);
+            continue;
         }
-        Ok(Plan {
-            base,
-            offsets: Some(offsets),
-            end: at,
-        })
+        offsets.push(at);
+        at += size(layout, r, &o).next_multiple_of(w);
     }
+    Plan {
+        base,
+        offsets: Some(offsets),
+        end: at,
+    }
+}
 
-    fn data_start(self, r: &Region<'_>) -> usize {
-        HEADER_FIXED + self.width.bytes() * if r.file.version == 3 { 2 } else { 1 }
-    }
+fn data_start(layout: Layout, r: &Region<'_>) -> usize {
+    HEADER_FIXED + layout.width.bytes() * if r.file.version == 3 { 2 } else { 1 }
+}
 
-    /// The scalar in place of a bignum that fits in one on a 64-bit machine.
-    fn boxed(self, r: &Region<'_>, o: &Object) -> Option<u64> {
-        if o.kind != Kind::Mpz || self.width == Width::W32 {
-            return None;
-        }
-        let v = bignum(r, o);
-        if v.magnitude.len() > 4 {
-            return None;
-        }
-        let m = v.magnitude.iter().rev().fold(0u64, |m, &b| m << 8 | u64::from(b));
-        // Lean keeps 32 bits of an `Int` in a scalar.
-        match v.negative {
-            false => (m < 1 << 31).then_some(m),
-            true => (m <= 1 << 31).then(|| (1 << 32) - m),
-        }
+/// The scalar in place of a bignum that fits in one on a 64-bit machine.
+fn boxed(layout: Layout, r: &Region<'_>, o: &Object) -> Option<u64> {
+    if o.kind != Kind::Mpz || layout.width == Width::W32 {
+        return None;
     }
+    let v = bignum(r, o);
+    if v.magnitude.len() > 4 {
+        return None;
+    }
+    let m = v.magnitude.iter().rev().fold(0u64, |m, &b| m << 8 | u64::from(b));
+    // Lean keeps 32 bits of an `Int` in a scalar.
+    match v.negative {
+        false => (m < 1 << 31).then_some(m),
+        true => (m <= 1 << 31).then(|| (1 << 32) - m),
+    }
+}
 
-    fn digit(self) -> usize {
-        if self.bignums == Bignums::Gmp {
-            self.width.bytes()
-        } else {
-            4
-        }
-    }
-
-    /// Bytes of an object, without padding.
-    fn size(self, r: &Region<'_>, o: &Object) -> usize {
-        let w = self.width.bytes();
-        OBJECT_HEADER
-            + match o.kind {
-                Kind::Ctor => w * o.count + scalar_area(r, o).len(),
-                Kind::Closure => (OBJECT_HEADER + w + 4).next_multiple_of(w) - OBJECT_HEADER + w * o.count,
-                Kind::Array => 2 * w + w * o.count,
-                Kind::Sarray => 2 * w + sarray_bytes(r, o).1.len(),
-                Kind::String => 3 * w + string_bytes(r, o).len() + 1,
-                Kind::Mpz => {
-                    let fixed = if self.bignums == Bignums::Gmp {
-                        8 + w
-                    } else {
-                        3 * w
-                    };
-                    fixed + bignum(r, o).magnitude.len().next_multiple_of(self.digit())
-                }
-                Kind::Thunk | Kind::Task => 2 * w,
-                Kind::Ref | Kind::Promise => w,
-            }
-    }
+/// Bytes of an object in this layout, without padding.
+fn size(layout: Layout, r: &Region<'_>, o: &Object) -> usize {
+    let varying = match o.kind {
+        Kind::Ctor => layout.width.bytes() * o.count + scalar_area(r, o).len(),
+        Kind::Array | Kind::Closure => layout.width.bytes() * o.count,
+        Kind::Sarray => sarray_bytes(r, o).1.len(),
+        Kind::String => string_bytes(r, o).len() + 1,
+        Kind::Mpz => bignum(r, o).magnitude.len().next_multiple_of(layout.digit()),
+        Kind::Thunk | Kind::Task | Kind::Ref | Kind::Promise => 0,
+    };
+    layout.fixed(o.kind) + varying
 }
 
 struct Writer<'s, 'r, 'a> {
@@ -323,7 +288,7 @@ impl Writer<'_, '_, '_> {
     /// What becomes of a pointer or boxed scalar `p` of the main file.
     fn value(&self, p: u64, holder: Option<&Object>) -> Result<u64> {
         let object = || Where(holder.map(Object::reference));
-        let boxed = |value: u64| match value >> (self.layout.width.bits() - 1) {
+        let scalar = |value: u64| match value >> (self.layout.width.bits() - 1) {
             0 => Ok(value << 1 | 1),
             _ => Err(TransformError::Scalar {
                 object: object(),
@@ -331,7 +296,7 @@ impl Writer<'_, '_, '_> {
             }),
         };
         let n = match self.space.hit(0, p) {
-            Hit::Scalar(v) => return boxed(v),
+            Hit::Scalar(v) => return scalar(v),
             Hit::Object(n) => n,
             // Pointers of a proved region hit an object or leave all files that are given here.
             Hit::Outside | Hit::Inside if self.plans[0].offsets.is_none() => return Ok(p),
@@ -350,7 +315,7 @@ impl Writer<'_, '_, '_> {
             .as_ref()
             .map_or(o.at, |offsets| offsets[o.index as usize]);
         if offset == BOXED {
-            return boxed(self.layout.boxed(r, &o).expect("planned as a scalar"));
+            return scalar(boxed(self.layout, r, &o).expect("planned as a scalar"));
         }
         let size = plan.end as u64;
         match plan
@@ -388,9 +353,9 @@ impl Writer<'_, '_, '_> {
         let w = self.layout.width.bytes();
         for o in r.objects() {
             if o.kind == Kind::Mpz {
-                let shape = super::walk::mpz_shape(&r.file, o.at, r.file.objects.end - o.at);
-                let shape = shape.expect("the bignum was proved");
-                self.put(shape.pointer_at, base.wrapping_add(shape.digits as u64));
+                let parts = mpz_parts(&r.file, o.at, r.file.objects.end - o.at);
+                let parts = parts.expect("the bignum was proved");
+                self.put(parts.pointer_at, base.wrapping_add(parts.digits as u64));
             }
             for i in 0..o.count {
                 let v = self.field(&o, i)?;
@@ -411,14 +376,14 @@ impl Writer<'_, '_, '_> {
         let root = self.value(r.file.root, None)?;
         if r.file.version == 3 {
             self.word(
-                (plan.end - self.layout.data_start(r) + if r.file.root_first() { 0 } else { w }) as u64,
+                (plan.end - data_start(self.layout, r) + if r.file.root_first() { 0 } else { w }) as u64,
             );
         }
         if r.file.root_first() {
             self.word(root);
         }
         for o in r.objects() {
-            if self.layout.boxed(r, &o).is_none() {
+            if boxed(self.layout, r, &o).is_none() {
                 self.object(r, &o)?;
                 self.bytes.resize(self.bytes.len().next_multiple_of(w), 0);
             }
@@ -432,23 +397,21 @@ impl Writer<'_, '_, '_> {
 
     fn object(&mut self, r: &Region<'_>, o: &Object) -> Result<()> {
         let (w, at) = (self.layout.width.bytes(), self.bytes.len());
-        let size = self.layout.size(r, o);
+        let size = size(self.layout, r, o);
         let other = match o.kind {
             Kind::Ctor => o.count as u8,
             Kind::Sarray => sarray_bytes(r, o).0,
             _ => 0,
         };
-        let cs = match o.kind {
-            Kind::Array | Kind::Sarray | Kind::String => BIG_CS_SZ,
-            Kind::Closure if size > usize::from(u16::MAX) => {
-                return Err(TransformError::Closure(o.reference()));
-            }
-            // Bignums may be larger: the field is truncated then (spec section 1.4).
-            _ => size as u16,
+        if o.kind == Kind::Closure && size > usize::from(u16::MAX) {
+            return Err(TransformError::Closure(o.reference()));
+        }
+        let header = ObjectHeader {
+            cs_sz: Layout::cs_sz(o.kind, size as u64),
+            other,
+            tag: o.tag,
         };
-        self.bytes.extend_from_slice(&[0; 4]);
-        self.bytes.extend_from_slice(&cs.to_le_bytes());
-        self.bytes.extend_from_slice(&[other, o.tag]);
+        self.bytes.extend_from_slice(&header.word().to_le_bytes());
         match o.kind {
             Kind::Array => (0..2).for_each(|_| self.word(o.count as u64)),
             Kind::Closure => {
@@ -517,7 +480,7 @@ impl Writer<'_, '_, '_> {
         let space = self.space;
         let r = space.regions[0];
         let Some(s) = &r.file.sections else { return Ok(()) };
-        let data = self.layout.data_start(r) as u64;
+        let data = data_start(self.layout, r) as u64;
         self.bytes
             .extend_from_slice(&(s.closure_offsets().len() as u32).to_le_bytes());
         let offsets = self.plans[0].offsets.as_ref().expect("the layout changes");

@@ -4,7 +4,7 @@ use super::deps::{DepBytes, Deps};
 use super::error::{CheckError, Violation};
 use super::parse::parse;
 use super::region::{Region, Summary};
-use crate::format::object::Width;
+use crate::format::word::Width;
 
 /// What a loader asks of a file besides soundness.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,8 +3,8 @@
 
 use super::error::{CheckError, ObjectRef, Violation};
 use super::file::File;
-use crate::format::layout::{BIG_CS_SZ, OBJECT_HEADER};
-use crate::format::object::{Bignums, Kind, Width, half, word};
+use crate::format::object::{BIG_CS_SZ, Bignums, Kind, Layout, OBJECT_HEADER, ObjectHeader};
+use crate::format::word::{Width, half, word};
 
 type Result<T> = std::result::Result<T, CheckError>;
 
@@ -96,6 +96,11 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
     const WIDTH: Width = if W == 4 { Width::W32 } else { Width::W64 };
 
     #[inline(always)]
+    fn layout(&self) -> Layout {
+        Layout::new(Self::WIDTH, self.file.bignums)
+    }
+
+    #[inline(always)]
     fn word(&self, at: usize) -> u64 {
         word(self.data, at, Self::WIDTH)
     }
@@ -148,8 +153,13 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
             return self.bad(h, at, "", Violation::PastEnd);
         }
         let head = word(self.data, at, Width::W64);
-        let (cs, other, tag) = ((head >> 32) as u16, (head >> 48) as u8, (head >> 56) as u8);
-        let kind = Kind::of_tag(tag);
+        let header = ObjectHeader::of_word(head);
+        let ObjectHeader {
+            cs_sz: cs,
+            other,
+            tag,
+        } = header;
+        let kind = header.kind();
         let h = Head {
             at,
             kind,
@@ -163,10 +173,11 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
         let Some(kind) = kind else {
             return self.bad(h, at + 7, "m_tag", Violation::Tag(tag));
         };
-        let body = at + OBJECT_HEADER;
+        let (first, pointers) = self.layout().pointers(kind, header, 0);
+        let (body, pointers) = (at + first, pointers as usize);
         let (fields, count, end) = match kind {
             Kind::Ctor => {
-                let fixed = OBJECT_HEADER + W * usize::from(other);
+                let fixed = first + W * pointers;
                 let size = usize::from(cs);
                 if size < fixed || size - fixed > MAX_SCALARS {
                     return self.bad(
@@ -180,22 +191,22 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
                     );
                 }
                 self.seen.unrounded += u32::from(!size.is_multiple_of(W));
-                (body, usize::from(other), self.pad(h, at + size)?)
+                (body, pointers, self.pad(h, at + size)?)
             }
             Kind::Array | Kind::Sarray | Kind::String => self.sized(h, kind, left)?,
-            Kind::Mpz => (body, 0, self.mpz(h, left)?),
-            Kind::Closure => self.closure(h, left)?,
+            Kind::Mpz => (body, pointers, self.mpz(h, left)?),
+            Kind::Closure => self.closure(h, header, left)?,
             Kind::Thunk | Kind::Task => {
-                self.fixed(h, left, 2)?;
+                let size = self.fixed(h, kind, left)?;
                 if STRICT {
                     let name = if kind == Kind::Thunk { "m_closure" } else { "m_imp" };
                     self.expect(h, body + W, name, self.word(body + W), 0)?;
                 }
-                (body, 1, body + 2 * W)
+                (body, pointers, at + size)
             }
             Kind::Ref | Kind::Promise => {
-                self.fixed(h, left, 1)?;
-                (body, 1, body + W)
+                let size = self.fixed(h, kind, left)?;
+                (body, pointers, at + size)
             }
         };
         Ok(Object {
@@ -209,22 +220,22 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
         })
     }
 
-    /// An object of a header and `words` words.
-    fn fixed(&self, h: Head, left: usize, words: usize) -> Result<()> {
-        let size = OBJECT_HEADER + words * W;
+    /// An object of a kind that has always as many bytes: how many.
+    fn fixed(&self, h: Head, kind: Kind, left: usize) -> Result<usize> {
+        let size = self.layout().fixed(kind);
         self.expect(h, h.at + 4, "m_cs_sz", h.cs.into(), size as u64)?;
         self.expect(h, h.at + 6, "m_other", h.other.into(), 0)?;
         if left < size {
             return self.bad(h, h.at, "", Violation::PastEnd);
         }
-        Ok(())
+        Ok(size)
     }
 
     /// An object with size and capacity: first pointer, number of pointers, end.
     #[inline(always)]
     fn sized(&self, h: Head, kind: Kind, left: usize) -> Result<(usize, usize, usize)> {
         let body = h.at + OBJECT_HEADER;
-        let fixed = OBJECT_HEADER + W * if kind == Kind::String { 3 } else { 2 };
+        let fixed = self.layout().fixed(kind);
         if STRICT {
             self.expect(h, h.at + 4, "m_cs_sz", h.cs.into(), BIG_CS_SZ.into())?;
         }
@@ -243,12 +254,12 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
             Kind::Sarray if !matches!(h.other, 1 | 2 | 4 | 8) => {
                 return self.bad(h, h.at + 6, "m_other", Violation::ElementSize(h.other));
             }
-            Kind::Sarray => usize::from(h.other),
+            Kind::Sarray => self.layout().unit(kind, h.other),
             _ => {
                 if STRICT {
                     self.expect(h, h.at + 6, "m_other", h.other.into(), 0)?;
                 }
-                if kind == Kind::Array { W } else { 1 }
+                self.layout().unit(kind, h.other)
             }
         };
         let room = left - fixed;
@@ -292,25 +303,27 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
                 Err(e) => return self.bad(h, start + e.valid_up_to(), "m_data", Violation::Utf8),
             }
         };
-        let at = body + 2 * W;
+        let at = h.at + self.layout().length_word();
         self.expect(h, at, "m_length", self.word(at), length as u64)
     }
 
-    fn closure(&self, h: Head, left: usize) -> Result<(usize, usize, usize)> {
+    fn closure(&self, h: Head, header: ObjectHeader, left: usize) -> Result<(usize, usize, usize)> {
         if self.file.version < 3 {
             return self.bad(h, h.at + 7, "m_tag", Violation::ClosureInV2);
         }
-        let fixed = round_up(OBJECT_HEADER + W + 4, W);
+        let layout = self.layout();
+        let fixed = layout.fixed(Kind::Closure);
         if left < fixed {
             return self.bad(h, h.at, "", Violation::PastEnd);
         }
-        let at = h.at + OBJECT_HEADER + W;
+        let at = h.at + layout.arity();
         let (arity, n) = (half(self.data, at), half(self.data, at + 2));
         self.expect(h, h.at + 6, "m_other", h.other.into(), 0)?;
         if n >= arity {
             return self.bad(h, at, "m_arity", Violation::ClosureShape { arity, fixed: n });
         }
-        let size = fixed + W * usize::from(n);
+        // At most 65,535 arguments, so this does not overflow.
+        let size = layout.bytes(Kind::Closure, header, n.into()).expect("counted") as usize;
         let cs = usize::from(h.cs);
         if cs < size || cs >= size + 8 {
             let what = Violation::Expected {
@@ -330,31 +343,31 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
     }
 
     fn mpz(&mut self, h: Head, left: usize) -> Result<usize> {
-        let shape = match mpz_shape(self.file, h.at, left) {
+        let parts = match mpz_parts(self.file, h.at, left) {
             Ok(s) => s,
             Err((at, field, what)) => return self.bad(h, at, field, what),
         };
-        let size = shape.digits - h.at + shape.len;
+        let size = parts.digits - h.at + parts.len;
         let end = self.pad(h, h.at + size)?;
         if !STRICT {
             return Ok(end);
         }
-        let expected = self.file.base + shape.digits as u64;
-        let found = self.word(shape.pointer_at);
+        let expected = self.file.base + parts.digits as u64;
+        let found = self.word(parts.pointer_at);
         if found != expected {
             let what = Violation::BignumPointer { found, expected };
-            return self.bad(h, shape.pointer_at, "digits", what);
+            return self.bad(h, parts.pointer_at, "digits", what);
         }
-        // The field has 16 bits and the compactor truncates (spec section 1.4).
-        self.expect(h, h.at + 4, "m_cs_sz", h.cs.into(), u64::from(size as u16))?;
+        let cs = Layout::cs_sz(Kind::Mpz, size as u64);
+        self.expect(h, h.at + 4, "m_cs_sz", h.cs.into(), cs.into())?;
         self.expect(h, h.at + 6, "m_other", h.other.into(), 0)?;
         self.seen.truncated += u32::from(size > usize::from(u16::MAX));
-        let digits = &self.data[shape.digits..shape.digits + shape.len];
-        let top = digits.len() - shape.digit;
+        let digits = &self.data[parts.digits..parts.digits + parts.len];
+        let top = digits.len() - parts.digit;
         if digits[top..].iter().all(|&b| b == 0) {
-            return self.bad(h, shape.digits + top, "digits", Violation::BignumDigits);
+            return self.bad(h, parts.digits + top, "digits", Violation::BignumDigits);
         }
-        if fits_box::<W>(digits, shape.negative) {
+        if fits_box::<W>(digits, parts.negative) {
             return self.bad(h, h.at, "digits", Violation::BignumSmall);
         }
         Ok(end)
@@ -374,7 +387,7 @@ fn fits_box<const W: usize>(digits: &[u8], negative: bool) -> bool {
 
 /// Where the parts of a bignum lie.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct MpzShape {
+pub(crate) struct MpzParts {
     pub negative: bool,
     /// File offset of the digit pointer.
     pub pointer_at: usize,
@@ -386,17 +399,14 @@ pub(crate) struct MpzShape {
 }
 
 /// Reads the struct of the bignum at `at`, which has at most `left` bytes.
-pub(crate) fn mpz_shape(
+pub(crate) fn mpz_parts(
     file: &File<'_>,
     at: usize,
     left: usize,
-) -> std::result::Result<MpzShape, (usize, &'static str, Violation)> {
-    let (w, bytes) = (file.width.bytes(), file.bytes);
+) -> std::result::Result<MpzParts, (usize, &'static str, Violation)> {
+    let (w, bytes, layout) = (file.width.bytes(), file.bytes, file.layout());
     let body = at + OBJECT_HEADER;
-    let (struct_size, digit) = match file.bignums {
-        Bignums::Gmp => (OBJECT_HEADER + 8 + w, w),
-        Bignums::Native => (OBJECT_HEADER + 3 * w, 4),
-    };
+    let (struct_size, digit) = (layout.fixed(Kind::Mpz), layout.digit());
     if left < struct_size {
         return Err((at, "", Violation::PastEnd));
     }
@@ -437,9 +447,9 @@ pub(crate) fn mpz_shape(
         ));
     }
     let digits = at + struct_size;
-    Ok(MpzShape {
+    Ok(MpzParts {
         negative,
-        pointer_at: digits - w,
+        pointer_at: at + layout.digit_pointer(),
         digits,
         len: n as usize * digit,
         digit,

@@ -4,9 +4,8 @@
 use super::{guarded, host, lean_object, obj, raw};
 use crate::host::{Host, embedded};
 use crate::object::Obj;
-use olean_reader::format::layout::{
-    ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, OBJECT_HEADER, STRING_HEADER, TAG_ARRAY, TAG_CLOSURE,
-    TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
+use olean_reader::format::object::{
+    ARRAY_HEADER, MAX_CTOR_TAG, OBJECT_HEADER, TAG_CLOSURE, TAG_SARRAY, TAG_STRING,
 };
 use std::ffi::{c_char, c_void};
 
@@ -118,16 +117,8 @@ pub unsafe extern "C" fn lean_region_child_count(object: *mut lean_object) -> us
     if o.is_scalar() {
         return 0;
     }
-    // SAFETY: a live object, read by the layout of its kind.
-    unsafe {
-        match o.kind().tag {
-            0..=MAX_CTOR_TAG => o.kind().other.into(),
-            TAG_ARRAY => o.size(),
-            TAG_CLOSURE => o.closure_fixed(),
-            TAG_THUNK | TAG_TASK | TAG_REF | TAG_PROMISE => 1,
-            _ => 0,
-        }
-    }
+    // SAFETY: a live object.
+    unsafe { o.pointers(o.kind()) }.map_or(0, |(_, count)| count)
 }
 
 /// A child of an object, borrowed from it: see `lean_region_child_count`. NULL behind the last one.
@@ -137,17 +128,15 @@ pub unsafe extern "C" fn lean_region_child_count(object: *mut lean_object) -> us
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_child(object: *mut lean_object, index: usize) -> *mut lean_object {
     let o = obj(object);
-    // SAFETY: the index is below the number of children, which are words at the offset of the kind.
+    if o.is_scalar() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: a live object; the field is one of those that it has.
     unsafe {
-        if index >= lean_region_child_count(object) {
-            return std::ptr::null_mut();
+        match o.pointers(o.kind()) {
+            Some((first, count)) if index < count => raw(Obj(o.word(first + 8 * index))),
+            _ => std::ptr::null_mut(),
         }
-        let first = match o.kind().tag {
-            TAG_ARRAY => ARRAY_HEADER,
-            TAG_CLOSURE => CLOSURE_HEADER,
-            _ => OBJECT_HEADER,
-        };
-        raw(Obj(o.word(first + 8 * index)))
     }
 }
 
@@ -231,10 +220,10 @@ pub unsafe extern "C" fn lean_region_mk_string(text: *const c_char, bytes: usize
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_string_text(object: *mut lean_object) -> *const c_char {
     let o = obj(object);
-    // SAFETY: a live string has its bytes behind its header.
+    // SAFETY: a live string, whose bytes nobody changes while the caller may look at them.
     unsafe {
         if has_tag(o, TAG_STRING) {
-            o.ptr().add(STRING_HEADER).cast()
+            o.string_bytes().as_ptr().cast()
         } else {
             std::ptr::null()
         }

@@ -5,17 +5,17 @@ use super::error::CompactError;
 use super::hash::ShortHash;
 use super::stack::MIN_IMAGE;
 use super::state::Compactor;
-use crate::object::{Kind, Obj};
-use olean_reader::format::layout::{
-    ARRAY_HEADER, BIG_CS_SZ, CLOSURE_HEADER, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE,
-    STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK,
-    TAG_THUNK, THUNK_SIZE, align8,
+use crate::object::Obj;
+use olean_reader::format::object::{
+    ARRAY_HEADER, BIG_CS_SZ, CLOSURE_HEADER, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, ObjectHeader, PROMISE_SIZE,
+    REF_SIZE, STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING,
+    TAG_TASK, TAG_THUNK, THUNK_SIZE, align8, element_size,
 };
 
 /// The header word of a compacted object: no counting, size, other, tag.
 #[inline(always)]
 fn header(cs_sz: u16, other: u8, tag: u8) -> u64 {
-    u64::from(cs_sz) << 32 | u64::from(other) << 48 | u64::from(tag) << 56
+    ObjectHeader { cs_sz, other, tag }.word()
 }
 
 /// Strings of more bytes than this are copied by the C library.
@@ -55,7 +55,7 @@ impl Compactor {
             match kind.tag {
                 TAG_ARRAY => self.emit_array(words, count),
                 TAG_SARRAY => {
-                    let element = kind.other & 0x7f;
+                    let element = element_size(kind.other);
                     let bytes = object.size().checked_mul(element.into());
                     let bytes = bytes.ok_or(CompactError::TooLarge {
                         limit: super::buffer::MAX_BYTES,
@@ -296,7 +296,7 @@ impl Compactor {
     unsafe fn emit_closure(
         &mut self,
         object: Obj,
-        kind: Kind,
+        kind: ObjectHeader,
         words: *const usize,
         count: usize,
     ) -> Result<Written, CompactError> {
@@ -324,7 +324,7 @@ impl Compactor {
     /// `words` points to the child's word.
     unsafe fn emit_cell(
         &mut self,
-        kind: Kind,
+        kind: ObjectHeader,
         size: usize,
         words: *const usize,
     ) -> Result<Written, CompactError> {

@@ -22,8 +22,7 @@ use super::error::CompactError;
 use super::hash::{long_hash, short_hash};
 use super::stack::{Frame, MIN_IMAGE, SHARED};
 use super::state::Compactor;
-use crate::object::Kind;
-use olean_reader::format::layout::{ARRAY_HEADER, MAX_CTOR_TAG, TAG_ARRAY, align8};
+use olean_reader::format::object::{ARRAY_HEADER, MAX_CTOR_TAG, ObjectHeader, TAG_ARRAY, align8};
 
 impl Compactor {
     /// Whether the object of the top frame, whose fields are all finished and settled, is certainly equal to no earlier
@@ -149,7 +148,7 @@ impl Compactor {
     fn enter_late(&mut self, at: usize) -> Result<(), CompactError> {
         self.scratch.marks.clear_at(at);
         let header = self.words(at, at + 8)[0];
-        let kind = Kind::of_header((header >> 32) as u32);
+        let kind = ObjectHeader::of_word(header);
         let size = if kind.tag == TAG_ARRAY {
             ARRAY_HEADER + 8 * self.words(at, at + 16)[1] as usize
         } else {

@@ -8,10 +8,10 @@ use super::stack::{CHUNK, Frame, Head, KNOWN, LONG, MAX_IMAGE, MIN_IMAGE, SHARED
 use super::state::Compactor;
 use super::traverse::{IN_PROGRESS, is_one};
 use super::values::Values;
-use crate::object::{Kind, Obj};
-use olean_reader::format::layout::{
-    ARRAY_HEADER, CLOSURE_HEADER, OBJECT_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_EXTERNAL, TAG_MPZ, TAG_PROMISE,
-    TAG_REF, TAG_SARRAY, TAG_TASK, TAG_THUNK,
+use crate::object::Obj;
+use olean_reader::format::object::{
+    OBJECT_HEADER, ObjectHeader, TAG_ARRAY, TAG_CLOSURE, TAG_EXTERNAL, TAG_PROMISE, TAG_REF, TAG_SARRAY,
+    TAG_TASK, TAG_THUNK,
 };
 
 impl Compactor {
@@ -62,7 +62,7 @@ impl Compactor {
     pub(super) unsafe fn meet_other<const REGIONS: bool>(
         &mut self,
         object: Obj,
-        kind: Kind,
+        kind: ObjectHeader,
         frame: Frame,
         slot: *mut usize,
         values: &impl Values,
@@ -131,36 +131,30 @@ impl Compactor {
     unsafe fn fields(
         &self,
         object: Obj,
-        kind: Kind,
+        kind: ObjectHeader,
         values: &impl Values,
     ) -> Result<(usize, usize), CompactError> {
-        // SAFETY: the object is live, so each kind may be read by its own layout, and the host may be asked
-        // for the value of its tasks and thunks.
-        let (offset, count) = unsafe {
+        // SAFETY: the object is live, so the host may be asked for the value of its tasks and thunks, and what its
+        // header says of its fields holds.
+        let fields = unsafe {
             match kind.tag {
-                TAG_SARRAY | TAG_MPZ => (OBJECT_HEADER, 0),
-                TAG_ARRAY => (ARRAY_HEADER, object.size()),
-                TAG_CLOSURE => (CLOSURE_HEADER, object.closure_fixed()),
                 TAG_THUNK => {
                     let value = values.thunk_get(object);
                     debug_assert_eq!(value.0, object.word(OBJECT_HEADER));
-                    (OBJECT_HEADER, 1)
                 }
                 TAG_TASK => {
                     let value = values.task_get(object);
                     debug_assert_eq!(value.0, object.word(OBJECT_HEADER));
-                    (OBJECT_HEADER, 1)
                 }
-                TAG_PROMISE | TAG_REF => (OBJECT_HEADER, 1),
                 TAG_EXTERNAL => return Err(CompactError::External),
-                tag => {
-                    return Err(CompactError::Tag {
-                        address: object.0,
-                        tag,
-                    });
-                }
+                _ => {}
             }
+            object.pointers(kind)
         };
+        let (offset, count) = fields.ok_or(CompactError::Tag {
+            address: object.0,
+            tag: kind.tag,
+        })?;
         Ok((object.0 + offset, count))
     }
 }

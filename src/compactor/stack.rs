@@ -4,8 +4,8 @@
 //! The finished image of a constructor is the constructor as it is written.
 
 use super::error::CompactError;
-use crate::object::{Kind, Obj};
-use olean_reader::format::layout::MAX_CTOR_TAG;
+use crate::object::Obj;
+use olean_reader::format::object::{MAX_CTOR_TAG, ObjectHeader};
 use std::cell::Cell;
 
 /// What stands before a frame's image. It is small because a deep graph has many frames.
@@ -106,7 +106,7 @@ impl Frame {
     pub unsafe fn fields(self) -> usize {
         // SAFETY: the frame is on the stack, by the contract, and every image begins with a header word.
         unsafe {
-            let kind = Kind::of_header((self.image().read() >> 32) as u32);
+            let kind = ObjectHeader::of_word(self.image().read() as u64);
             if kind.tag <= MAX_CTOR_TAG {
                 kind.other.into()
             } else {

@@ -13,8 +13,10 @@ use super::memory::prefetch;
 use super::stack::{CHUNK, Frame, Head, LONG, MIN_IMAGE, SHARED, extent};
 use super::state::Compactor;
 use super::values::Values;
-use crate::object::{Kind, Obj};
-use olean_reader::format::layout::{MAX_CTOR_TAG, OBJECT_HEADER, TAG_ARRAY, TAG_STRING, align8};
+use crate::object::Obj;
+use olean_reader::format::object::{
+    MAX_CTOR_TAG, OBJECT_HEADER, ObjectHeader, TAG_ARRAY, TAG_STRING, align8,
+};
 
 /// What the pointer table holds, instead of an offset, for an object whose frame is open and that could contain
 /// itself. No object begins at offset 0, where the header of the first part is.
@@ -102,7 +104,7 @@ impl Compactor {
             let object = Obj(unsafe { slot.read() });
             // SAFETY: that object is live.
             let header = unsafe { object.upper_header() };
-            let kind = Kind::of_header(header);
+            let kind = ObjectHeader::of_upper(header);
             if kind.tag > MAX_CTOR_TAG {
                 if kind.tag == TAG_STRING {
                     // SAFETY: a live string, and its place in the top frame.
@@ -223,7 +225,7 @@ impl Compactor {
         values: &impl Values,
     ) -> Result<(Frame, u32), CompactError> {
         let mut header = header;
-        let kind = Kind::of_header(header);
+        let kind = ObjectHeader::of_upper(header);
         let fields = usize::from(kind.other);
         let mut size = usize::from(kind.cs_sz);
         if size < OBJECT_HEADER + 8 * fields {
@@ -309,7 +311,12 @@ impl Compactor {
     /// As [`Compactor::open`].
     #[cold]
     #[inline(never)]
-    unsafe fn size_of(&self, object: Obj, kind: Kind, values: &impl Values) -> Result<usize, CompactError> {
+    unsafe fn size_of(
+        &self,
+        object: Obj,
+        kind: ObjectHeader,
+        values: &impl Values,
+    ) -> Result<usize, CompactError> {
         let size = match kind.cs_sz {
             // SAFETY: a live object of the host.
             0 => unsafe { values.byte_size(object) },

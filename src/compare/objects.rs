@@ -1,11 +1,9 @@
 //! The walk over two copies of the same objects, side by side: every word must be equal, except those that
 //! hold addresses, which are compared by what they mean.
 
-use olean_reader::format::layout::{
-    ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE,
-    STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK,
-    TAG_THUNK, TASK_SIZE, THUNK_SIZE, align8,
-};
+#[cfg(feature = "fault-injection")]
+use olean_reader::format::object::STRING_HEADER;
+use olean_reader::format::object::{Kind, Layout, ObjectHeader, align8};
 use std::fmt;
 use std::ops::Range;
 
@@ -42,13 +40,13 @@ impl Difference {
 }
 
 /// What the words of one object are.
-struct Shape {
+struct Words {
     /// Bytes, rounded up to 8.
     len: usize,
     /// Indices of the words that are pointers or scalars.
     pointers: Range<usize>,
-    /// A closure: its code address in word 1, and padding in the upper half of word 2.
-    closure: bool,
+    /// A closure has its code address in word 1, and padding in the upper half of word 2.
+    kind: Kind,
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u64> {
@@ -56,47 +54,28 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.try_into().expect("8 bytes")))
 }
 
-/// The shape of the object that `bytes` begins with; `None` if it is none or does not end in them.
-fn shape(bytes: &[u8], gmp: bool) -> Option<Shape> {
-    let header = word(bytes, 0)?;
-    let (cs_sz, other, tag) = ((header >> 32) as u16, (header >> 48) as u8, (header >> 56) as u8);
-    let counted = |fixed: usize, count: u64, unit: u64| {
-        usize::try_from(count.checked_mul(unit)?.checked_add(fixed as u64)?).ok()
+/// The words of the object that `bytes` begins with; `None` if it is none or does not end in them.
+fn words(bytes: &[u8], layout: Layout) -> Option<Words> {
+    let header = ObjectHeader::of_word(word(bytes, 0)?);
+    let kind = header.kind()?;
+    let count = match layout.count_word(kind) {
+        Some(at) => layout.count_in(kind, word(bytes, at)?),
+        None => 0,
     };
-    let (len, pointers) = match tag {
-        0..=MAX_CTOR_TAG => (usize::from(cs_sz), 1..1 + usize::from(other)),
-        TAG_CLOSURE => {
-            let fixed = (word(bytes, 16)? >> 16 & 0xffff) as usize;
-            (CLOSURE_HEADER + 8 * fixed, 3..3 + fixed)
-        }
-        TAG_ARRAY => {
-            let (size, capacity) = (word(bytes, 8)?, word(bytes, 16)?);
-            let len = counted(ARRAY_HEADER, capacity.max(size), 8)?;
-            (len, 3..3 + usize::try_from(size).ok()?)
-        }
-        TAG_SARRAY => (
-            counted(ARRAY_HEADER, word(bytes, 16)?, (other & 0x7f).into())?,
-            0..0,
-        ),
-        TAG_STRING => (counted(STRING_HEADER, word(bytes, 16)?, 1)?, 0..0),
-        TAG_MPZ if gmp => {
-            let limbs = ((word(bytes, 8)? >> 32) as i32).unsigned_abs();
-            (counted(MPZ_GMP_SIZE, limbs.into(), 8)?, 2..3)
-        }
-        TAG_MPZ => (counted(MPZ_NATIVE_SIZE, word(bytes, 16)?, 4)?, 3..4),
-        TAG_THUNK => (THUNK_SIZE, 1..2),
-        TAG_TASK => (TASK_SIZE, 1..2),
-        TAG_PROMISE => (PROMISE_SIZE, 1..2),
-        TAG_REF => (REF_SIZE, 1..2),
-        _ => return None,
+    let room = match layout.capacity_word(kind) {
+        Some(at) => word(bytes, at)?.max(if kind == Kind::Array { count } else { 0 }),
+        None => count,
     };
-    let len = align8(len);
+    let len = align8(usize::try_from(layout.bytes(kind, header, room)?).ok()?);
+    // Of a bignum the pointer to its digits.
+    let (first, count) = match kind {
+        Kind::Mpz => (layout.digit_pointer(), 1),
+        _ => layout.pointers(kind, header, count),
+    };
+    let first = first / 8;
+    let pointers = first..first.checked_add(usize::try_from(count).ok()?)?;
     let whole = len >= 8 && len <= bytes.len() && pointers.end * 8 <= len.max(8);
-    whole.then_some(Shape {
-        len,
-        pointers,
-        closure: tag == TAG_CLOSURE,
-    })
+    whole.then_some(Words { len, pointers, kind })
 }
 
 /// The first difference between the objects in `ours` and in `host`, which begin at the offset `start` of their
@@ -109,6 +88,7 @@ pub fn first_difference(
     gmp: bool,
     addresses: &impl Addresses,
 ) -> Option<Difference> {
+    let layout = Layout::wide(gmp);
     let mut at = 0;
     while at < ours.len().min(host.len()) {
         let offset = start + at;
@@ -119,25 +99,25 @@ pub fn first_difference(
                 format!("the object's header: {}", both(word(a, 0), word(b, 0))),
             ));
         }
-        let Some(shape) = shape(a, gmp) else {
+        let Some(object) = words(a, layout) else {
             return Some(Difference::new(
                 offset,
                 format!("no object ({}) in either", value(word(a, 0))),
             ));
         };
-        if b.len() < shape.len {
+        if b.len() < object.len {
             break;
         }
-        if let Some(index) = (1..shape.len / 8).find(|&i| !same_word(a, b, i, &shape, addresses)) {
-            let what = part(index, &shape, a[7]);
+        if let Some(index) = (1..object.len / 8).find(|&i| !same_word(a, b, i, &object, addresses)) {
+            let what = part(index, &object);
             let detail = format!(
                 "{what} of {} at {offset:#x}: {}",
-                kind(a[7]),
+                named(object.kind, a[7]),
                 both(word(a, 8 * index), word(b, 8 * index))
             );
             return Some(Difference::new(offset + 8 * index, detail));
         }
-        at += shape.len;
+        at += object.len;
     }
     (ours.len() != host.len()).then(|| {
         let detail = format!(
@@ -149,44 +129,46 @@ pub fn first_difference(
     })
 }
 
-fn same_word(ours: &[u8], host: &[u8], index: usize, shape: &Shape, addresses: &impl Addresses) -> bool {
+fn same_word(ours: &[u8], host: &[u8], index: usize, object: &Words, addresses: &impl Addresses) -> bool {
     let (Some(a), Some(b)) = (word(ours, 8 * index), word(host, 8 * index)) else {
         return false;
     };
     match index {
-        1 if shape.closure => addresses.same_code(a, b),
+        1 if object.kind == Kind::Closure => addresses.same_code(a, b),
         // Padding, which the incumbent copies from the heap as it is.
-        2 if shape.closure => a as u32 == b as u32,
-        _ if shape.pointers.contains(&index) => addresses.same_pointer(a, b),
+        2 if object.kind == Kind::Closure => a as u32 == b as u32,
+        _ if object.pointers.contains(&index) => addresses.same_pointer(a, b),
         _ => a == b,
     }
 }
 
-fn part(index: usize, shape: &Shape, tag: u8) -> String {
+fn part(index: usize, object: &Words) -> String {
     match index {
-        1 if shape.closure => "the function".to_owned(),
-        _ if shape.pointers.contains(&index) && matches!(tag, 0..=MAX_CTOR_TAG | TAG_ARRAY | TAG_CLOSURE) => {
-            format!("field {}", index - shape.pointers.start)
+        1 if object.kind == Kind::Closure => "the function".to_owned(),
+        _ if object.pointers.contains(&index)
+            && matches!(object.kind, Kind::Ctor | Kind::Array | Kind::Closure) =>
+        {
+            format!("field {}", index - object.pointers.start)
         }
-        _ if shape.pointers.contains(&index) => "the pointer".to_owned(),
+        _ if object.pointers.contains(&index) => "the pointer".to_owned(),
         _ => "a scalar word".to_owned(),
     }
 }
 
-fn kind(tag: u8) -> String {
-    match tag {
-        0..=MAX_CTOR_TAG => format!("the constructor with tag {tag}"),
-        TAG_CLOSURE => "the closure".to_owned(),
-        TAG_ARRAY => "the array".to_owned(),
-        TAG_SARRAY => "the scalar array".to_owned(),
-        TAG_STRING => "the string".to_owned(),
-        TAG_MPZ => "the bignum".to_owned(),
-        TAG_THUNK => "the thunk".to_owned(),
-        TAG_TASK => "the task".to_owned(),
-        TAG_PROMISE => "the promise".to_owned(),
-        TAG_REF => "the reference".to_owned(),
-        _ => format!("the object with tag {tag}"),
-    }
+fn named(kind: Kind, tag: u8) -> String {
+    let name = match kind {
+        Kind::Ctor => return format!("the constructor with tag {tag}"),
+        Kind::Closure => "the closure",
+        Kind::Array => "the array",
+        Kind::Sarray => "the scalar array",
+        Kind::String => "the string",
+        Kind::Mpz => "the bignum",
+        Kind::Thunk => "the thunk",
+        Kind::Task => "the task",
+        Kind::Promise => "the promise",
+        Kind::Ref => "the reference",
+    };
+    name.to_owned()
 }
 
 fn value(word: Option<u64>) -> String {
@@ -202,12 +184,13 @@ fn both(ours: Option<u64>, host: Option<u64>) -> String {
 #[cfg(feature = "fault-injection")]
 #[must_use]
 pub fn a_string_byte(data: &[u8], gmp: bool) -> Option<usize> {
+    let layout = Layout::wide(gmp);
     let mut at = 0;
-    while let Some(shape) = data.get(at..).and_then(|rest| shape(rest, gmp)) {
-        if data[at + 7] == TAG_STRING && data.get(at + STRING_HEADER).is_some_and(u8::is_ascii_lowercase) {
+    while let Some(object) = data.get(at..).and_then(|rest| words(rest, layout)) {
+        if object.kind == Kind::String && data.get(at + STRING_HEADER).is_some_and(u8::is_ascii_lowercase) {
             return Some(at + STRING_HEADER);
         }
-        at += shape.len;
+        at += object.len;
     }
     None
 }

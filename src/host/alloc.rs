@@ -5,7 +5,7 @@ use super::embedded;
 use super::entries::function;
 use super::error::HostError;
 use crate::os::libraries::OpenObject;
-use olean_reader::format::layout::align8;
+use olean_reader::format::object::align8;
 use std::alloc::{Layout, handle_alloc_error};
 
 /// Largest object for which mimalloc builds use the path for small ones (`MI_SMALL_SIZE_MAX`).

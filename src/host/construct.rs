@@ -5,7 +5,7 @@ use super::embedded::{self, hash};
 use super::entries::MpzStruct;
 use super::runtime::Host;
 use crate::object::Obj;
-use olean_reader::format::layout::{
+use olean_reader::format::object::{
     ARRAY_HEADER, CLOSURE_HEADER, MPZ_GMP_SIZE, OBJECT_HEADER, PROMISE_SIZE, REF_SIZE, STRING_HEADER,
     TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
     TASK_SIZE, THUNK_SIZE, align8,
@@ -372,8 +372,9 @@ unsafe fn name_hash(name: Obj) -> u64 {
 /// # Safety
 /// `string` is a string that lives and does not change while the result is used.
 pub(super) unsafe fn string_bytes<'a>(string: Obj) -> &'a [u8] {
-    // SAFETY: a string has `m_size` bytes at 32, of which the terminator is the last.
-    unsafe { std::slice::from_raw_parts(string.ptr().add(STRING_HEADER), string.word(8) - 1) }
+    // SAFETY: passed on from the caller.
+    let bytes = unsafe { string.string_bytes() };
+    &bytes[..bytes.len() - 1]
 }
 
 /// Limbs of a GMP bignum.

@@ -3,7 +3,7 @@
 
 use super::runtime::Host;
 use crate::object::Obj;
-use olean_reader::format::layout::TAG_EXTERNAL;
+use olean_reader::format::object::TAG_EXTERNAL;
 use once_cell::sync::OnceCell;
 use std::ffi::c_void;
 

@@ -3,7 +3,7 @@
 use super::alloc::Allocator;
 use super::runtime::Host;
 use crate::object::Obj;
-use olean_reader::format::layout::OBJECT_HEADER;
+use olean_reader::format::object::OBJECT_HEADER;
 
 impl Host {
     /// Bytes of a small object (borrowed) whose header holds 0 for them: what the allocator knows, or else

@@ -1,8 +1,14 @@
 //! The layout of live objects, and raw accessors for them (spec sections 1.1 to 1.3). Knows nothing of
 //! where they were allocated or who owns them.
 
-use olean_reader::format::layout::{ARRAY_HEADER, OBJECT_HEADER};
+use olean_reader::format::object::{
+    ARRAY_HEADER, Bignums, Kind, Layout, OBJECT_HEADER, ObjectHeader, STRING_HEADER,
+};
+use olean_reader::format::word::Width;
 use std::sync::atomic::{AtomicI32, Ordering};
+
+/// How live objects lie. What the rules say of bignums is not asked: the digits of live ones lie elsewhere.
+const LIVE: Layout = Layout::new(Width::W64, Bignums::Gmp);
 
 /// An object pointer or a boxed scalar (low bit set), as compiled Lean code passes it around.
 ///
@@ -10,30 +16,6 @@ use std::sync::atomic::{AtomicI32, Ordering};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(transparent)]
 pub struct Obj(pub usize);
-
-/// The part of an object's header that does not change while the object is shared.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Kind {
-    /// `m_cs_sz`: byte size of a small object, or 0 when only the allocator knows it.
-    pub cs_sz: u16,
-    /// `m_other`: pointer fields of a constructor, element size of a scalar array.
-    pub other: u8,
-    /// `m_tag`.
-    pub tag: u8,
-}
-
-impl Kind {
-    /// The kind that stands in the upper half of a header word.
-    #[must_use]
-    #[inline(always)]
-    pub fn of_header(upper: u32) -> Kind {
-        Kind {
-            cs_sz: upper as u16,
-            other: (upper >> 16) as u8,
-            tag: (upper >> 24) as u8,
-        }
-    }
-}
 
 impl Obj {
     /// `lean_box(0)`: unit, `Option.none`, the empty list, `Name.anonymous`.
@@ -81,9 +63,9 @@ impl Obj {
     /// `self` points to a live object.
     #[must_use]
     #[inline(always)]
-    pub unsafe fn kind(self) -> Kind {
+    pub unsafe fn kind(self) -> ObjectHeader {
         // SAFETY: passed on from the caller.
-        Kind::of_header(unsafe { self.upper_header() })
+        ObjectHeader::of_upper(unsafe { self.upper_header() })
     }
 
     /// The same as they stand in the upper half of the header word.
@@ -152,13 +134,34 @@ impl Obj {
         Obj(unsafe { self.word(ARRAY_HEADER + 8 * i) })
     }
 
-    /// Arguments that a closure holds (`m_num_fixed`).
+    /// The bytes of a string, its terminator included.
     ///
     /// # Safety
-    /// `self` is a live closure.
+    /// `self` is a live string, which lives and does not change as long as the result is used.
     #[must_use]
-    pub unsafe fn closure_fixed(self) -> usize {
-        // SAFETY: the word at 16 holds arity (low 16 bits) and number of fixed arguments (next 16 bits).
-        unsafe { self.word(16) >> 16 & 0xffff }
+    pub unsafe fn string_bytes<'a>(self) -> &'a [u8] {
+        // SAFETY: a string has `m_size` initialised bytes behind its header; the caller vouches for how long.
+        unsafe { std::slice::from_raw_parts(self.ptr().add(STRING_HEADER), self.size()) }
+    }
+
+    /// Where the pointer fields of an object with this header begin, in bytes from its start, and how many there are;
+    /// `None` for kinds that are in no file. An object still thought or computed has a null field.
+    ///
+    /// # Safety
+    /// `self` points to a live object, `header` is its header; its size and its reference count do not matter.
+    #[must_use]
+    #[inline(always)]
+    pub unsafe fn pointers(self, header: ObjectHeader) -> Option<(usize, usize)> {
+        let kind = header.kind()?;
+        let count = match kind {
+            // SAFETY: a live array or closure has the word that says its number of elements or arguments.
+            Kind::Array | Kind::Closure => match LIVE.count_word(kind) {
+                Some(at) => LIVE.count_in(kind, unsafe { self.word(at) } as u64),
+                None => 0,
+            },
+            _ => 0,
+        };
+        let (first, count) = LIVE.pointers(kind, header, count);
+        Some((first, count as usize))
     }
 }

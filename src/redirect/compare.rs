@@ -57,8 +57,6 @@ fn ours() -> &'static Ours {
     OURS.get().expect("set when the table was made")
 }
 
-/// Offset of a string's bytes (spec section 1.3).
-const STRING_DATA: usize = 32;
 /// Tag of an IO result that is a value (spec section 3).
 const TAG_OK: u8 = 0;
 
@@ -93,14 +91,15 @@ unsafe fn outcome(result: Obj) -> Outcome {
 /// # Safety
 /// `string` is a scalar or a live object.
 unsafe fn text(string: Obj) -> Option<String> {
-    // SAFETY: a live string holds `size` bytes from this offset, the last of them a terminator.
+    // SAFETY: a live object's header may be read; a live string is not changed meanwhile.
     let bytes = unsafe {
-        if string.is_scalar() || string.kind().tag != olean_reader::format::layout::TAG_STRING {
+        if string.is_scalar() || string.kind().tag != olean_reader::format::object::TAG_STRING {
             return None;
         }
-        std::slice::from_raw_parts(string.ptr().add(STRING_DATA), string.size().checked_sub(1)?)
+        string.string_bytes()
     };
-    String::from_utf8(bytes.to_vec()).ok()
+    let (_, text) = bytes.split_last()?;
+    String::from_utf8(text.to_vec()).ok()
 }
 
 /// Compares without letting a panic out: a failure of the comparison itself counts as a difference.

@@ -33,8 +33,6 @@ pub fn table() -> Vec<Entry> {
     ]
 }
 
-/// Offset of a string's bytes (spec section 1.3).
-const STRING_DATA: usize = 32;
 /// Tag of an IO result that is a value (spec section 3).
 const TAG_OK: u8 = 0;
 
@@ -61,10 +59,9 @@ unsafe fn is_ok(result: Obj) -> bool {
 /// # Safety
 /// `string` is a live string.
 unsafe fn path(string: Obj) -> PathBuf {
-    // SAFETY: a string holds `size` bytes from this offset, the last a terminator.
-    let bytes =
-        unsafe { std::slice::from_raw_parts(string.ptr().add(STRING_DATA), string.size().saturating_sub(1)) };
-    OsStr::from_bytes(bytes).into()
+    // SAFETY: a live string, which is not changed meanwhile.
+    let bytes = unsafe { string.string_bytes() };
+    OsStr::from_bytes(&bytes[..bytes.len().saturating_sub(1)]).into()
 }
 
 /// Length of the file, 0 if it has gone.

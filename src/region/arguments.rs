@@ -4,7 +4,7 @@ use super::error::CallError;
 use crate::host::Host;
 use crate::object::Obj;
 use olean_reader::format::base::{ANONYMOUS_HASH, base_address};
-use olean_reader::format::layout::{STRING_HEADER, TAG_ARRAY, TAG_STRING};
+use olean_reader::format::object::{ARRAY_HEADER, TAG_ARRAY, TAG_STRING};
 use std::ffi::CStr;
 
 /// A string object as a file name.
@@ -13,12 +13,12 @@ use std::ffi::CStr;
 /// `string` is a scalar or a live object that outlives the result.
 pub(super) unsafe fn path<'a>(string: Obj) -> Result<&'a CStr, CallError> {
     let no_path = || CallError::Argument("the file name is no string".to_owned());
-    // SAFETY: a live object's header may be read; a live string has `size` bytes at its end.
+    // SAFETY: a live object's header may be read; a live string outlives the result.
     let bytes = unsafe {
         if string.is_scalar() || string.kind().tag != TAG_STRING {
             return Err(no_path());
         }
-        std::slice::from_raw_parts(string.ptr().add(STRING_HEADER), string.size())
+        string.string_bytes()
     };
     CStr::from_bytes_with_nul(bytes).map_err(|_| {
         let text = String::from_utf8_lossy(bytes).into_owned();
@@ -39,7 +39,7 @@ pub(super) unsafe fn elements<'a>(array: Obj, what: &str) -> Result<&'a [Obj], C
             return Err(CallError::Argument(format!("the {what} are no array")));
         }
         Ok(std::slice::from_raw_parts(
-            array.ptr().add(24).cast::<Obj>(),
+            array.ptr().add(ARRAY_HEADER).cast::<Obj>(),
             array.size(),
         ))
     }

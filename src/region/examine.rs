@@ -6,13 +6,10 @@
 use super::error::{ReadError, shown};
 use crate::dependencies::{Dependencies, RegionView};
 use crate::os::file::File;
-use olean_reader::format::header::{FLAG_GMP, HEADER_SIZE, Header, HeaderError, VERSION_3};
+use olean_reader::format::header::{HEADER_SIZE, Header, HeaderError, VERSION_3};
 use olean_reader::format::identity::Identity;
-use olean_reader::format::layout::{
-    ARRAY_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, PROMISE_SIZE, REF_SIZE, STRING_HEADER,
-    TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
-    THUNK_SIZE, align8,
-};
+use olean_reader::format::object::{Layout, ObjectHeader, align8};
+use olean_reader::format::word::Width;
 use std::ffi::CStr;
 use std::io;
 use std::ops::Range;
@@ -185,28 +182,18 @@ fn root_is_last(
     let mut object = [0; 32];
     let got = read(&mut object, at)?;
     let word = |i: usize| u64::from_le_bytes(object[8 * i..8 * i + 8].try_into().expect("8 bytes"));
-    let (cs_sz, other, tag) = (
-        (word(0) >> 32) as u16,
-        (word(0) >> 48) as u8,
-        (word(0) >> 56) as u8,
-    );
-    let sized = |fixed: usize, count: u64, unit: u64| {
-        count.checked_mul(unit).and_then(|n| n.checked_add(fixed as u64))
-    };
-    let length = match tag {
-        0..=MAX_CTOR_TAG | TAG_CLOSURE => Some(cs_sz.into()),
-        TAG_ARRAY => sized(ARRAY_HEADER, word(2), 8),
-        TAG_SARRAY => sized(ARRAY_HEADER, word(2), (other & 0x7f).into()),
-        TAG_STRING => sized(STRING_HEADER, word(2), 1),
-        TAG_MPZ if header.flags & FLAG_GMP != 0 => {
-            sized(MPZ_GMP_SIZE, ((word(1) >> 32) as i32).unsigned_abs().into(), 8)
-        }
-        TAG_MPZ => sized(MPZ_NATIVE_SIZE, word(2), 4),
-        TAG_THUNK | TAG_TASK => Some(THUNK_SIZE as u64),
-        TAG_PROMISE => Some(PROMISE_SIZE as u64),
-        TAG_REF => Some(REF_SIZE as u64),
-        _ => None,
-    };
+    let object_header = ObjectHeader::of_word(word(0));
+    let tag = object_header.tag;
+    let layout = Layout::new(Width::W64, header.bignums());
+    let length = object_header.kind().and_then(|kind| {
+        // Of those that have room for more, the room counts.
+        let count = match (layout.capacity_word(kind), layout.count_word(kind)) {
+            (Some(at), _) => word(at / 8),
+            (None, Some(at)) => layout.count_in(kind, word(at / 8)),
+            (None, None) => 0,
+        };
+        layout.bytes(kind, object_header, count)
+    });
     let room = (data.end - at) as u64;
     match length {
         Some(length) if got >= 8 && length >= 8 && length <= room => {

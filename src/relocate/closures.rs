@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-use olean_reader::format::layout::{CLOSURE_HEADER, TAG_CLOSURE};
+use olean_reader::format::object::{CLOSURE_HEADER, Kind, Layout, TAG_CLOSURE};
 use olean_reader::format::trailer::{DATA_OFFSET, Trailer};
 
 /// The smallest page of the machines that Lean runs on; libraries are loaded at whole pages.
@@ -143,8 +143,7 @@ fn code_field(data: &mut [u8], offset: u64) -> Result<&mut [u8; 8], &'static str
         return Err("the object there is no closure");
     }
     let size = CLOSURE_HEADER + 8 * usize::from(fixed);
-    // Sizes are stored modulo 65536 (spec section 1.4).
-    if fixed >= arity || cs_sz != size as u16 {
+    if fixed >= arity || cs_sz != Layout::cs_sz(Kind::Closure, size as u64) {
         return Err("its arity, arguments and size do not go together");
     }
     if size > size_left {

@@ -7,11 +7,7 @@ use super::fault::{Fault, Wrong};
 use super::lanes::GROUP;
 use super::placement::Placement;
 use super::pointers::Pointers;
-use olean_reader::format::layout::{
-    ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, MPZ_GMP_SIZE, MPZ_NATIVE_SIZE, OBJECT_HEADER, PROMISE_SIZE,
-    REF_SIZE, STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING,
-    TAG_TASK, TAG_THUNK, TASK_SIZE, THUNK_SIZE, align8,
-};
+use olean_reader::format::object::{Kind, Layout, MAX_CTOR_TAG, OBJECT_HEADER, ObjectHeader, align8};
 use std::ops::Range;
 
 /// Words marked at a time: 16 KB, which stay in the first cache until they are translated.
@@ -20,7 +16,7 @@ const WINDOW: usize = 2048;
 const FEW: usize = 8;
 /// Bits of a header that are all clear in a constructor of fewer than [`FEW`] fields as every known writer leaves
 /// it: reference count, what is left of the size in whole words, and the upper bits of the number of fields.
-const RARE: u64 = 0xf8 << 48 | 7 << 32 | 0xffff_ffff;
+const RARE: u64 = 0xf8 << ObjectHeader::OTHER_SHIFT | 7 << ObjectHeader::CS_SZ_SHIFT | 0xffff_ffff;
 
 /// No object says with more words than these what it holds.
 pub(super) const HEADER_WORDS: usize = 4;
@@ -38,7 +34,7 @@ pub(super) struct Walk {
     /// How many words the first object lies behind a boundary of [`GROUP`] words in memory. Windows end at such
     /// boundaries: a vector that lies across cache lines takes longer.
     skew: usize,
-    gmp: bool,
+    layout: Layout,
     closures: bool,
     /// Address in the file of the first object, and bytes of all.
     objects: u64,
@@ -59,7 +55,7 @@ impl Walk {
             at: 0,
             pending: 0..0,
             skew: (placement.address + placement.data.start + 8) / 8 % GROUP,
-            gmp: placement.gmp,
+            layout: Layout::wide(placement.gmp),
             closures: placement.closures,
             objects: pointers.objects(),
             length: pointers.length(),
@@ -101,9 +97,9 @@ impl Walk {
             let size = usize::from(u16::from_le_bytes([here[at + 4], here[at + 5]]));
             let next = at + size;
             let header = u64::from_le_bytes(here[at..at + 8].try_into().expect("8 bytes"));
-            let fields = (header >> 45 & 0x38) as usize;
+            let fields = (header >> (ObjectHeader::OTHER_SHIFT - 3) & 0x38) as usize;
             if (header & RARE == 0)
-                & (header < (MAX_CTOR_TAG as u64 + 1) << 56)
+                & (header < (MAX_CTOR_TAG as u64 + 1) << ObjectHeader::TAG_SHIFT)
                 & (size >= OBJECT_HEADER + fields)
                 & (next <= left)
             {
@@ -139,90 +135,65 @@ impl Walk {
     /// The object that `words` begins with, of any kind.
     #[inline(never)]
     fn object(&self, words: &[u64]) -> Result<Object, Wrong> {
-        let header = words[0];
-        if header as u32 != 0 {
-            return Err((0, Fault::Counted(header as i32)));
+        if words[0] as u32 != 0 {
+            return Err((0, Fault::Counted(words[0] as i32)));
         }
-        let (cs_sz, other, tag) = ((header >> 32) as u16, (header >> 48) as u8, (header >> 56) as u8);
-        let available = words.len();
-        // An object of `bytes` bytes, if that many are left.
-        let fits = |bytes: u64, first: usize, count: usize| -> Result<Object, Wrong> {
-            if bytes > available as u64 * 8 {
-                return Err((0, Fault::TooLong { tag, size: bytes }));
-            }
-            Ok(Object {
-                pointers: first..first + count,
-                length: align8(bytes as usize) / 8,
-            })
+        let header = ObjectHeader::of_word(words[0]);
+        let tag = header.tag;
+        let Some(kind) = header.kind().filter(|&k| k != Kind::Closure || self.closures) else {
+            return Err((0, Fault::BadTag(tag)));
         };
-        let sized = |fixed: usize, count: u64, unit: u64| {
-            let bytes = count.checked_mul(unit).and_then(|n| n.checked_add(fixed as u64));
-            bytes.ok_or((0, Fault::TooLong { tag, size: u64::MAX }))
+        let field = |at: usize| {
+            let size = at as u64 + 8;
+            words
+                .get(at / 8)
+                .copied()
+                .ok_or((0, Fault::TooLong { tag, size }))
         };
-        let field = |i: usize| {
-            let size = 8 * i as u64 + 8;
-            words.get(i).copied().ok_or((0, Fault::TooLong { tag, size }))
+        // What there is of elements, digits and arguments, and what there is room for.
+        let count = match self.layout.count_word(kind) {
+            Some(at) => self.layout.count_in(kind, field(at)?),
+            None => 0,
         };
-        let bad_size = Err((0, Fault::BadSize { tag, size: cs_sz }));
-        match tag {
-            0..=MAX_CTOR_TAG => {
-                let fields = usize::from(other);
-                if usize::from(cs_sz) < OBJECT_HEADER + 8 * fields {
-                    return bad_size;
-                }
-                fits(cs_sz.into(), 1, fields)
-            }
-            TAG_ARRAY => {
-                let (size, capacity) = (field(1)?, field(2)?);
-                let bytes = sized(ARRAY_HEADER, capacity, 8)?;
-                let count = size.min(capacity) as usize;
-                let object = fits(bytes, 3, count)?;
-                if size > capacity {
-                    return Err((1, Fault::TooLong { tag, size }));
-                }
-                Ok(object)
-            }
-            TAG_STRING | TAG_SARRAY => {
-                let (size, capacity) = (field(1)?, field(2)?);
-                if size > capacity {
-                    return Err((1, Fault::TooLong { tag, size }));
-                }
-                let bytes = if tag == TAG_STRING {
-                    sized(STRING_HEADER, capacity, 1)?
-                } else {
-                    sized(ARRAY_HEADER, capacity, (other & 0x7f).into())?
-                };
-                fits(bytes, 0, 0)
-            }
-            TAG_MPZ => {
-                let (fixed, digits, unit) = if self.gmp {
-                    let size = (field(1)? >> 32) as i32;
-                    (MPZ_GMP_SIZE, u64::from(size.unsigned_abs()), 8)
-                } else {
-                    (MPZ_NATIVE_SIZE, field(2)?, 4)
-                };
-                let at = fixed / 8 - 1;
-                let object = fits(sized(fixed, digits, unit)?, at, 1)?;
-                // The digits lie in this file, whatever a pointer of another object may lead to.
-                let pointer = field(at)?;
-                let inside = pointer.wrapping_sub(self.objects);
-                if pointer & 7 != 0 || inside >= self.length || digits * unit > self.length - inside {
-                    return Err((at, Fault::Pointer(pointer)));
-                }
-                Ok(object)
-            }
-            TAG_CLOSURE if self.closures => {
-                let fixed = (field(2)? >> 16 & 0xffff) as usize;
-                if usize::from(cs_sz) != CLOSURE_HEADER + 8 * fixed {
-                    return bad_size;
-                }
-                fits(cs_sz.into(), 3, fixed)
-            }
-            TAG_THUNK => fits(THUNK_SIZE as u64, 1, 1),
-            TAG_TASK => fits(TASK_SIZE as u64, 1, 1),
-            TAG_PROMISE => fits(PROMISE_SIZE as u64, 1, 1),
-            TAG_REF => fits(REF_SIZE as u64, 1, 1),
-            tag => Err((0, Fault::BadTag(tag))),
+        let room = match self.layout.capacity_word(kind) {
+            Some(at) => field(at)?,
+            None => count,
+        };
+        let too_full = Err((1, Fault::TooLong { tag, size: count }));
+        if count > room && kind != Kind::Array {
+            return too_full;
         }
+        let bytes = self.layout.bytes(kind, header, room);
+        let bytes = bytes.ok_or((0, Fault::TooLong { tag, size: u64::MAX }))?;
+        let (first, pointers) = self.layout.pointers(kind, header, count);
+        let size = header.cs_sz;
+        let bad_size = Err((0, Fault::BadSize { tag, size }));
+        match kind {
+            Kind::Ctor if bytes < first as u64 + 8 * pointers => return bad_size,
+            Kind::Closure if bytes != u64::from(size) => return bad_size,
+            _ => {}
+        }
+        if bytes > words.len() as u64 * 8 {
+            return Err((0, Fault::TooLong { tag, size: bytes }));
+        }
+        if count > room {
+            return too_full;
+        }
+        let mut fields = first / 8..first / 8 + pointers as usize;
+        if kind == Kind::Mpz {
+            // The digits lie in this file, whatever a pointer of another object may lead to.
+            let at = self.layout.digit_pointer();
+            let pointer = field(at)?;
+            let inside = pointer.wrapping_sub(self.objects);
+            let digits = bytes - self.layout.fixed(kind) as u64;
+            if pointer & 7 != 0 || inside >= self.length || digits > self.length - inside {
+                return Err((at / 8, Fault::Pointer(pointer)));
+            }
+            fields = at / 8..at / 8 + 1;
+        }
+        Ok(Object {
+            pointers: fields,
+            length: align8(bytes as usize) / 8,
+        })
     }
 }

@@ -527,7 +527,9 @@ pub unsafe fn children(o: Obj) -> Vec<Obj> {
         match o.kind().tag {
             0..=243 => (0..o.kind().other.into()).map(|i| o.field(i)).collect(),
             246 => (0..o.size()).map(|i| o.element(i)).collect(),
-            245 => (0..o.closure_fixed()).map(|i| Obj(o.word(24 + 8 * i))).collect(),
+            245 => (0..o.word(16) >> 16 & 0xffff)
+                .map(|i| Obj(o.word(24 + 8 * i)))
+                .collect(),
             244 | 251..=253 => vec![Obj(o.word(8))],
             _ => vec![],
         }

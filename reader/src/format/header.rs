@@ -1,5 +1,6 @@
 //! The 88-byte header of versions 2 and 3 in 64-bit files (spec section 5.1).
 
+use super::object::Bignums;
 use thiserror::Error;
 
 /// The marker every file begins with.
@@ -82,6 +83,16 @@ impl Header {
         header.githash.copy_from_slice(&b[40..80]);
         header.base = u64::from_le_bytes(b[80..88].try_into().expect("8 bytes"));
         Ok(header)
+    }
+
+    /// How the file's bignums are laid out.
+    #[must_use]
+    pub const fn bignums(&self) -> Bignums {
+        if self.flags & FLAG_GMP != 0 {
+            Bignums::Gmp
+        } else {
+            Bignums::Native
+        }
     }
 
     /// Bytes from the start of the file to its root slot.

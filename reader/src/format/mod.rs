@@ -6,6 +6,6 @@ pub mod base;
 pub mod extension;
 pub mod header;
 pub mod identity;
-pub mod layout;
 pub mod object;
 pub mod trailer;
+pub mod word;

@@ -7,7 +7,7 @@
 
 use super::entries::Entries;
 use crate::object::Obj;
-use olean_reader::format::layout::OBJECT_HEADER;
+use olean_reader::format::object::OBJECT_HEADER;
 
 mod external;
 pub mod hash;

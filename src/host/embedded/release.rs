@@ -4,10 +4,7 @@
 use super::external::ExternalClass;
 use super::memory;
 use crate::object::Obj;
-use olean_reader::format::layout::{
-    ARRAY_HEADER, CLOSURE_HEADER, MAX_CTOR_TAG, OBJECT_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_EXTERNAL, TAG_MPZ,
-    TAG_PROMISE, TAG_REF, TAG_TASK, TAG_THUNK,
-};
+use olean_reader::format::object::{TAG_EXTERNAL, TAG_MPZ};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -83,15 +80,11 @@ impl Waiting {
 /// # Safety
 /// `o` is an object of this runtime, of which the count and the size field may be gone.
 unsafe fn each_child(o: Obj, mut visit: impl FnMut(Obj)) {
-    // SAFETY: where the fields of each kind lie is spec section 1.3.
+    // SAFETY: the object is there, and its header and its count of elements or arguments are whole; the fields are as
+    // many words as they say.
     unsafe {
-        let kind = o.kind();
-        let (first, count) = match kind.tag {
-            0..=MAX_CTOR_TAG => (OBJECT_HEADER, usize::from(kind.other)),
-            TAG_CLOSURE => (CLOSURE_HEADER, usize::from(o.ptr().add(18).cast::<u16>().read())),
-            TAG_ARRAY => (ARRAY_HEADER, o.word(OBJECT_HEADER)),
-            TAG_THUNK | TAG_TASK | TAG_REF | TAG_PROMISE => (OBJECT_HEADER, 1),
-            _ => (OBJECT_HEADER, 0),
+        let Some((first, count)) = o.pointers(o.kind()) else {
+            return;
         };
         for i in 0..count {
             let child = Obj(o.word(first + 8 * i));

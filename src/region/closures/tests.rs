@@ -6,7 +6,7 @@ use super::save::*;
 use crate::os::code::{self, Library};
 use crate::relocate::closures::relocate;
 use olean_reader::format::extension::LibraryIdentity;
-use olean_reader::format::layout::TAG_CLOSURE;
+use olean_reader::format::object::TAG_CLOSURE;
 use olean_reader::format::trailer::{DATA_OFFSET, SavedLibrary, Trailer};
 
 fn closure(function: usize, arity: u16) -> Vec<u8> {
