@@ -37,7 +37,7 @@ pub struct Args {
     /// Add one run in mode compare, where both loaders do every call
     #[arg(long)]
     compare: bool,
-    /// The library to swap in [default: the one beside olean, in deps/ there, or installed]
+    /// The library to swap in [default: the one beside olean, in deps/ there, or installed; LEAN_REGION_LIBRARY names another]
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
     /// The command, such as lean and its arguments

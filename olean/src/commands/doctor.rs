@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// The library to swap in [default: the one beside olean, in deps/ there, or installed]
+    /// The library to swap in [default: the one beside olean, in deps/ there, or installed; LEAN_REGION_LIBRARY names another]
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
     /// The command, such as lean
