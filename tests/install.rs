@@ -303,5 +303,9 @@ fn the_debian_package_installs_works_and_goes() {
     let listed = dpkg(&["--listfiles", "lean-region"]).stdout;
     assert!(listed.contains("/liblean_region.so.0\n"), "{listed}");
     dpkg(&["--purge", "lean-region"]);
-    assert!(!root.join("usr").exists(), "left behind: {:#?}", files(&root.join("usr")));
+    assert!(
+        !root.join("usr").exists(),
+        "left behind: {:#?}",
+        files(&root.join("usr"))
+    );
 }
