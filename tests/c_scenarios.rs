@@ -7,11 +7,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::{c, library, process, shared_dir, static_library, temp_dir, workspace_dir};
 
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "main.c",
     "common.c",
     "objects.c",
     "regions.c",
+    "rereads.c",
     "errors.c",
     "threads.c",
 ];

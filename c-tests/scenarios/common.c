@@ -262,6 +262,14 @@ size_t file_base(const char *file) {
     return base;
 }
 
+void renew(const char *file) {
+    size_t bytes;
+    char *content = slurp(file, &bytes);
+    spew("renewed", content, bytes);
+    free(content);
+    CHECK(rename("renewed", file) == 0);
+}
+
 bool exists(const char *file) { return access(file, F_OK) == 0; }
 
 static long entries(const char *dir, const char *with) {

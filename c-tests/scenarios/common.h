@@ -24,7 +24,7 @@ typedef struct {
     const char *name;
     void (*run)(void);
 } scenario;
-extern const scenario object_scenarios[], region_scenarios[], error_scenarios[], thread_scenarios[],
+extern const scenario object_scenarios[], region_scenarios[], reread_scenarios[], error_scenarios[], thread_scenarios[],
     fault_scenarios[];
 
 /* Objects, all owned by the caller; children are consumed. Lists of children end with END. */
@@ -82,6 +82,8 @@ size_t file_base(const char *file);
 char *slurp(const char *file, size_t *bytes);
 void spew(const char *file, const void *bytes, size_t count);
 bool exists(const char *file);
+/* Puts a copy of the file in its place: the same content, and another file. */
+void renew(const char *file);
 
 /* What the process holds: descriptors, mappings, objects, regions. */
 typedef struct {

@@ -15,6 +15,7 @@ static const scenario *const all[] = {
 #else
     object_scenarios,
     region_scenarios,
+    reread_scenarios,
     error_scenarios,
     thread_scenarios,
 #endif

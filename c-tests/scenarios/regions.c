@@ -3,11 +3,12 @@
 
 #define MISSED 65536
 
-/* Reads `file` while its address is taken, by a region or else by us. */
+/* Reads `file` while its address is taken, by a region of another file or else by us. */
 static region read_missed(const char *file, lean_object *deps) {
     size_t base = file_base(file);
     bool ours = lean_compacted_region_size(base) == 0;
     if (ours) take(base, MISSED);
+    else renew(file);
     region r = read_ok(file, deps);
     if (ours) give_back(base, MISSED);
     CHECK(!mapped(r));

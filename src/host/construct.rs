@@ -114,6 +114,24 @@ impl Host {
         }
     }
 
+    /// Another string object with the bytes of `string` (borrowed).
+    ///
+    /// # Safety
+    /// The runtime can allocate on this thread; `string` is a live string.
+    #[must_use]
+    pub unsafe fn copy_string(&self, string: Obj) -> Obj {
+        // SAFETY: a live string has `size` bytes at its end; the object has room for them and all its words are set.
+        unsafe {
+            let bytes = std::slice::from_raw_parts(string.ptr().add(STRING_HEADER), string.size());
+            let o = self.new_big(STRING_HEADER + bytes.len(), TAG_STRING, 0);
+            o.set_word(8, bytes.len());
+            o.set_word(16, bytes.len());
+            o.set_word(24, string.word(24));
+            copy_bytes(o, STRING_HEADER, bytes);
+            o
+        }
+    }
+
     /// An array of `elements` (consumed).
     ///
     /// # Safety

@@ -6,7 +6,7 @@ use super::chain::{BadChain, Chain};
 use super::deps::dependencies;
 use super::error::{CallError, ReadError, SaveError};
 use super::examine::ReadOptions;
-use super::read::{self, Loaded};
+use super::read::{self, Loaded, Placed};
 use super::registry::{self, By, NewRegion, NotReleased};
 use super::save;
 use crate::compactor::Compactor;
@@ -185,10 +185,50 @@ pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts
     // SAFETY: the caller vouches for both objects.
     unsafe {
         let deps = dependencies(host, deps)?;
-        let loaded = read::read(path(fname)?, &deps, &read_options(host))?;
-        let facts = facts(&loaded);
-        let entered = enter(host, fname, loaded)?;
-        Ok((hand_out(host, fname, &entered), facts))
+        let options = read_options(host);
+        let opened = read::open(path(fname)?, &deps, &options)?;
+        let placed = match host.generation() {
+            Generation::Structure => opened.load_once(&deps, &options)?,
+            // Of two handles to the same memory nobody could tell which was freed.
+            Generation::Batch | Generation::Handle => Placed::Own(opened.load(&deps, &options)?),
+        };
+        match placed {
+            Placed::Own(loaded) => {
+                let facts = facts(&loaded);
+                let entered = enter(host, fname, loaded)?;
+                Ok((hand_out(host, fname, &entered), facts))
+            }
+            Placed::Shared {
+                claim,
+                root,
+                base,
+                size,
+            } => {
+                let facts = RegionFacts {
+                    root: Obj(root),
+                    size,
+                    base,
+                    buffer: claim.bytes().as_ptr() as usize,
+                    mapped: true,
+                };
+                // The structure's own string is what it is known by as a holder.
+                let name = host.copy_string(fname);
+                let pair = match claim.share(name.0) {
+                    true => Ok(hand_out(host, name, &facts)),
+                    false => Err(ReadError::Memory {
+                        file: super::error::shown(path(fname)?),
+                        bytes: size,
+                    }),
+                };
+                host.dec(name);
+                let read = ReadFacts {
+                    bytes: size as u64,
+                    mapped: true,
+                    relocated: false,
+                };
+                Ok((pair?, read))
+            }
+        }
     }
 }
 

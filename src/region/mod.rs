@@ -4,7 +4,7 @@
 //!   [`deps`] the dependency regions among them;
 //! * [`examine`], [`mod@read`] and [`save`] work on one file and know no host;
 //! * [`closures`] is what version 3 adds to both;
-//! * [`registry`] knows which regions are alive;
+//! * [`registry`] knows which regions are alive, [`unchanging`] which of them a second read of their file can share;
 //! * [`chain`] is a compactor as the host carries it, [`twin`] the host's own beside it in mode compare.
 
 mod arguments;
@@ -20,4 +20,5 @@ pub mod read;
 pub mod registry;
 pub mod save;
 pub mod twin;
+pub mod unchanging;
 mod values;

@@ -4,6 +4,8 @@
 use super::closures::load::relocate_closures;
 use super::error::{ReadError, shown};
 use super::examine::{Examined, ReadOptions, examine};
+use super::registry::Claim;
+use super::unchanging::UnchangingClaim;
 use crate::dependencies::{Dependencies, RegionView};
 use crate::os::file::{File, errno_text};
 use crate::os::map::{Filling, Memory, Missed, mapping_counts};
@@ -31,6 +33,23 @@ pub struct Loaded {
     pub mapped: bool,
     /// Whether its pointers went through relocation.
     pub relocated: bool,
+}
+
+/// Where a region lies after [`Opened::load_once`].
+pub enum Placed {
+    /// In memory of its own.
+    Own(Loaded),
+    /// In memory that others hold too, mapped at its base address.
+    Shared {
+        /// What keeps it there until its new holder is entered.
+        claim: UnchangingClaim,
+        /// The root: a boxed scalar or a live address.
+        root: usize,
+        /// Base address of the file.
+        base: u64,
+        /// Bytes of the file.
+        size: usize,
+    },
 }
 
 /// A file that passed the cheap checks, not yet in memory.
@@ -85,14 +104,74 @@ impl Opened<'_> {
     /// # Safety
     /// `deps` describes live regions, whose bytes nobody changes meanwhile.
     pub unsafe fn load(self, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
+        let landed = self.map(options);
+        // SAFETY: passed on from the caller.
+        unsafe { self.finish(landed, deps, options) }
+    }
+
+    /// The same, but where this very file lies at its base address already, in memory that nothing changes, that is
+    /// answered instead of a copy.
+    ///
+    /// # Errors
+    /// As [`Opened::load`].
+    ///
+    /// # Safety
+    /// As [`Opened::load`].
+    pub unsafe fn load_once(self, deps: &Dependencies, options: &ReadOptions) -> Result<Placed, ReadError> {
+        let landed = self.map(options);
+        if matches!(landed, Err(Some(Missed::Taken)))
+            && let Some(claim) = self.claim(deps)
+        {
+            if options.verify || !self.examined.regular {
+                // SAFETY: passed on from the caller.
+                unsafe { verify(self.path, claim.bytes(), deps)? };
+            }
+            return Ok(Placed::Shared {
+                claim,
+                root: self.examined.root as usize,
+                base: self.examined.header.base,
+                size: self.examined.size,
+            });
+        }
+        // SAFETY: passed on from the caller.
+        unsafe { self.finish(landed, deps, options) }.map(Placed::Own)
+    }
+
+    /// The file at its base address, or what keeps it from there, if that was tried.
+    fn map(&self, options: &ReadOptions) -> Result<Memory, Option<Missed>> {
+        if options.force_relocate {
+            return Err(None);
+        }
+        Memory::map_file_at(&self.file, self.examined.size, self.examined.header.base).map_err(Some)
+    }
+
+    /// What lies at the base address, if it is this very file as it is on disk and nothing in it changes. With all
+    /// dependencies at their base addresses a mapping would be no different.
+    fn claim(&self, deps: &Dependencies) -> Option<UnchangingClaim> {
+        if !deps.landed() {
+            return None;
+        }
+        let base = usize::try_from(self.examined.header.base).ok()?;
+        UnchangingClaim::new(Claim::of(base, &self.examined.identity)?)
+    }
+
+    /// # Safety
+    /// As [`Opened::load`].
+    unsafe fn finish(
+        self,
+        landed: Result<Memory, Option<Missed>>,
+        deps: &Dependencies,
+        options: &ReadOptions,
+    ) -> Result<Loaded, ReadError> {
         let Opened { path, file, examined } = self;
         let base = examined.header.base;
-        let landed = match options.force_relocate {
-            true => None,
-            // Whatever refuses a mapping, the content can still be read; if memory is short, that will say so.
-            false => Memory::map_file_at(&file, examined.size, base)
-                .map_err(|e| note_missed(path, base, &e))
-                .ok(),
+        // Whatever refuses a mapping, the content can still be read; if memory is short, that will say so.
+        let landed = match landed {
+            Ok(memory) => Some(memory),
+            Err(missed) => {
+                missed.iter().for_each(|missed| note_missed(path, base, missed));
+                None
+            }
         };
         let mapped = landed.is_some();
         let (mut memory, mut filling) = match landed {

@@ -72,7 +72,8 @@ impl Chain {
                 .read(file, &all)
                 .unwrap_or_else(|e| panic!("{context}: {e}"));
             drop(blocker);
-            assert_eq!(region.mapped(), !miss, "{context}");
+            // What lies there may be this very file, and then be handed out again.
+            assert!(region.mapped() != miss || there, "{context}");
             let same = if self.whole {
                 assert_same
             } else {

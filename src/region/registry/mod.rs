@@ -263,13 +263,16 @@ impl Claim {
         self.sharing
     }
 
+    /// Where it begins.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.handle
+    }
+
     /// Its bytes.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the registry owns that many initialised bytes there, and releases no region that is claimed. It is
-        // an unwritten mapping of a file that holds nothing that can change, or of one that is about to be
-        // looked through for that; counts of its objects are zero, so nobody writes them.
-        unsafe { std::slice::from_raw_parts(self.handle as *const u8, self.size) }
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Remembers whether it may be shared.
