@@ -1,14 +1,17 @@
-//! Whether two loaders failed alike. Our texts begin with the incumbent's words and go on with the cause; and
-//! we refuse damaged files that the incumbent's reader does not recognise, which it must not be given.
+//! Whether two loaders failed alike. Our error messages begin with the words of the incumbent, Lean's own loader, and go on
+//! with the cause. We also refuse damaged files that the incumbent does not notice and may crash on; those it must not be
+//! given.
 
-/// What the incumbent says of the contents of a file that it has already in memory (spec section 7).
+/// How the incumbent's messages begin about the contents of a file that it has already read into memory. Failures of
+/// other kinds it finds before that, as we do.
 const READER_WORDS: [&str; 3] = [
     "region_reader: ",
     "library required for closure relocation is not loaded in this process",
     "'unreachable' code was reached",
 ];
-/// What of the last of them is about a pointer: reached by the incumbent at the same object, whereas sizes lead
-/// it out of the file.
+/// Of our messages that begin with the last of [`READER_WORDS`], those of which the incumbent fails in good order too: it
+/// looks at pointers and tags one by one, as we do, and stops at the same object. Of a wrong size it notices nothing, and
+/// walks on behind the end of the file.
 const POINTERS: [&str; 2] = [
     "leads neither into this file nor",
     "cannot be in a file of this version",

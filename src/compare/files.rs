@@ -126,7 +126,7 @@ fn walk(ours: &[u8], host: &[u8], header: &Header, addresses: &impl Addresses) -
     })
 }
 
-/// Addresses that must be equal.
+/// Files that lie at the same base: addresses must be equal.
 struct Plain;
 
 impl Addresses for Plain {

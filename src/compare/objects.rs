@@ -1,5 +1,5 @@
-//! The walk over two copies of the same objects, side by side: every word must be equal, except those that
-//! hold addresses, which are compared by what they mean.
+//! The walk over two copies of the same objects, side by side: every word must be equal, except those that hold
+//! addresses, which must lead to the same thing.
 
 #[cfg(feature = "fault-injection")]
 use olean_reader::format::object::STRING_HEADER;

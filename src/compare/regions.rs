@@ -1,4 +1,4 @@
-//! Two regions in memory that were read from the same file, by two loaders.
+//! Two regions in memory that two loaders read from the same file.
 
 use super::objects::{Addresses, Difference, first_difference};
 use olean_reader::format::header::{FLAG_GMP, Header, VERSION_3};

@@ -1,5 +1,6 @@
-//! Memory for objects: the allocation schemes of spec section 2.1, told apart by the symbols that a runtime
-//! exports. An object made by one scheme can be released only by the runtime that has this scheme.
+//! Memory for objects. Which allocator compiled Lean code calls, and where an object's size stands, was settled when the
+//! runtime was built (lean.h, `lean_alloc_small_object`); the symbols that a runtime exports tell the schemes apart. An
+//! object can be released only by the runtime whose scheme it was made by.
 
 use super::embedded;
 use super::entries::function;
@@ -48,7 +49,7 @@ pub(super) enum Allocator {
 impl Allocator {
     /// The scheme of the runtime in `library`.
     pub(super) fn of(library: &OpenObject) -> Result<Self, HostError> {
-        // SAFETY: the types of the fields are the signatures of these functions in lean.h and mimalloc.h.
+        // SAFETY: each result is stored in a field whose type is the function's signature in lean.h or mimalloc.h.
         unsafe {
             let object = function(library, c"lean_alloc_object").ok_or_else(|| HostError::MissingSymbol {
                 library: library.object().path.clone(),
@@ -164,7 +165,7 @@ impl Allocator {
 /// # Safety
 /// `object` is fresh memory of at least 8 bytes, 8-aligned.
 unsafe fn with_size(object: *mut u8, size: usize) -> *mut u8 {
-    // SAFETY: bytes 4 and 5 of the object, aligned to 2.
+    // SAFETY: bytes 4 and 5 of 8 or more bytes of fresh memory, by the contract, aligned to 2.
     unsafe { object.add(4).cast::<u16>().write(size as u16) };
     object
 }

@@ -1,7 +1,7 @@
 //! Finding a Lean runtime among the loaded objects, and telling its generation by what it exports.
 //!
-//! Never by a look-up in the whole process: that finds the loader functions which this library exports
-//! itself, and every generation would seem to be present.
+//! Symbols are looked up in one object at a time and never in the whole process: that finds the loader functions which
+//! this library exports itself, under the names of all generations.
 
 use super::alloc::Allocator;
 use super::entries::Entries;
@@ -124,7 +124,7 @@ fn bind_object(library: OpenObject) -> Result<Host, HostError> {
     })
 }
 
-/// The generation by the exported loader functions (spec section 4).
+/// The generation by the loader functions that the runtime exports.
 fn generation_of(library: &OpenObject) -> Option<Generation> {
     let has = |name| library.symbol(name).is_some();
     if has(c"lean_read_module_data_parts") {

@@ -1,5 +1,5 @@
-//! Objects made by the rules that lean.h compiles into its callers (spec sections 1.3, 2.3): the same code
-//! for every runtime, over its allocation scheme.
+//! Objects made as compiled Lean code makes them: their layout is fixed by inline functions of lean.h, so that one piece
+//! of code serves every runtime, over its allocation scheme.
 
 use super::embedded::{self, hash};
 use super::entries::MpzStruct;
@@ -12,7 +12,7 @@ use olean_reader::format::object::{
 };
 use std::ffi::c_void;
 
-/// Tags of `Name.str` and `Name.num`, and where their hash lies (spec section 1.3).
+/// Tags of `Name.str` and `Name.num`, and where their hash lies: behind the two fields.
 const TAG_NAME_STR: u8 = 1;
 const TAG_NAME_NUM: u8 = 2;
 const NAME_HASH: usize = 24;
@@ -28,7 +28,7 @@ impl Host {
     /// # Safety
     /// The runtime can allocate on this thread; `bytes` is from 8 to 4096.
     pub(super) unsafe fn new_small(&self, bytes: usize, tag: u8, other: u8) -> Obj {
-        // SAFETY: as the caller vouches.
+        // SAFETY: `small` may be called and takes so many bytes, by the contract; it answers fresh memory of that size.
         unsafe { with_header(self.allocator.small(bytes), tag, other) }
     }
 
@@ -37,7 +37,7 @@ impl Host {
     /// # Safety
     /// The runtime can allocate on this thread; `bytes` is at least 8.
     unsafe fn new_big(&self, bytes: usize, tag: u8, other: u8) -> Obj {
-        // SAFETY: as the caller vouches.
+        // SAFETY: `big` may be called, by the contract; it answers fresh memory of 8 bytes or more.
         unsafe { with_header(self.allocator.big(bytes), tag, other) }
     }
 
@@ -61,7 +61,8 @@ impl Host {
         }
     }
 
-    /// A constructor with these fields (consumed) and scalars, the latter in the order of spec section 1.3.
+    /// A constructor with these fields (consumed) and scalars, as the bytes that follow the fields: `USize` first, then by
+    /// falling size.
     ///
     /// # Safety
     /// As [`Host::alloc_ctor`]; fewer than 256 fields and 1024 scalar bytes, not neither.
@@ -229,7 +230,7 @@ impl Host {
     /// The runtime can allocate on this thread.
     #[must_use]
     pub unsafe fn mk_nat(&self, value: u64) -> Option<Obj> {
-        // SAFETY: as the caller vouches.
+        // SAFETY: the runtime can allocate, by the contract, and there is one limb.
         unsafe { self.mk_nat_from_limbs(&[value]) }
     }
 
@@ -242,7 +243,7 @@ impl Host {
         match trimmed(limbs) {
             [] => Some(Obj::boxed(0)),
             [small] if *small < FIRST_BIG_NAT => Some(Obj::boxed(*small as usize)),
-            // SAFETY: as the caller vouches.
+            // SAFETY: the runtime can allocate and there are fewer than 2^31 limbs, by the contract; the last is not 0.
             big => unsafe { self.mk_mpz(false, big) },
         }
     }
@@ -263,7 +264,7 @@ impl Host {
         match small.and_then(|n| i32::try_from(n).ok()) {
             // A small integer is boxed as the 32 bits of a C int.
             Some(n) => Some(Obj::boxed(n as u32 as usize)),
-            // SAFETY: as the caller vouches.
+            // SAFETY: the runtime can allocate and there are fewer than 2^31 limbs, by the contract; the last is not 0.
             None => unsafe { self.mk_mpz(negative, limbs) },
         }
     }
@@ -361,7 +362,7 @@ impl Host {
     /// # Safety
     /// As [`Host::new_small`]; `bytes` is the header and these words.
     unsafe fn new_words(&self, bytes: usize, tag: u8, words: &[usize]) -> Obj {
-        // SAFETY: as the caller vouches.
+        // SAFETY: the contract is that of `new_small`, and the object has room for these words behind its header.
         unsafe {
             let o = self.new_small(bytes, tag, 0);
             for (i, word) in words.iter().enumerate() {
@@ -400,7 +401,7 @@ pub(super) unsafe fn string_bytes<'a>(string: Obj) -> &'a [u8] {
 /// # Safety
 /// `o` is a live bignum in GMP's layout.
 unsafe fn mpz_len(o: Obj) -> u32 {
-    // SAFETY: the signed size lies at 12.
+    // SAFETY: a live bignum of GMP's layout, by the contract, which has its signed size at 12.
     unsafe { o.ptr().add(12).cast::<i32>().read() }.unsigned_abs()
 }
 
@@ -418,7 +419,7 @@ fn trimmed(limbs: &[u64]) -> &[u64] {
 /// # Safety
 /// `memory` is fresh, 8-aligned, and has 8 bytes at least.
 unsafe fn with_header(memory: *mut u8, tag: u8, other: u8) -> Obj {
-    // SAFETY: these are the header's bytes.
+    // SAFETY: the memory begins with 8 bytes of header, by the contract.
     unsafe {
         memory.cast::<i32>().write(1);
         memory.add(6).write(other);

@@ -1,12 +1,12 @@
-//! Reference counts, by the rule that lean.h compiles into its callers (spec section 2.3), and the values of
+//! Reference counts, changed as the inline functions of lean.h change them (`lean_inc`, `lean_dec`), and the values of
 //! thunks and tasks.
 
 use super::runtime::Host;
 use crate::object::Obj;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
-/// Counts down to here belong to objects that are never released (spec section 1.1, autumn 2026); the
-/// incumbent stops counting up half way to the threshold below which it stops counting down.
+/// Counts at or below this belong to objects that are never released. lean.h stops counting up half way to the
+/// threshold below which it stops counting down, so that counts of several threads cannot overrun it.
 const STICKY: i32 = i32::MIN + 0x1000_0000;
 
 /// The count of an object.
@@ -14,7 +14,8 @@ const STICKY: i32 = i32::MIN + 0x1000_0000;
 /// # Safety
 /// `o` points to an object that lives as long as the result is used.
 unsafe fn count_of<'a>(o: Obj) -> &'a AtomicI32 {
-    // SAFETY: an object begins with its 4-byte count, 8-aligned.
+    // SAFETY: the object lives long enough, by the contract, and begins with its 4-byte count, which is 8-aligned and which
+    // other threads change by atomic operations only.
     unsafe { &*o.ptr().cast::<AtomicI32>() }
 }
 
@@ -28,7 +29,7 @@ impl Host {
         if o.is_scalar() {
             return;
         }
-        // SAFETY: the caller vouches for a live object.
+        // SAFETY: no scalar, so a live object by the contract.
         let count = unsafe { count_of(o) };
         let rc = count.load(Ordering::Relaxed);
         if rc > 0 {
@@ -48,7 +49,7 @@ impl Host {
         if o.is_scalar() {
             return;
         }
-        // SAFETY: the caller vouches for a live object.
+        // SAFETY: no scalar, so a live object by the contract.
         let count = unsafe { count_of(o) };
         let rc = count.load(Ordering::Relaxed);
         if rc > 1 {
@@ -66,7 +67,7 @@ impl Host {
     /// As [`Host::inc`], and no other thread uses objects reachable from `o` that are not marked yet.
     pub unsafe fn mark_mt(&self, o: Obj) {
         if !o.is_scalar() {
-            // SAFETY: the caller vouches for a live object.
+            // SAFETY: no scalar, so a live object by the contract.
             unsafe { (self.entries.mark_mt)(o) };
         }
     }
@@ -77,7 +78,7 @@ impl Host {
     /// `o` points to a live task of this runtime.
     #[must_use]
     pub unsafe fn task_get(&self, o: Obj) -> Obj {
-        // SAFETY: a live task, as the caller says.
+        // SAFETY: a live task of this runtime, by the contract, and that is what `lean_task_get` takes.
         unsafe { value_or(o, self.entries.task_get) }
     }
 
@@ -87,7 +88,7 @@ impl Host {
     /// `o` points to a live thunk of this runtime.
     #[must_use]
     pub unsafe fn thunk_get(&self, o: Obj) -> Obj {
-        // SAFETY: a live thunk, as the caller says.
+        // SAFETY: a live thunk of this runtime, by the contract, and that is what `lean_thunk_get_core` takes.
         unsafe { value_or(o, self.entries.thunk_get_core) }
     }
 }
@@ -102,7 +103,7 @@ unsafe fn value_or(o: Obj, wait: unsafe extern "C" fn(Obj) -> Obj) -> Obj {
     if value != 0 {
         Obj(value)
     } else {
-        // SAFETY: the caller vouches for the function.
+        // SAFETY: `wait` accepts this object, by the contract.
         unsafe { wait(o) }
     }
 }

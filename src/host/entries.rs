@@ -1,5 +1,5 @@
-//! The runtime's functions that are called by address: what spec section 2.2 lists as exported and the
-//! loader needs. The embedded runtime fills the same table with its own.
+//! The functions of a runtime that the loader calls, by their addresses. The embedded runtime fills the same table with
+//! its own.
 
 use super::error::HostError;
 use crate::object::Obj;
@@ -72,8 +72,7 @@ impl Entries {
             library: library.object().path.clone(),
             symbol,
         };
-        // SAFETY: the field types are the signatures that lean.h declares (spec section 2.2); `Obj` is
-        // passed like the pointer it wraps.
+        // SAFETY: the field types are the signatures that lean.h declares; `Obj` is passed like the pointer it wraps.
         unsafe {
             Ok(Self {
                 dec_ref_cold: function(library, c"lean_dec_ref_cold")

@@ -1,4 +1,4 @@
-//! Why a runtime cannot be used.
+//! Why the Lean runtime of a process cannot be used.
 
 use std::path::{Path, PathBuf};
 

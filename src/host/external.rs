@@ -10,7 +10,7 @@ use std::ffi::c_void;
 /// Releases what an external object holds.
 pub type Finalizer = unsafe extern "C" fn(*mut c_void);
 
-/// Bytes of an external object: header, class, data (spec section 1.3).
+/// Bytes of an external object: header, class, data.
 const EXTERNAL_SIZE: usize = 24;
 const CLASS: usize = 8;
 const DATA: usize = 16;

@@ -1,6 +1,6 @@
-//! The generations of runtimes, told apart by how their loader functions are called.
+//! Lean's releases in three generations, by the names and arguments of their loader functions.
 
-/// How the loader functions of a runtime are called and how they represent a region (spec section 4).
+/// What the loader functions of a runtime are called, and what a region is to them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Generation {
     /// v4.20 to v4.30: `lean_{save,read}_module_data_parts`, a region is a `USize` handle.

@@ -1,5 +1,4 @@
-//! What the runtime writes into the header of a file, and what it expects to find there: version, githash
-//! and flags (spec sections 0, 5.1).
+//! What the runtime writes into the header of a file, and what it expects to find there: version, githash and flags.
 //!
 //! Version and githash are Lean constants: a real runtime has them as data that is there only after its
 //! modules have been initialised, or as functions that can be called once it can allocate. So they are read
@@ -162,7 +161,7 @@ impl Host {
     /// Each function takes and gives an object; the runtime can allocate on this thread.
     unsafe fn constant(&self, functions: &[&CStr]) -> Option<Obj> {
         let library = self.library.as_ref()?;
-        // SAFETY: the caller vouches for the signature.
+        // SAFETY: each function takes and gives an object and may be called, by the contract.
         unsafe {
             let get = functions
                 .iter()

@@ -1,4 +1,5 @@
-//! Results of IO functions in the runtime's shape: one field since v4.26, two before (spec section 3).
+//! Results of IO functions as the runtime expects them: a constructor of one field since v4.26, of two (value and world)
+//! before.
 //!
 //! Handle and structure runtimes are newer than that. Batch runtimes are of both kinds; which one this is
 //! shows in the result of a function of its own. That call is made when the first result is needed, because
@@ -38,7 +39,7 @@ impl Host {
     /// The runtime can allocate on this thread; the caller owns `value`.
     #[must_use]
     pub unsafe fn io_ok(&self, value: Obj) -> Obj {
-        // SAFETY: as the caller vouches.
+        // SAFETY: the contract is the same.
         unsafe { self.io_result(TAG_OK, value) }
     }
 
@@ -73,7 +74,7 @@ impl Host {
     pub unsafe fn io_fields(&self) -> u8 {
         match self.io_fields.load(Ordering::Relaxed) {
             0 => {
-                // SAFETY: as the caller vouches.
+                // SAFETY: the contract is the same.
                 let fields = unsafe { self.probe_io_fields() };
                 self.io_fields.store(fields, Ordering::Relaxed);
                 fields

@@ -1,4 +1,4 @@
-//! Regions as Lean values: the structure of v4.32 and later, and the boxed handle before (spec section 4).
+//! Regions as Lean values: the structure `CompactedRegion` of v4.32 and later, and the boxed handle before.
 
 use super::runtime::Host;
 use crate::object::Obj;
@@ -96,7 +96,7 @@ impl Host {
     }
 
     /// Makes a region structure that of no region, even if it is shared: the first thing that freeing its
-    /// region does (spec section 7.4). The root becomes a scalar, as with the incumbent, and the buffer it
+    /// region does. The root becomes a scalar, as with the incumbent, and the buffer it
     /// leads to lies at an odd address, where no region is.
     ///
     /// # Safety

@@ -1,5 +1,5 @@
-//! The layout of live objects, and raw accessors for them (spec sections 1.1 to 1.3). Knows nothing of
-//! where they were allocated or who owns them.
+//! Live objects of Lean: what their words are (lean.h, `lean_object` and the structures that begin with one), and raw
+//! accessors for them. Knows nothing of where an object was allocated or who owns it.
 
 use olean_reader::format::object::{
     ARRAY_HEADER, Bignums, Kind, Layout, OBJECT_HEADER, ObjectHeader, STRING_HEADER,
@@ -64,7 +64,7 @@ impl Obj {
     #[must_use]
     #[inline(always)]
     pub unsafe fn kind(self) -> ObjectHeader {
-        // SAFETY: passed on from the caller.
+        // SAFETY: `self` points to a live object, as `upper_header` asks too.
         ObjectHeader::of_upper(unsafe { self.upper_header() })
     }
 
@@ -108,7 +108,7 @@ impl Obj {
     #[must_use]
     #[inline(always)]
     pub unsafe fn field(self, i: usize) -> Obj {
-        // SAFETY: the field is one of the object's words.
+        // SAFETY: fields stand behind the header, one word each, and there are more than `i`.
         Obj(unsafe { self.word(OBJECT_HEADER + 8 * i) })
     }
 
@@ -130,7 +130,7 @@ impl Obj {
     #[must_use]
     #[inline(always)]
     pub unsafe fn element(self, i: usize) -> Obj {
-        // SAFETY: the element is one of the array's words.
+        // SAFETY: elements stand behind the array's header, one word each, and there are more than `i`.
         Obj(unsafe { self.word(ARRAY_HEADER + 8 * i) })
     }
 

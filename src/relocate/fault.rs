@@ -1,4 +1,4 @@
-//! What can be wrong with a region that is relocated.
+//! What can be wrong with a region that is to be relocated.
 #![forbid(unsafe_code)]
 
 use crate::dependencies::OverlapError;
@@ -55,5 +55,5 @@ pub enum WalkError {
     },
 }
 
-/// What is wrong, and the index of the word where.
+/// The index of a word, and what is wrong there.
 pub(super) type Wrong = (usize, Fault);

@@ -1,6 +1,6 @@
-//! Pointers into the region itself, translated many words at once and without a branch. The same code is
-//! compiled for the vector units of several processors; the one this processor has is found out when it is
-//! called, which is all that is `unsafe` here.
+//! Pointers into the region itself, translated many words at once and without a branch. The same code is compiled for
+//! the vector instructions of several processors. Which of them this processor has is asked at each call; to call code
+//! that is compiled for them is all that is `unsafe` here.
 
 /// Words looked at together.
 pub(super) const GROUP: usize = 8;
@@ -34,7 +34,7 @@ pub(super) fn translate_own(own: Own, words: &mut [u64], marks: &[u8]) -> Option
             return unsafe { x86::avx512(own, words, marks) };
         }
         if x86::has_avx2() {
-            // SAFETY: as above.
+            // SAFETY: this processor has been asked for the feature that the function is compiled for.
             return unsafe { x86::avx2(own, words, marks) };
         }
     }
@@ -171,7 +171,7 @@ mod tests {
             prop_assert_eq!(&outcome(lanes, own, &words, &marks), &expected);
             #[cfg(target_arch = "x86_64")]
             if x86::has_avx2() {
-                // SAFETY: just asked for.
+                // SAFETY: this processor has been asked for the feature that the function is compiled for.
                 let avx2 = |own, words: &mut [u64], marks: &[u8]| unsafe { x86::avx2(own, words, marks) };
                 prop_assert_eq!(&outcome(avx2, own, &words, &marks), &expected);
             }

@@ -1,4 +1,4 @@
-//! How the file of a region is laid out, and where the region lies.
+//! What relocation has to know of a region: how its file is laid out, and where the region lies now.
 #![forbid(unsafe_code)]
 
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! Pointers of a file translated to where region and dependencies lie now: pointers into the region itself by
-//! [`super::lanes`], whatever else is marked as a pointer one by one.
+//! Marked words of a region translated from what they mean in its file to where region and dependencies lie now. Most
+//! are pointers into the region itself and are done by `lanes`; a group that holds another one is done word by word.
 #![forbid(unsafe_code)]
 
 use super::fault::{Fault, Wrong};

@@ -1,6 +1,6 @@
-//! The linear walk over the objects of a region that rewrites every pointer (spec section 7.2). Every size
-//! is checked against the end of the data and every pointer against the region and its dependencies, so a
-//! damaged file ends in an error that names the place.
+//! The walk over the objects of a region from the first to the last, which rewrites every pointer. Every size is checked
+//! against the end of the data and every pointer against the region and its dependencies, so a damaged file ends in an
+//! error that names the place.
 #![forbid(unsafe_code)]
 
 use super::fault::WalkError;
@@ -9,7 +9,7 @@ use super::placement::Placement;
 use super::pointers::Pointers;
 use crate::dependencies::{Dependencies, OverlapError};
 
-/// The walk announces this many bytes at once: few enough to be still in the cache when it gets there.
+/// Bytes that the walk announces at once (see [`relocate`]): few enough to be in the cache still when it gets there.
 pub const AHEAD: usize = 256 << 10;
 
 /// Rewrites every pointer of the region in `words`, which holds the whole file, for where it and `deps` lie.

@@ -1,4 +1,4 @@
-//! Classes of external objects in the embedded runtime.
+//! Classes of external objects in the embedded runtime: what to call when one is released or visited.
 
 use crate::host::entries::{FinalizeFn, ForeachFn};
 use std::ffi::c_void;

@@ -1,5 +1,5 @@
-//! The hash that a name stores, as Lean computes it (spec section 5.2): MurmurHash64A over a string, and a
-//! step that combines it with the prefix's hash.
+//! The hash that a Lean name stores: MurmurHash64A over each component's string, combined with the hash of the name before
+//! it. The base address of a module's file is made of it.
 
 /// Multiplier and shift of MurmurHash64A.
 const M: u64 = 0xc6a4_a793_5bd1_e995;

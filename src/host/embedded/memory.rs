@@ -1,4 +1,4 @@
-//! Memory of the embedded runtime's objects: the C library's.
+//! Memory of the embedded runtime's objects: from the C library's malloc, and counted.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::sync::atomic::{AtomicUsize, Ordering};

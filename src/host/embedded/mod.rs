@@ -17,7 +17,7 @@ mod release;
 pub use memory::live_objects;
 pub(super) use memory::{alloc, alloc_limbs};
 
-/// Tag of the constructor `IO.Error.userError` (spec section 3).
+/// Tag of the constructor `IO.Error.userError`: its place among the constructors of `IO.Error`.
 const TAG_USER_ERROR: u8 = 18;
 
 /// The version that the embedded runtime writes into files: our own, not that of any Lean.

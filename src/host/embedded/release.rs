@@ -8,7 +8,7 @@ use olean_reader::format::object::{TAG_EXTERNAL, TAG_MPZ};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-/// Counts up to here are never changed (spec section 1.1).
+/// Counts at or below this are never changed: their objects live for ever.
 const STICKY: i32 = i32::MIN + 0x2000_0000;
 
 /// Bits of an object's first word that stay while it waits for its release; the others link the list.
