@@ -55,6 +55,21 @@ impl<T> Pieces<T> {
         self.len += 1;
         Ok(())
     }
+
+    /// Forgets all elements. The first piece's memory stays: a process that reads and frees one region after the other
+    /// would have it again and again.
+    fn clear(&mut self) {
+        let used = if self.len == 0 {
+            0
+        } else {
+            Self::place(self.len - 1).0
+        };
+        self.pieces[0].clear();
+        for piece in &mut self.pieces[1..=used] {
+            *piece = Vec::new();
+        }
+        self.len = 0;
+    }
 }
 
 /// What lies at an address of its own.
@@ -217,7 +232,7 @@ impl<R: Placed> Table<R> {
         }
     }
 
-    /// Takes a region out. The last one takes the table's memory with it.
+    /// Takes a region out. The last one takes the table's memory with it, but for a little that the next one needs.
     pub(super) fn remove(&mut self, address: usize) -> Option<R> {
         let wanted = self.find(address)?;
         let next = self.slots.get(wanted)?.next;
@@ -238,7 +253,9 @@ impl<R: Placed> Table<R> {
         self.free = wanted;
         self.count -= 1;
         if self.count == 0 {
-            *self = Table::new();
+            self.slots.clear();
+            self.buckets.clear();
+            self.free = NONE;
         }
         region
     }
