@@ -5,7 +5,7 @@ use super::file::File;
 use super::parse::parse;
 use super::region::Region;
 use crate::format::word::Width;
-use once_cell::unsync::OnceCell;
+use std::cell::OnceCell;
 
 type Result<T> = std::result::Result<T, CheckError>;
 
@@ -41,7 +41,16 @@ impl<'a> Dep<'_, 'a> {
     fn region(&self) -> Result<&Region<'a>> {
         match self {
             Self::Walked(r) => Ok(r),
-            Self::Lazy(lazy) => lazy.1.get_or_try_init(|| Region::rewalk(lazy.0.clone())),
+            Self::Lazy(lazy) => {
+                let (file, region) = &**lazy;
+                match region.get() {
+                    Some(region) => Ok(region),
+                    None => {
+                        let walked = Region::rewalk(file.clone())?;
+                        Ok(region.get_or_init(|| walked))
+                    }
+                }
+            }
         }
     }
 }

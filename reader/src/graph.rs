@@ -7,6 +7,7 @@ use super::space::{Hit, NodeId, Space};
 use super::walk::{Object, mpz_parts};
 use crate::format::object::{Kind, OBJECT_HEADER, element_size};
 use crate::format::word::{half, word};
+use std::collections::HashSet;
 
 type Result<T> = std::result::Result<T, CheckError>;
 
@@ -261,6 +262,24 @@ impl<'r, 'a> Graph<'r, 'a> {
         r.file.bytes[o.fields..o.fields + o.count * w.bytes()]
             .chunks_exact(w.bytes())
             .map(move |c| self.value(from, word(c, 0, w)))
+    }
+
+    /// The objects that a value reaches, itself among them, each once; in dependencies too.
+    pub fn reachable_from(&self, v: Value) -> impl Iterator<Item = NodeId> + '_ {
+        let object = |v| match v {
+            Value::Object(n) => Some(n),
+            Value::Scalar(_) | Value::Outside(_) => None,
+        };
+        // Most values reach few objects of all, so those seen are a set.
+        let mut seen = HashSet::new();
+        let mut stack: Vec<NodeId> = object(v).into_iter().collect();
+        seen.extend(stack.iter().copied());
+        std::iter::from_fn(move || {
+            let n = stack.pop()?;
+            let found = self.children(n).filter_map(object);
+            stack.extend(found.filter(|&c| seen.insert(c)));
+            Some(n)
+        })
     }
 
     fn value(&self, from: usize, p: u64) -> Value {
