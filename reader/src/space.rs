@@ -7,7 +7,7 @@ use crate::format::word::word;
 
 type Result<T> = std::result::Result<T, CheckError>;
 
-/// Number of an object among all files of a [`Space`]: those of the first file first, in file order.
+/// Number of an object among all files that are numbered together: those of the first file first, in file order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u32);
 

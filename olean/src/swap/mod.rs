@@ -1,7 +1,7 @@
 //! Running commands with the library swapped into their Lean.
 //!
 //! * [`library`]: where the library is;
-//! * [`run`]: one run of a command and what it used; [`report`]: what the library says of it;
+//! * [`run`]: one run of a command and what it used; [`report`]: what the library says of it, by the [`schema`];
 //! * [`judge`]: whether runs under the host's loader and under ours did the same;
 //! * [`table`]: the measurements side by side.
 
@@ -9,4 +9,5 @@ pub mod judge;
 pub mod library;
 pub mod report;
 pub mod run;
+pub mod schema;
 pub mod table;

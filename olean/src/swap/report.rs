@@ -1,87 +1,11 @@
 //! The reports that the library leaves, one per process (`LEAN_REGION_REPORT`).
 
+pub use super::schema::{Compare, Host, Report};
+use super::schema::{Read, Save};
 use crate::error::{Failure, Result};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// What one process reports; fields that are not looked at here are left out.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Report {
-    pub pid: u32,
-    pub mode: String,
-    pub host: Host,
-    pub save: Save,
-    pub read: Read,
-    pub free: Free,
-    pub compare: Option<Compare>,
-    pub saved: Vec<PathBuf>,
-    pub process: Process,
-    pub notes: Vec<Note>,
-}
-
-/// The Lean runtime.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Host {
-    pub library: String,
-    pub abi: String,
-    pub lean_version: String,
-    pub githash: String,
-    pub allocator: String,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Save {
-    pub calls: u64,
-    pub bytes: u64,
-    pub ns: u64,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Read {
-    pub calls: u64,
-    pub mapped: u64,
-    pub bytes: u64,
-    pub ns: u64,
-    pub errors: u64,
-    pub mapped_ns: u64,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Free {
-    pub calls: u64,
-}
-
-/// What mode compare found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Compare {
-    pub saves_equal: u64,
-    pub saves_different: u64,
-    pub reads_equal: u64,
-    pub reads_different: u64,
-    pub not_compared: u64,
-    pub first_difference: Option<FirstDifference>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct FirstDifference {
-    pub call: String,
-    pub file: String,
-    pub host_file: Option<String>,
-    pub detail: String,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Process {
-    pub mappings: Option<u64>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Note {
-    pub file: String,
-    pub reason: String,
-}
 
 /// All reports in the directory `dir`.
 pub fn read_all(dir: &Path) -> Result<Vec<Report>> {
@@ -158,5 +82,23 @@ impl Compare {
     /// Whether nothing differed.
     pub fn is_equal(&self) -> bool {
         self.saves_different == 0 && self.reads_different == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_librarys_report_has_exactly_these_fields() {
+        let text = lean_region::redirect::report::json();
+        let report: Report = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        assert_eq!(
+            (report.schema, report.pid),
+            (super::super::schema::SCHEMA, std::process::id())
+        );
+        let more = text.replacen('{', r#"{"surprise":1,"#, 1);
+        let error = serde_json::from_str::<Report>(&more).unwrap_err();
+        assert!(error.to_string().contains("unknown field `surprise`"), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use testkit::lean::{self, Options};
 use testkit::process::{self, Output};
 use testkit::{Value, faulty_library, real_lean, temp_dir, tree};
 
+use crate::schema::{Report, SCHEMA};
 use crate::{json, lean_words, masked, olean, run, stock_tree};
 
 /// What `olean ab` prints, masked by [`masked`].
@@ -241,6 +242,21 @@ fn one_wrong_byte_is_found() {
         "{output}"
     );
     assert!(output.stdout.contains("the host's file is kept as "), "{output}");
+
+    // The report of a comparison has exactly the fields of the schema.
+    let report = dir.path().join("report.json");
+    let mut with = olean(&tree.dir);
+    with.args(["with", "--library", &library])
+        .args(lean_words(&elaborate))
+        .env("LEAN_REGION_MODE", "compare")
+        .env("LEAN_REGION_FAULT", "save")
+        .env("LEAN_REGION_REPORT", &report);
+    process::run(&mut with);
+    let text = fs::read_to_string(&report).unwrap();
+    let report: Report = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    assert_eq!((report.schema, &*report.mode), (SCHEMA, "compare"));
+    let difference = report.compare.and_then(|c| c.first_difference);
+    assert_eq!(difference.map(|d| d.call).as_deref(), Some("save"), "{text}");
 
     // A version 3 file is compared by its objects.
     let snapshot = ["-R", ".", "--incr-header-save=x.snap", "All.lean"];

@@ -3,6 +3,10 @@
 
 mod ab;
 mod doctor;
+// The tool's own types, with unknown fields denied.
+#[allow(dead_code)]
+#[path = "../../src/swap/schema.rs"]
+mod schema;
 mod with;
 
 use std::path::Path;
