@@ -2,7 +2,8 @@
 //! Both ways need it: relocation turns what a file says into where a region lies, the compactor the other way round.
 #![forbid(unsafe_code)]
 
-use std::sync::OnceLock;
+use olean_reader::format::room::{NoMemory, collected};
+use once_cell::race::OnceBox;
 use thiserror::Error;
 
 /// One region that others may point into.
@@ -26,7 +27,7 @@ impl RegionView {
 
 /// Why dependency regions cannot be used for relocation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum OverlapError {
+pub enum DependencyError {
     /// Two dependencies claim the same addresses.
     #[error("region_reader: dep regions have overlapping `base_addr` ranges ({first:#x} and {second:#x})")]
     Deps {
@@ -45,15 +46,21 @@ pub enum OverlapError {
         /// Base address of the dependency.
         dep: u64,
     },
+    /// There is no memory to sort them.
+    #[error(transparent)]
+    Memory(#[from] NoMemory),
 }
+
+/// What the memory is for, in errors.
+const SORTED: &str = "the table of dependency regions";
 
 /// The dependency regions of one call. Sorted only when somebody asks.
 #[derive(Debug)]
 pub struct Dependencies {
     views: Vec<RegionView>,
     landed: bool,
-    by_begin: OnceLock<Vec<RegionView>>,
-    by_base: OnceLock<Result<Vec<RegionView>, OverlapError>>,
+    by_begin: OnceBox<Vec<RegionView>>,
+    by_base: OnceBox<Result<Vec<RegionView>, DependencyError>>,
 }
 
 impl Default for Dependencies {
@@ -70,8 +77,8 @@ impl Dependencies {
         Dependencies {
             views,
             landed,
-            by_begin: OnceLock::new(),
-            by_base: OnceLock::new(),
+            by_begin: OnceBox::new(),
+            by_base: OnceBox::new(),
         }
     }
 
@@ -88,37 +95,40 @@ impl Dependencies {
     }
 
     /// Sorted by where they lie now.
-    #[must_use]
-    pub fn by_begin(&self) -> &[RegionView] {
-        self.by_begin.get_or_init(|| {
-            let mut sorted = self.views.clone();
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn by_begin(&self) -> Result<&[RegionView], NoMemory> {
+        let sorted = self.by_begin.get_or_try_init(|| {
+            let mut sorted = collected(self.views.iter().copied(), SORTED)?;
             if !sorted.is_sorted_by_key(|v| v.begin) {
                 sorted.sort_unstable_by_key(|v| v.begin);
             }
-            sorted
-        })
+            Ok(Box::new(sorted))
+        })?;
+        Ok(sorted)
     }
 
     /// Sorted by base address.
     ///
     /// # Errors
-    /// [`OverlapError::Deps`] when two of them claim the same addresses.
-    pub fn by_base(&self) -> Result<&[RegionView], OverlapError> {
-        let sorted = self.by_base.get_or_init(|| {
-            let mut sorted = self.views.clone();
+    /// [`DependencyError::Deps`] when two of them claim the same addresses, [`DependencyError::Memory`].
+    pub fn by_base(&self) -> Result<&[RegionView], DependencyError> {
+        let sorted = self.by_base.get_or_try_init(|| -> Result<_, NoMemory> {
+            let mut sorted = collected(self.views.iter().copied(), SORTED)?;
             if !sorted.is_sorted_by_key(|v| v.base) {
                 sorted.sort_unstable_by_key(|v| v.base);
             }
             for pair in sorted.windows(2) {
                 if pair[1].base - pair[0].base < pair[0].size as u64 {
-                    return Err(OverlapError::Deps {
+                    return Ok(Box::new(Err(DependencyError::Deps {
                         first: pair[0].base,
                         second: pair[1].base,
-                    });
+                    })));
                 }
             }
-            Ok(sorted)
-        });
+            Ok(Box::new(Ok(sorted)))
+        })?;
         sorted.as_deref().map_err(|&e| e)
     }
 
@@ -126,7 +136,7 @@ impl Dependencies {
     #[must_use]
     #[inline]
     pub fn holding(&self, address: usize) -> Option<RegionView> {
-        let sorted = self.by_begin();
+        let sorted = self.by_begin().ok()?;
         let after = sorted.partition_point(|v| v.begin <= address);
         let view = sorted.get(after.checked_sub(1)?)?;
         (address - view.begin < view.size).then_some(*view)
@@ -170,7 +180,7 @@ mod tests {
         let deps = Dependencies::new(vec![view(0x1000, 0x101, 0x1000), view(0x5000, 0x10, 0x1100)]);
         assert_eq!(
             deps.by_base(),
-            Err(OverlapError::Deps {
+            Err(DependencyError::Deps {
                 first: 0x1000,
                 second: 0x1100
             })

@@ -4,6 +4,7 @@
 use std::panic::catch_unwind;
 
 use super::{loader, obj, raw};
+use crate::os::lock;
 use crate::redirect::{self, AttachError, Entry, Mode, attach, compare, exit, observe};
 
 /// What stands in for the host's functions.
@@ -78,6 +79,7 @@ pub(super) unsafe fn attach_now() -> Result<(), AttachError> {
 }
 
 extern "C" fn on_load() {
+    lock::live_through_forks();
     // SAFETY: the entry points are made to be called as the host calls its own, and stay: the library is
     // linked `nodelete`. The dynamic linker runs this before the program has started threads.
     let _ = catch_unwind(|| unsafe { redirect::attach_if_preloaded(table) });

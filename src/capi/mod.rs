@@ -11,7 +11,7 @@ pub mod objects;
 
 use crate::host::{Host, HostError};
 use crate::object::Obj;
-use crate::os::panics;
+use crate::os::{panics, stderr::complain};
 use std::cell::RefCell;
 
 /// Any object of the Lean runtime, or a boxed scalar.
@@ -52,7 +52,7 @@ fn host() -> Option<&'static Host> {
     let report = |e: &HostError| {
         let text = e.to_string();
         set_last_error(&text);
-        eprintln!("lean-region: {text}");
+        complain(&text);
     };
     Host::get().inspect_err(report).ok()
 }

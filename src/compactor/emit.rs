@@ -11,6 +11,7 @@ use olean_reader::format::object::{
     REF_SIZE, STRING_HEADER, TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING,
     TAG_TASK, TAG_THUNK, THUNK_SIZE, align8, element_size,
 };
+use olean_reader::format::room::push;
 
 /// The header word of a compacted object: no counting, size, other, tag.
 #[inline(always)]
@@ -313,7 +314,7 @@ impl Compactor {
             out.add(3).copy_from_nonoverlapping(words.cast(), count);
             self.buffer_commit(bytes);
         }
-        self.closures.push(start + 8);
+        push(&mut self.closures, start + 8, "the offsets of closures")?;
         Ok(Written::Apart { start })
     }
 

@@ -1,6 +1,7 @@
 //! Why a graph of live objects cannot be compacted. Where Lean's own loader has an error message for the same failure, ours
 //! begins with its words.
 
+use olean_reader::format::room::NoMemory;
 use thiserror::Error;
 
 /// Why a save was given up. The compactor is dirty afterwards and refuses further parts.
@@ -53,4 +54,10 @@ pub enum CompactError {
     /// A closure whose code cannot be attributed to one loaded library.
     #[error("{0}")]
     Function(String),
+}
+
+impl From<NoMemory> for CompactError {
+    fn from(NoMemory { what, bytes }: NoMemory) -> Self {
+        CompactError::Memory { what, bytes }
+    }
 }

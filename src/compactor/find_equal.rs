@@ -197,7 +197,7 @@ mod tests {
 
     /// Whether `last`, written behind `first` and something else, counts as equal to it. The hash does not help here.
     fn equal(first: &[u8], last: &[u8]) -> bool {
-        let mut compactor = Compactor::new(0, &Dependencies::new(Vec::new()), true);
+        let mut compactor = Compactor::new(0, &Dependencies::default(), true).unwrap();
         let buffer = &mut compactor.scratch.buffer;
         let mut add = |words: &[u8]| {
             let start = buffer.len();

@@ -2,6 +2,7 @@
 //! given back whole. Tables and the buffer stand on it.
 
 use super::error::CompactError;
+use crate::os::alloc;
 use std::ptr::NonNull;
 
 /// From this size on memory comes in whole huge pages, if the system has them to give (`madvise`): a table of
@@ -34,6 +35,9 @@ impl Pages {
     /// # Errors
     /// [`CompactError::Memory`].
     pub fn zeroed(bytes: usize, what: &'static str) -> Result<Self, CompactError> {
+        if alloc::refused() {
+            return Err(CompactError::Memory { what, bytes });
+        }
         // SAFETY: a new anonymous mapping anywhere touches no memory in use.
         let got = unsafe {
             libc::mmap(
@@ -55,6 +59,8 @@ impl Pages {
     pub fn grow(&mut self, bytes: usize, what: &'static str) -> Result<(), CompactError> {
         let grown = if self.bytes == 0 {
             Self::zeroed(bytes, what)?
+        } else if alloc::refused() {
+            return Err(CompactError::Memory { what, bytes });
         } else {
             // SAFETY: `start` and `bytes` describe exactly the mapping that this value owns, and nobody holds a
             // pointer into it across a call that takes `&mut self`.

@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_constructor_entered_late_has_the_hash_that_it_is_looked_for_by() {
-        let mut compactor = Compactor::new(0, &Dependencies::new(Vec::new()), true);
+        let mut compactor = Compactor::new(0, &Dependencies::default(), true).unwrap();
         for words in 1..12 {
             let mut image: Vec<u64> = (0..words as u64).map(|i| i * i + 5).collect();
             let hash = short_hash(&image);

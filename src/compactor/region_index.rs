@@ -2,6 +2,7 @@
 //! object is read, so that a save touches no page of a dependency.
 
 use crate::dependencies::{Dependencies, RegionView};
+use olean_reader::format::room::{NoMemory, collected, filled};
 
 /// Regions by where they lie, with an index over their addresses: base addresses are hashes, so regions that
 /// lie at them are spread evenly, and one step of the index leads to one or two candidates.
@@ -17,17 +18,20 @@ pub struct RegionIndex {
 
 impl RegionIndex {
     /// The index over `deps`.
-    #[must_use]
-    pub fn new(deps: &Dependencies) -> Self {
-        let sorted: Box<[RegionView]> = deps.by_begin().into();
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn new(deps: &Dependencies) -> Result<Self, NoMemory> {
+        const WHAT: &str = "the index of dependency regions";
+        let sorted = collected(deps.by_begin()?.iter().copied(), WHAT)?.into_boxed_slice();
         let Some(first) = sorted.first() else {
-            return RegionIndex {
+            return Ok(RegionIndex {
                 sorted,
                 buckets: Box::default(),
                 begin: 0,
                 span: 0,
                 shift: 0,
-            };
+            });
         };
         let begin = first.begin;
         let ends = sorted.iter().map(|v| v.begin.saturating_add(v.size));
@@ -35,7 +39,7 @@ impl RegionIndex {
         let wanted = sorted.len().next_power_of_two() * 2;
         let shift = (span / wanted).checked_ilog2().map_or(0, |bits| bits + 1);
         let count = (span >> shift) + 2;
-        let mut buckets = vec![sorted.len() as u32; count].into_boxed_slice();
+        let mut buckets = filled(sorted.len() as u32, count, WHAT)?.into_boxed_slice();
         let mut next = 0;
         for (bucket, first) in buckets.iter_mut().enumerate() {
             while next < sorted.len() && (sorted[next].begin - begin) >> shift < bucket {
@@ -43,13 +47,13 @@ impl RegionIndex {
             }
             *first = next as u32;
         }
-        RegionIndex {
+        Ok(RegionIndex {
             sorted,
             buckets,
             begin,
             span,
             shift,
-        }
+        })
     }
 
     /// Whether there are no regions.
@@ -113,7 +117,7 @@ mod tests {
                 at += size.next_multiple_of(0x1_0000);
             }
             let end = at + 0x2_0000;
-            let index = RegionIndex::new(&Dependencies::new(views.iter().rev().copied().collect()));
+            let index = RegionIndex::new(&Dependencies::new(views.iter().rev().copied().collect())).unwrap();
             let edges = views.iter().flat_map(|v| [v.begin.wrapping_sub(1), v.begin, v.begin + v.size]);
             for address in edges.chain(probes.iter().map(|p| p.index(end))) {
                 prop_assert_eq!(index.word(address), naive(&views, address), "{:#x}", address);

@@ -1,6 +1,7 @@
 //! What a compactor keeps from object to object and from part to part of a chain. The files that write objects
 //! (`parts`, `traverse`, `non_constructors`, `emit`, `find_equal`, `newest`) add methods to this one type.
 
+use super::error::CompactError;
 use super::region_index::RegionIndex;
 use super::scratch::Scratch;
 use crate::dependencies::Dependencies;
@@ -72,12 +73,15 @@ pub(super) struct Newest {
 impl Compactor {
     /// An empty compactor whose first part wants to be mapped at `base`. Pointers into `deps` stay pointers.
     /// `gmp` says how the host lays out bignums.
-    #[must_use]
-    pub fn new(base: u64, deps: &Dependencies, gmp: bool) -> Self {
-        Compactor {
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`].
+    pub fn new(base: u64, deps: &Dependencies, gmp: bool) -> Result<Self, CompactError> {
+        let regions = RegionIndex::new(deps)?;
+        Ok(Compactor {
             scratch: Scratch::take(),
             base,
-            regions: RegionIndex::new(deps),
+            regions,
             pending: Pending::default(),
             newest: Newest::default(),
             next: 0,
@@ -87,7 +91,7 @@ impl Compactor {
             root_filter: RootFilter([0; 16]),
             has_roots: false,
             dirty: false,
-        }
+        })
     }
 
     /// The address that the byte at `offset` of the buffer has in files.

@@ -269,7 +269,7 @@ mod tests {
             closures: &[16],
             libraries: &libraries,
         };
-        file.extend(trailer.encode().unwrap());
+        file.extend(trailer.encode().unwrap().unwrap());
         if extension {
             file.extend(extension_section(b"identity"));
         }

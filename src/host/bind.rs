@@ -10,7 +10,7 @@ use super::generation::Generation;
 use super::io;
 use super::runtime::Host;
 use crate::os::{env, libraries::OpenObject, libraries::loaded_objects};
-use once_cell::sync::OnceCell;
+use once_cell::race::{OnceBox, OnceNonZeroUsize};
 use std::ffi::CStr;
 use std::path::Path;
 use std::sync::atomic::AtomicU8;
@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicU8;
 /// What every runtime exports and nothing else does, this library included.
 const RUNTIME_MARKS: [&CStr; 2] = [c"lean_alloc_object", c"lean_dec_ref_cold"];
 
-static HOST: OnceCell<Host> = OnceCell::new();
+static HOST: OnceBox<Host> = OnceBox::new();
 
 impl Host {
     /// The runtime of this process, bound at the first call and the same ever after: a real one if one is
@@ -27,7 +27,7 @@ impl Host {
     /// # Errors
     /// A runtime is loaded, but cannot be used.
     pub fn get() -> Result<&'static Host, HostError> {
-        HOST.get_or_try_init(|| Ok(find_runtime()?.unwrap_or_else(Host::embedded)))
+        HOST.get_or_try_init(|| Ok(Box::new(find_runtime()?.unwrap_or_else(Host::embedded))))
     }
 
     /// As [`Host::get`], but leaves the choice open if no runtime is loaded yet.
@@ -37,7 +37,7 @@ impl Host {
     pub fn get_runtime() -> Result<Option<&'static Host>, HostError> {
         let host = match HOST.get() {
             Some(host) => Some(host),
-            None => find_runtime()?.map(|found| HOST.get_or_init(|| found)),
+            None => find_runtime()?.map(|found| HOST.get_or_init(|| Box::new(found))),
         };
         Ok(host.filter(|host| !host.is_embedded()))
     }
@@ -50,7 +50,7 @@ impl Host {
     pub fn bind_library(path: &Path) -> Result<&'static Host, HostError> {
         let wanted = Self::open(path)?;
         let base = wanted.library_base();
-        let host = HOST.get_or_init(|| wanted);
+        let host = HOST.get_or_init(|| Box::new(wanted));
         if !host.is_embedded() && host.library_base() == base {
             return Ok(host);
         }
@@ -116,10 +116,10 @@ fn bind_object(library: OpenObject) -> Result<Host, HostError> {
         allocator: Allocator::of(&library)?,
         entries: Entries::of(&library)?,
         io_fields: AtomicU8::new(io_fields),
-        class: OnceCell::new(),
+        class: OnceNonZeroUsize::new(),
         gmp: library.symbol(c"__gmpz_init").is_some(),
-        version: OnceCell::new(),
-        githash: OnceCell::new(),
+        version: OnceBox::new(),
+        githash: OnceBox::new(),
         library: Some(library),
     })
 }

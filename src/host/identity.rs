@@ -58,7 +58,7 @@ impl Host {
         }
         let text = self.read_githash()?;
         let githash = <[u8; 40]>::try_from(text.as_slice()).ok();
-        *self.githash.get_or_init(|| githash)
+        *self.githash.get_or_init(|| Box::new(githash))
     }
 
     fn read_githash(&self) -> Option<Vec<u8>> {
@@ -83,12 +83,10 @@ impl Host {
         } else {
             self.composed_version().or_else(|| self.short_version())?
         };
-        Some(*self.version.get_or_init(|| {
-            let mut field = [0; 33];
-            let len = text.len().min(field.len());
-            field[..len].copy_from_slice(&text.as_bytes()[..len]);
-            field
-        }))
+        let mut field = [0; 33];
+        let len = text.len().min(field.len());
+        field[..len].copy_from_slice(&text.as_bytes()[..len]);
+        Some(*self.version.get_or_init(|| Box::new(field)))
     }
 
     /// The version put together from its parts, as Lean's build does it: `MAJOR.MINOR.PATCH`, then the

@@ -5,7 +5,7 @@ use super::embedded;
 use super::entries::Entries;
 use super::generation::Generation;
 use crate::os::libraries::OpenObject;
-use once_cell::sync::OnceCell;
+use once_cell::race::{OnceBox, OnceNonZeroUsize};
 use std::ffi::CStr;
 use std::path::Path;
 use std::sync::atomic::AtomicU8;
@@ -21,11 +21,11 @@ pub struct Host {
     /// Fields of an IO result, or 0 while that is not known.
     pub(super) io_fields: AtomicU8,
     /// The class of compactor objects once it is registered, as the runtime's class pointer.
-    pub(super) class: OnceCell<usize>,
+    pub(super) class: OnceNonZeroUsize,
     /// Whether bignums are GMP's.
     pub(super) gmp: bool,
-    pub(super) version: OnceCell<[u8; 33]>,
-    pub(super) githash: OnceCell<Option<[u8; 40]>>,
+    pub(super) version: OnceBox<[u8; 33]>,
+    pub(super) githash: OnceBox<Option<[u8; 40]>>,
 }
 
 impl Host {
@@ -37,10 +37,10 @@ impl Host {
             allocator: Allocator::Embedded,
             entries: embedded::entries(),
             io_fields: AtomicU8::new(1),
-            class: OnceCell::new(),
+            class: OnceNonZeroUsize::new(),
             gmp: true,
-            version: OnceCell::new(),
-            githash: OnceCell::new(),
+            version: OnceBox::new(),
+            githash: OnceBox::new(),
         }
     }
 

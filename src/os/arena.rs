@@ -6,9 +6,11 @@
 //! No memory is handed out twice: what is given back goes back to the system, at once or, where it is part of a
 //! huge page, when the system needs it.
 
+use super::alloc;
+use super::limits::addresses_are_limited;
+use super::lock::Lock;
 use super::page::page_size;
-use once_cell::sync::Lazy;
-use parking_lot::Mutex;
+use once_cell::race::OnceBool;
 use std::fs;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -27,14 +29,14 @@ struct Chunk {
 }
 
 /// The chunk that pieces are taken from, and how many bytes of it have been.
-static CURRENT: Mutex<Option<(Arc<Chunk>, usize)>> = Mutex::new(None);
+static CURRENT: Lock<Option<(Arc<Chunk>, usize)>> = Lock::new(None);
 
 /// What keeps a piece of a chunk, whose place and size its owner knows. Dropped, the piece stays as it is until the
 /// chunk goes.
 pub struct Share(Arc<Chunk>);
 
 /// Memory for `size` > 0 bytes that begins where a page does, zero at first; none if the system has no huge pages to
-/// give, or refuses memory.
+/// give, or refuses memory, or where no more of it should be asked for than is needed, as its addresses are limited.
 #[must_use]
 pub fn take(size: usize) -> Option<(NonNull<u8>, Share)> {
     let bytes = whole_pages(size)?;
@@ -44,18 +46,31 @@ pub fn take(size: usize) -> Option<(NonNull<u8>, Share)> {
     if bytes >= OWN {
         return piece(Chunk::map(bytes)?, 0);
     }
-    let mut current = CURRENT.lock();
-    if let Some((chunk, used)) = &mut *current
-        && bytes <= chunk.bytes - *used
-    {
+    let of_current = |current: &mut Option<(Arc<Chunk>, usize)>| {
+        let (chunk, used) = current.as_mut()?;
         let at = *used;
+        if bytes > chunk.bytes - at {
+            return None;
+        }
         *used += bytes;
-        return piece(Arc::clone(chunk), at);
+        piece(Arc::clone(chunk), at)
+    };
+    if let Some(piece) = of_current(&mut CURRENT.lock()) {
+        return Some(piece);
     }
     let Some(chunk) = Chunk::map(CHUNK) else {
         return piece(Chunk::map(bytes)?, 0);
     };
-    *current = Some((Arc::clone(&chunk), bytes));
+    // The chunk that was current goes after the lock, or this one if another thread has been faster.
+    let mut current = CURRENT.lock();
+    if let Some(piece) = of_current(&mut current) {
+        drop(current);
+        drop(chunk);
+        return Some(piece);
+    }
+    let before = current.replace((Arc::clone(&chunk), bytes));
+    drop(current);
+    drop(before);
     piece(chunk, 0)
 }
 
@@ -88,6 +103,9 @@ impl Share {
 impl Chunk {
     /// A new chunk of at least `bytes` bytes, if it can be had.
     fn map(bytes: usize) -> Option<Arc<Chunk>> {
+        if addresses_are_limited() || alloc::refused() {
+            return None;
+        }
         let bytes = bytes.checked_next_multiple_of(HUGE)?;
         // The system may place it anywhere: what is too much on both sides is given back.
         let room = bytes.checked_add(HUGE)?;
@@ -131,11 +149,11 @@ impl Drop for Chunk {
 
 /// Whether this system gives huge pages to who asks for them (`transparent_hugepage/enabled`).
 fn huge_pages() -> bool {
-    static ASKED: Lazy<bool> = Lazy::new(|| {
+    static ASKED: OnceBool = OnceBool::new();
+    ASKED.get_or_init(|| {
         let said = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
         said.is_ok_and(|said| !said.contains("[never]"))
-    });
-    *ASKED
+    })
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use libc::{Elf64_Phdr, PF_R, PF_X, PT_DYNAMIC, PT_LOAD, PT_NOTE};
-use parking_lot::Mutex;
 
 use super::linker::{Listed, each_listed};
+use super::lock::Lock;
 
 /// A range of addresses, `start` included, `end` not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,12 +140,13 @@ impl Libraries {
 /// The libraries loaded now. Asks the linker only whether its list has changed since the last call.
 #[must_use]
 pub fn loaded() -> Arc<Libraries> {
-    static LAST: Mutex<Option<Arc<Libraries>>> = Mutex::new(None);
-    let mut last = LAST.lock();
-    if let Some(known) = last.as_ref()
-        && known.generation == generation()
+    static LAST: Lock<Option<Arc<Libraries>>> = Lock::new(None);
+    let now = generation();
+    let known = LAST.lock().clone();
+    if let Some(known) = known
+        && known.generation == now
     {
-        return Arc::clone(known);
+        return known;
     }
     let mut list = Vec::new();
     let mut generation = (0, 0);
@@ -155,7 +156,9 @@ pub fn loaded() -> Arc<Libraries> {
         false
     });
     let fresh = Arc::new(Libraries::new(list, generation));
-    *last = Some(Arc::clone(&fresh));
+    // What was kept before goes when the lock is free again.
+    let before = LAST.lock().replace(Arc::clone(&fresh));
+    drop(before);
     fresh
 }
 

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::ffi::{CStr, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use super::lock::Lock;
 use libc::{Elf64_Phdr, dl_iterate_phdr, dl_phdr_info};
 
 /// An object in the list while the linker shows it, which keeps it loaded meanwhile.
@@ -50,7 +51,8 @@ impl Listed {
 /// Shows the loaded objects to `f`, the main program first, until it returns true. A panic of `f` ends the walk and
 /// goes on in the caller.
 ///
-/// `f` runs under the linker's lock and must not load or unload libraries.
+/// `f` runs under the linker's lock and must not load or unload libraries or walk once more. That lock (glibc's and musl's
+/// alike) stays held in the child of a fork if a thread was walking, so no thread of this library is while one forks.
 pub fn each_listed(mut f: impl FnMut(&Listed) -> bool) {
     struct Walk<'a> {
         f: &'a mut dyn FnMut(&Listed) -> bool,
@@ -71,12 +73,16 @@ pub fn each_listed(mut f: impl FnMut(&Listed) -> bool) {
         }
     }
 
+    static WALKING: Lock<()> = Lock::outer(());
+
     let mut walk = Walk {
         f: &mut f,
         panic: None,
     };
+    let walking = WALKING.lock();
     // SAFETY: `show` has the callback's signature, never unwinds, and gets a pointer to a live `Walk`.
     unsafe { dl_iterate_phdr(Some(show), (&raw mut walk).cast()) };
+    drop(walking);
     if let Some(panic) = walk.panic {
         resume_unwind(panic);
     }

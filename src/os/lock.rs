@@ -4,7 +4,8 @@
 //! So every [`Lock`] that was ever used is taken before a fork and let go on both sides of it (`pthread_atfork`): the
 //! child finds all of them free, and what they guard between two changes. Waiting and letting go allocate nothing.
 //!
-//! That asks two things of who holds one: take no second lock meanwhile, and stay short, for a fork waits.
+//! That asks two things of who holds one: take no second lock meanwhile, and stay short, for a fork waits. Only a lock
+//! made by [`Lock::outer`] may be held while one other is taken; a fork takes those first.
 //!
 //! What is made once at its first use is not made under a lock at all but with [`once_cell::race`]: threads that come
 //! at the same time each make it and the first one's is kept.
@@ -32,20 +33,23 @@ struct Raw {
     state: AtomicU32,
     /// The one that was used first before this one was. Set once, before the state leaves [`UNKNOWN`].
     before: AtomicPtr<Raw>,
+    /// Whether others are taken while it is held.
+    outer: bool,
 }
 
 /// The lock used first last.
 static KNOWN: AtomicPtr<Raw> = AtomicPtr::new(ptr::null_mut());
 /// Held while a lock becomes known, and through a fork, so that none becomes known then.
-static KNOWING: Raw = Raw::new(FREE);
+static KNOWING: Raw = Raw::new(FREE, false);
 /// Whether the process's forks know of the locks.
 static HANDLED: AtomicBool = AtomicBool::new(false);
 
 impl Raw {
-    const fn new(state: u32) -> Self {
+    const fn new(state: u32, outer: bool) -> Self {
         Raw {
             state: AtomicU32::new(state),
             before: AtomicPtr::new(ptr::null_mut()),
+            outer,
         }
     }
 
@@ -135,11 +139,13 @@ unsafe extern "C" fn before_fork() {
     if !KNOWING.try_lock() {
         KNOWING.wait();
     }
-    each(|raw| {
-        if !raw.try_lock() {
-            raw.wait();
-        }
-    });
+    for outer in [true, false] {
+        each(|raw| {
+            if raw.outer == outer && !raw.try_lock() {
+                raw.wait();
+            }
+        });
+    }
 }
 
 /// On both sides: the locks are those that were taken before the fork, for none became known since.
@@ -162,7 +168,16 @@ impl<T> Lock<T> {
     #[must_use]
     pub const fn new(value: T) -> Self {
         Lock {
-            raw: Raw::new(UNKNOWN),
+            raw: Raw::new(UNKNOWN, false),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// The same, which may be held while one made by [`Lock::new`] is taken.
+    #[must_use]
+    pub const fn outer(value: T) -> Self {
+        Lock {
+            raw: Raw::new(UNKNOWN, true),
             value: UnsafeCell::new(value),
         }
     }
@@ -273,6 +288,7 @@ mod tests {
         static FIRST: Lock<[u64; 2]> = Lock::new([0; 2]);
         static SECOND: Lock<[u64; 2]> = Lock::new([0; 2]);
         static LATE: [Lock<[u64; 2]>; 64] = [const { Lock::new([0; 2]) }; 64];
+        static AROUND: Lock<()> = Lock::outer(());
         static STOP: AtomicBool = AtomicBool::new(false);
         static ROUND: AtomicU64 = AtomicU64::new(0);
         let change = |lock: &'static Lock<[u64; 2]>| {
@@ -289,7 +305,9 @@ mod tests {
             for _ in 0..4 {
                 s.spawn(move || {
                     while !STOP.load(Ordering::Relaxed) {
+                        let around = AROUND.lock();
                         change(&FIRST);
+                        drop(around);
                         change(&SECOND);
                         // Locks become known while others fork.
                         change(&LATE[ROUND.load(Ordering::Relaxed) as usize % LATE.len()]);

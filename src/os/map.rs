@@ -1,9 +1,8 @@
 //! Mappings: a file at the address it asks for, and memory for a region that cannot lie there.
 
+use super::alloc;
 use super::arena::{self, Share};
 use super::file::File;
-use super::page::page_size;
-use std::fs;
 use std::io;
 use std::ptr::NonNull;
 
@@ -78,8 +77,8 @@ impl Memory {
     }
 
     /// Memory for a copy of the `size` > 0 bytes of a file, anywhere, 8-aligned, and what brings the content there. It
-    /// has huge pages, or is a private mapping, whose pages are copied when they are written or asked for: that
-    /// saves clearing them first. That of a small file is from `malloc`, and has its content at once.
+    /// has huge pages, or is a mapping of its own; that of a small file is from `malloc`, and has its content at once.
+    /// It is never a mapping of the file: who truncates that meanwhile would end the process by a signal.
     ///
     /// # Errors
     /// `Err` when the memory cannot be had, `Ok(Err)` with what `pread` said, or `UnexpectedEof` when the file is
@@ -95,18 +94,10 @@ impl Memory {
             };
             return Ok(Ok((memory, Filling::Read(file))));
         }
-        if size >= OWN_MAPPING {
-            // SAFETY: a new mapping anywhere touches no memory in use.
-            let got = unsafe {
-                libc::mmap(
-                    std::ptr::null_mut(),
-                    size,
-                    READ_WRITE,
-                    libc::MAP_PRIVATE,
-                    file.fd(),
-                    0,
-                )
-            };
+        if size >= OWN_MAPPING && !alloc::refused() {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            // SAFETY: a new anonymous mapping anywhere touches no memory in use.
+            let got = unsafe { libc::mmap(std::ptr::null_mut(), size, READ_WRITE, flags, -1, 0) };
             if got != libc::MAP_FAILED
                 && let Some(start) = NonNull::new(got.cast())
             {
@@ -115,8 +106,11 @@ impl Memory {
                     size,
                     kind: MemoryKind::Mapping,
                 };
-                return Ok(Ok((memory, Filling::Populate)));
+                return Ok(Ok((memory, Filling::Read(file))));
             }
+        }
+        if alloc::refused() {
+            return Err(OutOfMemory { bytes: size });
         }
         // SAFETY: asking for memory has no precondition.
         let got = unsafe { libc::malloc(size) };
@@ -176,9 +170,6 @@ impl Memory {
 pub enum Filling<'a> {
     /// It is there.
     Done,
-    /// It comes by itself when pages are touched; together is faster. Whoever truncates the file meanwhile makes
-    /// touching them end in SIGBUS.
-    Populate,
     /// From this file.
     Read(&'a File),
 }
@@ -192,15 +183,6 @@ impl Filling<'_> {
         match self {
             Filling::Done => Ok(()),
             Filling::Read(file) => read_exactly(file, from, bytes),
-            Filling::Populate => {
-                let start = bytes.as_mut_ptr() as usize;
-                let end = start.saturating_add(bytes.len());
-                let start = start & !(page_size() - 1);
-                // SAFETY: populating pages changes no content. What the system leaves out is copied when it is
-                // written.
-                unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_POPULATE_WRITE) };
-                Ok(())
-            }
         }
     }
 }
@@ -235,15 +217,4 @@ impl Drop for Memory {
 pub struct OutOfMemory {
     /// Bytes asked for.
     pub bytes: usize,
-}
-
-/// How many mappings this process has and how many it may have (`vm.max_map_count`), if the system tells.
-#[must_use]
-pub fn mapping_counts() -> (Option<usize>, Option<usize>) {
-    let lines = |maps: Vec<u8>| maps.iter().filter(|&&b| b == b'\n').count();
-    let current = super::maps::own().ok().map(lines);
-    let limit = fs::read_to_string("/proc/sys/vm/max_map_count")
-        .ok()
-        .and_then(|s| s.trim().parse().ok());
-    (current, limit)
 }

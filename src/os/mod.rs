@@ -1,6 +1,7 @@
 //! What the operating system and the dynamic linker give: files, mappings, loaded objects and their symbols, pages of
 //! code, environment variables.
 
+pub mod alloc;
 pub mod arena;
 pub mod code;
 pub mod code_page;
@@ -9,6 +10,7 @@ pub mod elf;
 pub mod env;
 pub mod file;
 pub mod libraries;
+pub mod limits;
 mod linker;
 pub mod lock;
 pub mod map;
@@ -18,3 +20,4 @@ pub mod originals;
 pub mod page;
 pub mod panics;
 pub mod saved_files;
+pub mod stderr;

@@ -1,16 +1,17 @@
 //! Code of loaded libraries as it was before this library wrote over it. Whoever redirects a function records
 //! here what stood there, so that the identity of the library does not change with it.
 
-use parking_lot::Mutex;
+use super::lock::Lock;
 
-static ORIGINALS: Mutex<Vec<(usize, Vec<u8>)>> = Mutex::new(Vec::new());
+static ORIGINALS: Lock<Vec<(usize, Vec<u8>)>> = Lock::new(Vec::new());
 
 /// Remembers that `bytes` stood at `address`. Call it before writing there; a later record for the same address
 /// replaces an earlier one.
 pub fn record(address: usize, bytes: &[u8]) {
+    let bytes = bytes.to_vec();
     let mut originals = ORIGINALS.lock();
     originals.retain(|(a, _)| *a != address);
-    originals.push((address, bytes.to_vec()));
+    originals.push((address, bytes));
 }
 
 /// Forgets the record for `address`. Call it after the original bytes have been put back.

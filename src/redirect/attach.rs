@@ -4,15 +4,14 @@
 use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-use parking_lot::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::mode::{Mode, UnknownMode};
 use super::patch::{self, PatchError, Redirected, Redirection};
-use super::process::complain;
 use super::{exit, got, preload};
 use crate::host::{Generation, Host, HostError};
 use crate::os::elf::ElfObject;
+use crate::os::stderr::complain;
 
 /// A loader function by its exported name, and the address of what stands in for it.
 pub type Entry = (&'static CStr, usize);
@@ -130,7 +129,12 @@ struct Attached {
     exits: Vec<got::Slot>,
 }
 
+/// Held while attaching, which takes long and uses locks of its own: no call of the loader asks for it.
 static ATTACHED: Mutex<Option<Attached>> = Mutex::new(None);
+
+fn attached() -> MutexGuard<'static, Option<Attached>> {
+    ATTACHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Where calls of this library's own exported names go, by the order of [`ALL`]; 0 where they are served
 /// here.
@@ -183,7 +187,7 @@ fn set_forwards(target: impl Fn(&CStr) -> Option<usize>) {
 /// Every stand-in can be called like the function it is named after, in the generation of this process's
 /// runtime, for the rest of the process. No other thread is entering the loader meanwhile.
 pub unsafe fn attach(mode: Mode, table: &[Entry]) -> Result<(), AttachError> {
-    let mut attached = ATTACHED.lock();
+    let mut attached = self::attached();
     match &*attached {
         Some(now) if now.mode == mode => return Ok(()),
         Some(now) => return Err(AttachError::AlreadyAttached(now.mode)),
@@ -286,7 +290,7 @@ unsafe fn redirect(
 /// # Safety
 /// No other thread is in the loader or entering it meanwhile.
 pub unsafe fn detach(live_regions: impl FnOnce() -> usize) -> Result<(), DetachError> {
-    let mut attached = ATTACHED.lock();
+    let mut attached = self::attached();
     let Some(now) = attached.take() else {
         return Err(DetachError::NotAttached);
     };

@@ -4,7 +4,6 @@
 use std::ffi::CStr;
 use std::panic::catch_unwind;
 use std::path::PathBuf;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::attachment::{self, Attachment};
@@ -22,11 +21,11 @@ static WRITTEN: AtomicBool = AtomicBool::new(false);
 
 /// Notes that the process is attached now. Answers whether there is something to do when it ends.
 pub(super) fn begin(mode: Mode, names: Vec<&'static CStr>) -> bool {
-    static FORK_HANDLER: Once = Once::new();
-    // SAFETY: the handler does nothing but atomic stores and getpid, which a forked child may.
-    FORK_HANDLER.call_once(|| unsafe {
-        libc::pthread_atfork(None, None, Some(after_fork));
-    });
+    static HANDLED: AtomicBool = AtomicBool::new(false);
+    if !HANDLED.swap(true, Ordering::Relaxed) {
+        // SAFETY: the handler does nothing but atomic stores and getpid, which a forked child may.
+        unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
+    }
     let report = env::var(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
     // The process may change its directory.
     let report = report.map(|path| std::path::absolute(&path).unwrap_or(path));

@@ -19,7 +19,7 @@ static IS_STRICT: AtomicBool = AtomicBool::new(false);
 /// Begins to compare: whether the process's exit code may have to be changed.
 pub(super) fn begin() -> bool {
     static AT_EXIT: Once = Once::new();
-    let strict = env::var(STRICT).is_some_and(|value| value == "1");
+    let strict = env::switch(STRICT, true);
     IS_STRICT.store(strict, Ordering::Relaxed);
     if strict {
         // SAFETY: the handler stays in memory, as this library does. Without an object to belong to, it is run by

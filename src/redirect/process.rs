@@ -1,7 +1,5 @@
-//! Which process the counts and the verdict belong to, and the one way to say something on stderr: what everything else
-//! here stands on.
+//! Which process the counts and the verdict belong to: what everything else here stands on.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// The process that the counters belong to. A child that shares memory with it (vfork) has another id.
@@ -21,10 +19,4 @@ pub(super) fn own_process() {
 /// Whether this is the process that attached or a forked child, and no child that shares its memory.
 pub(super) fn owns_process() -> bool {
     OWNER.load(Ordering::Relaxed) == process_id()
-}
-
-/// One line on stderr.
-pub(super) fn complain(text: &str) {
-    // Nobody is left to tell that stderr is closed.
-    let _ = writeln!(std::io::stderr(), "lean-region: {text}");
 }

@@ -7,12 +7,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::mode::Mode;
-use super::process::{complain, process_id};
+use super::process::process_id;
 use super::{attachment, verdict};
 use crate::host::Host;
 use crate::os::counters::{self, Counts};
 use crate::os::file::NewFile;
-use crate::os::map::mapping_counts;
+use crate::os::limits::mapping_counts;
+use crate::os::stderr::complain;
 use crate::os::{notes, saved_files};
 
 /// Writes the report to `path`, in which `%p` stands for the process id; says so on stderr if it cannot be written.

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use super::process::complain;
 use crate::os::notes;
+use crate::os::stderr::complain;
 
 /// A call whose outcome is compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

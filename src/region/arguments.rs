@@ -1,6 +1,6 @@
 //! The arguments of the loader's functions as Rust values: file names, arrays, keys and options of the host.
 
-use super::error::CallError;
+use super::error::{CallError, SHOWN};
 use crate::host::Host;
 use crate::object::Obj;
 use olean_reader::format::base::{ANONYMOUS_HASH, base_address};
@@ -21,7 +21,7 @@ pub(super) unsafe fn path<'a>(string: Obj) -> Result<&'a CStr, CallError> {
         string.string_bytes()
     };
     CStr::from_bytes_with_nul(bytes).map_err(|_| {
-        let text = String::from_utf8_lossy(bytes).into_owned();
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
         CallError::Argument(format!(
             "failed to open file {text:?}: the name contains a NUL character"
         ))

@@ -14,8 +14,9 @@ use crate::dependencies::{Dependencies, RegionView};
 use crate::host::{Generation, Host, RegionFacts};
 use crate::object::Obj;
 use crate::os::{env, saved_files};
-use once_cell::sync::OnceCell;
+use once_cell::race::OnceNonZeroUsize;
 use std::ffi::{CStr, OsStr};
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -30,19 +31,26 @@ pub struct ReadFacts {
     pub relocated: bool,
 }
 
-/// What the user wants of every read, read from the environment once.
+/// What the user wants of every read.
+#[derive(Clone, Copy)]
 struct Wishes {
     force_relocate: bool,
     verify: bool,
 }
 
-fn wishes() -> &'static Wishes {
-    static WISHES: OnceCell<Wishes> = OnceCell::new();
-    let set = |name| env::var(name).is_some_and(|v| v == OsStr::new("1"));
-    WISHES.get_or_init(|| Wishes {
-        force_relocate: set("LEAN_REGION_FORCE_RELOCATE"),
-        verify: set("LEAN_REGION_VERIFY"),
-    })
+/// Read from the environment once, where a switch that is neither on nor off counts as on.
+fn wishes() -> Wishes {
+    const ASKED: usize = 4;
+    static WISHES: OnceNonZeroUsize = OnceNonZeroUsize::new();
+    let bits = WISHES.get_or_init(|| {
+        let bit = |name, bit| if env::switch(name, true) { bit } else { 0 };
+        let bits = ASKED | bit("LEAN_REGION_FORCE_RELOCATE", 1) | bit("LEAN_REGION_VERIFY", 2);
+        NonZeroUsize::new(bits).expect("one bit is always set")
+    });
+    Wishes {
+        force_relocate: bits.get() & 1 != 0,
+        verify: bits.get() & 2 != 0,
+    }
 }
 
 fn read_options(host: &Host) -> ReadOptions {
@@ -101,7 +109,7 @@ unsafe fn save_part(
         let path = path(fname)?;
         let identity = host.file_identity();
         let Some(object) = chain else {
-            let mut compactor = Compactor::new(key_base(key)?, &*dependencies(host, deps)?, host.uses_gmp());
+            let mut compactor = compactor(host, path, key, &*dependencies(host, deps)?)?;
             let saved = save::save(&mut compactor, path, data, allow_closures, &identity, host)?;
             publish(path, saved.file)?;
             return Ok((Chain::into_object(compactor, host), saved.size));
@@ -140,6 +148,33 @@ fn bad_chain(path: &CStr, e: BadChain) -> CallError {
     .into()
 }
 
+/// A compactor for the first part, whose file is `path`.
+///
+/// # Safety
+/// `key` is a scalar or a live object.
+unsafe fn compactor(host: &Host, path: &CStr, key: Obj, deps: &Dependencies) -> Result<Compactor, CallError> {
+    // SAFETY: passed on from the caller.
+    let base = unsafe { key_base(key)? };
+    let new = Compactor::new(base, deps, host.uses_gmp());
+    Ok(new.map_err(|cause| SaveError::compact(path, cause))?)
+}
+
+/// File name and data of a part.
+///
+/// # Safety
+/// `part` is a scalar or a live object that outlives the result.
+unsafe fn part_of<'a>(part: Obj) -> Result<(&'a CStr, Obj), CallError> {
+    // SAFETY: a live object's header may be read, and a pair has two fields.
+    unsafe {
+        if part.is_scalar() || part.kind().tag != 0 || part.kind().other != 2 {
+            return Err(CallError::Argument(
+                "a part is no pair of file name and data".to_owned(),
+            ));
+        }
+        Ok((path(part.field(0))?, part.field(1)))
+    }
+}
+
 /// Saves all parts of a module with one compactor; every temporary file is complete before the first is
 /// renamed. Both arguments borrowed; answers the bytes of each file.
 ///
@@ -153,17 +188,15 @@ pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, 
     unsafe {
         let parts = elements(parts, "parts")?;
         let identity = host.file_identity();
-        let mut compactor = Compactor::new(key_base(key)?, &Dependencies::default(), host.uses_gmp());
+        let first = parts
+            .first()
+            .map_or(Ok(c""), |&part| part_of(part).map(|(path, _)| path))?;
+        let mut compactor = compactor(host, first, key, &Dependencies::default())?;
         let mut files = Vec::with_capacity(parts.len());
         let mut bytes = Vec::with_capacity(parts.len());
         for &part in parts {
-            if part.is_scalar() || part.kind().tag != 0 || part.kind().other != 2 {
-                return Err(CallError::Argument(
-                    "a part is no pair of file name and data".to_owned(),
-                ));
-            }
-            let path = path(part.field(0))?;
-            let saved = save::save(&mut compactor, path, part.field(1), false, &identity, host)?;
+            let (path, data) = part_of(part)?;
+            let saved = save::save(&mut compactor, path, data, false, &identity, host)?;
             bytes.push(saved.size);
             files.push((path, saved.file));
         }

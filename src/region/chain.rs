@@ -4,10 +4,10 @@ use super::twin::{Twin, release_twin};
 use crate::compactor::Compactor;
 use crate::host::Host;
 use crate::object::Obj;
-use parking_lot::{Mutex, MutexGuard};
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// What our external objects hold.
 pub struct Chain {
@@ -50,7 +50,12 @@ impl Chain {
     pub unsafe fn lock<'a>(object: Obj, host: &Host) -> Result<MutexGuard<'a, Compactor>, BadChain> {
         // SAFETY: passed on from the caller.
         let chain = unsafe { Self::of(object, host) }.ok_or(BadChain::Foreign)?;
-        chain.compactor.try_lock().ok_or(BadChain::Busy)
+        match chain.compactor.try_lock() {
+            Ok(compactor) => Ok(compactor),
+            // Whatever a save left that ended in a panic, it refuses the next one by itself.
+            Err(TryLockError::Poisoned(left)) => Ok(left.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(BadChain::Busy),
+        }
     }
 
     /// # Safety

@@ -9,15 +9,17 @@ use super::registry;
 use crate::dependencies::{Dependencies, RegionView};
 use crate::host::Host;
 use crate::object::Obj;
-use once_cell::sync::Lazy;
-use parking_lot::Mutex;
+use crate::os::limits::Limits;
+use crate::os::lock::Lock;
+use olean_reader::format::room::room;
+use once_cell::race::OnceBox;
 use std::sync::Arc;
 
 /// Smaller arrays are not worth keeping.
 const WORTH_KEEPING: usize = 64;
 
 /// The views of the last large array.
-static KEPT: Mutex<Option<Arc<Dependencies>>> = Mutex::new(None);
+static KEPT: Lock<Option<Arc<Dependencies>>> = Lock::new(None);
 
 /// The views of an array of regions.
 ///
@@ -30,8 +32,8 @@ pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Depende
     // SAFETY: the caller vouches for the array, and an array for its elements.
     let regions = unsafe { elements(array, "dependency regions")? };
     if regions.is_empty() {
-        static NONE: Lazy<Arc<Dependencies>> = Lazy::new(Arc::default);
-        return Ok(Arc::clone(&NONE));
+        static NONE: OnceBox<Arc<Dependencies>> = OnceBox::new();
+        return Ok(Arc::clone(NONE.get_or_init(Box::default)));
     }
     if regions.len() < WORTH_KEEPING {
         // SAFETY: passed on from the caller.
@@ -47,14 +49,17 @@ pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Depende
     }
     // SAFETY: passed on from the caller.
     let fresh = Arc::new(Dependencies::new(unsafe { views(host, regions)? }));
-    *KEPT.lock() = Some(Arc::clone(&fresh));
+    // What was kept before goes after the lock.
+    let before = KEPT.lock().replace(Arc::clone(&fresh));
+    drop(before);
     Ok(fresh)
 }
 
 /// # Safety
 /// The elements are scalars or live objects of `host`.
 unsafe fn views(host: &Host, regions: &[Obj]) -> Result<Vec<RegionView>, CallError> {
-    let mut views = Vec::with_capacity(regions.len());
+    let views = room(regions.len(), "the list of dependency regions");
+    let mut views = views.map_err(|e| CallError::Argument(format!("{e}{}", Limits::now())))?;
     for (i, &region) in regions.iter().enumerate() {
         // SAFETY: passed on from the caller.
         let view = unsafe { view(host, region) };

@@ -1,18 +1,27 @@
 //! Why a file could not be read or written, in the incumbent's words first, then the detail and what to do.
 
 use crate::compactor::CompactError;
+use crate::dependencies::DependencyError;
 use crate::os::file::{WriteStep, errno_text};
-use crate::os::map::{OutOfMemory, mapping_counts};
+use crate::os::limits::Limits;
+use crate::os::map::OutOfMemory;
 use crate::relocate::WalkError;
 use olean_reader::format::header::field_text;
+use olean_reader::format::room::NoMemory;
 use std::ffi::CStr;
 use std::io;
 use thiserror::Error;
 
+/// Bytes of a file name that are shown: no file has a longer one (`PATH_MAX`), but who calls may ask for one.
+pub(super) const SHOWN: usize = 4096;
+
 /// A file name as text for people.
 #[must_use]
 pub fn shown(path: &CStr) -> String {
-    path.to_string_lossy().into_owned()
+    let bytes = path.to_bytes();
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
+    let more = if bytes.len() > SHOWN { "…" } else { "" };
+    format!("{shown}{more}")
 }
 
 /// Why a region could not be read.
@@ -79,14 +88,7 @@ pub enum ReadError {
 }
 
 fn no_memory(bytes: usize) -> String {
-    let wanted = format!("{bytes} bytes for the region are not available");
-    match mapping_counts() {
-        (Some(current), Some(limit)) if current + 8 >= limit => format!(
-            "{wanted}; this process has {current} mappings and the limit vm.max_map_count is {limit}: raise it with \
-             sysctl vm.max_map_count"
-        ),
-        _ => wanted,
-    }
+    format!("{bytes} bytes for the region are not available{}", Limits::now())
 }
 
 impl ReadError {
@@ -105,7 +107,11 @@ impl ReadError {
     }
 
     pub(super) fn walk(file: &CStr, e: &WalkError) -> Self {
-        Self::content(file, e.to_string())
+        let limits = match e {
+            WalkError::Dependencies(DependencyError::Memory(_)) => Limits::now().to_string(),
+            _ => String::new(),
+        };
+        Self::content(file, format!("{e}{limits}"))
     }
 
     pub(super) fn read(file: &CStr, cause: io::Error) -> Self {
@@ -120,6 +126,11 @@ impl ReadError {
             file: shown(file),
             bytes: e.bytes,
         }
+    }
+
+    /// Memory for something about the region was refused.
+    pub(super) fn refused(file: &CStr, e: NoMemory) -> Self {
+        Self::content(file, format!("{e}{}", Limits::now()))
     }
 
     pub(super) fn githash(file: &CStr, version: &[u8], found: &[u8], expected: &[u8]) -> Self {
@@ -143,7 +154,7 @@ impl ReadError {
 #[derive(Debug, Error)]
 pub enum SaveError {
     /// The data cannot be compacted.
-    #[error("failed to write '{file}': {cause}")]
+    #[error("failed to write '{file}': {cause}{}", limits(.cause))]
     Compact {
         /// The file.
         file: String,
@@ -168,6 +179,23 @@ pub enum SaveError {
         /// What is wrong.
         detail: String,
     },
+}
+
+impl SaveError {
+    pub(super) fn compact(file: &CStr, cause: CompactError) -> Self {
+        SaveError::Compact {
+            file: shown(file),
+            cause,
+        }
+    }
+}
+
+/// What may be why, if memory was refused.
+fn limits(cause: &CompactError) -> String {
+    match cause {
+        CompactError::Memory { .. } => Limits::now().to_string(),
+        _ => String::new(),
+    }
 }
 
 fn step_text(step: WriteStep, cause: &io::Error) -> String {

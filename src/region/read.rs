@@ -8,16 +8,18 @@ use super::registry::Claim;
 use super::unchanging::UnchangingClaim;
 use crate::dependencies::{Dependencies, RegionView};
 use crate::os::file::{File, errno_text};
-use crate::os::map::{Filling, Memory, Missed, mapping_counts};
+use crate::os::limits::mapping_counts;
+use crate::os::map::{Filling, Memory, Missed};
 use crate::os::notes;
 use crate::relocate::{self, AHEAD, Placement};
 use olean_reader::DepBytes;
 use olean_reader::format::header::{FLAG_GMP, VERSION_3};
 use olean_reader::format::identity::Identity;
+use olean_reader::format::room::collected;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A region that was read.
 pub struct Loaded {
@@ -250,7 +252,11 @@ unsafe fn verify(path: &CStr, bytes: &[u8], deps: &Dependencies) -> Result<(), R
         bytes: unsafe { std::slice::from_raw_parts(v.begin as *const u8, v.size) },
         name: "",
     };
-    let deps: Vec<DepBytes<'_>> = deps.views().iter().map(dep_bytes).collect();
+    let deps = collected(
+        deps.views().iter().map(dep_bytes),
+        "the list of dependency regions",
+    )
+    .map_err(|e| ReadError::refused(path, e))?;
     olean_reader::verify_region(bytes, &deps, &olean_reader::Options::default())
         .map(|_| ())
         .map_err(|e| ReadError::content(path, e.to_string()))
@@ -258,19 +264,17 @@ unsafe fn verify(path: &CStr, bytes: &[u8], deps: &Dependencies) -> Result<(), R
 
 /// Says in the report why a file does not lie at its base address.
 fn note_missed(path: &CStr, base: u64, missed: &Missed) {
-    static COUNTED: Once = Once::new();
+    static COUNTED: AtomicBool = AtomicBool::new(false);
     let why = match missed {
         Missed::Taken => "is taken by something else".to_owned(),
         Missed::Refused(e) => {
             let mut why = format!("was refused: {}", errno_text(e));
             // Counting mappings takes long where there are many.
-            if e.raw_os_error() == Some(libc::ENOMEM) {
-                COUNTED.call_once(|| {
-                    if let (Some(current), Some(limit)) = mapping_counts() {
-                        why +=
-                            &format!(" (this process has {current} mappings, vm.max_map_count is {limit})");
-                    }
-                });
+            if e.raw_os_error() == Some(libc::ENOMEM)
+                && !COUNTED.swap(true, Ordering::Relaxed)
+                && let (Some(current), Some(limit)) = mapping_counts()
+            {
+                why += &format!(" (this process has {current} mappings, vm.max_map_count is {limit})");
             }
             why
         }

@@ -1,12 +1,13 @@
 //! Saving one part: compaction, header, and a complete temporary file (spec sections 5.3 to 5.6).
 
-use super::closures;
+use super::closures::{self, save::ClosureError};
 use super::error::{SaveError, shown};
 use crate::compactor::{CompactError, Compactor, Part, Values};
 use crate::host::FileIdentity;
 use crate::object::Obj;
 use crate::os::file::NewFile;
 use olean_reader::format::header::{Header, ROOT_SLOT_V3, VERSION_2, VERSION_3};
+use olean_reader::format::room::collected;
 use std::ffi::CStr;
 
 /// A part that was written completely and is not yet under its name.
@@ -78,10 +79,14 @@ pub unsafe fn save(
 /// Writes the size of the data into a version 3 part and reserves the room of its trailer, which is answered.
 fn trailer(compactor: &mut Compactor, part: &Part) -> Result<Vec<u8>, CompactError> {
     let data_offset = ROOT_SLOT_V3;
-    let fields: Vec<u64> = compactor
+    let fields = compactor
         .closure_offsets(part)
-        .map(|at| (at - data_offset) as u64)
-        .collect();
+        .map(|at| (at - data_offset) as u64);
+    let fields = collected(fields, "the offsets of closures");
+    if fields.is_err() {
+        compactor.poison();
+    }
+    let fields = fields?;
     let bytes = compactor.bytes_mut(part);
     let (head, data) = bytes.split_at_mut(data_offset);
     head[data_offset - 8..].copy_from_slice(&(data.len() as u64).to_le_bytes());
@@ -89,7 +94,10 @@ fn trailer(compactor: &mut Compactor, part: &Part) -> Result<Vec<u8>, CompactErr
     if trailer.is_err() {
         compactor.poison();
     }
-    let trailer = trailer.map_err(|e| CompactError::Function(e.to_string()))?;
+    let trailer = trailer.map_err(|e| match e {
+        ClosureError::Memory(e) => e.into(),
+        e => CompactError::Function(e.to_string()),
+    })?;
     compactor.reserve_behind(trailer.reserved)?;
     Ok(trailer.bytes)
 }

@@ -205,7 +205,7 @@ mod tests {
             closures: offsets,
             libraries: &[library],
         };
-        let bytes = new.encode().unwrap();
+        let bytes = new.encode().unwrap().unwrap();
         relocate(data, &Trailer::parse(&bytes, 5000).unwrap(), moves)
     }
 

@@ -1,7 +1,7 @@
 //! What can be wrong with a region that is to be relocated.
 #![forbid(unsafe_code)]
 
-use crate::dependencies::OverlapError;
+use crate::dependencies::DependencyError;
 use thiserror::Error;
 
 /// What is wrong with an object.
@@ -42,9 +42,9 @@ pub enum Fault {
 /// Why a region cannot be relocated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum WalkError {
-    /// The dependencies or the region claim the same addresses.
+    /// The dependencies cannot be used with the region.
     #[error(transparent)]
-    Overlap(#[from] OverlapError),
+    Dependencies(#[from] DependencyError),
     /// Something is wrong at an offset of the file.
     #[error("'unreachable' code was reached: at offset {offset:#x}: {fault}")]
     At {

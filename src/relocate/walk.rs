@@ -7,7 +7,7 @@ use super::fault::WalkError;
 use super::objects::{HEADER_WORDS, Walk};
 use super::placement::Placement;
 use super::pointers::Pointers;
-use crate::dependencies::{Dependencies, OverlapError};
+use crate::dependencies::{Dependencies, DependencyError};
 
 /// Bytes that the walk announces at once (see [`relocate`]): few enough to be in the cache still when it gets there.
 pub const AHEAD: usize = 256 << 10;
@@ -33,7 +33,7 @@ pub fn relocate(
     if let Some(dep) = after.checked_sub(1).map(|i| &sorted[i])
         && placement.base < dep.base.saturating_add(dep.size as u64)
     {
-        return Err(OverlapError::Own {
+        return Err(DependencyError::Own {
             own: placement.base,
             dep: dep.base,
         }
@@ -175,7 +175,10 @@ mod tests {
             }]);
             assert_eq!(
                 relocate(&mut w, &t, &deps, |_, _| ()),
-                Err(WalkError::Overlap(OverlapError::Own { own: BASE, dep: base }))
+                Err(WalkError::Dependencies(DependencyError::Own {
+                    own: BASE,
+                    dep: base
+                }))
             );
         }
     }

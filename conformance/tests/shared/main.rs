@@ -2,16 +2,11 @@
 //! workspace and `python3`.
 
 mod corpus;
-mod mutants;
 mod resave;
 mod tool;
 mod written;
 
-use peak_alloc::PeakAlloc;
 use std::sync::{Mutex, MutexGuard};
-
-#[global_allocator]
-static ALLOCATED: PeakAlloc = PeakAlloc;
 
 /// Taken by every test, so that what one measures is its own.
 static ALONE: Mutex<()> = Mutex::new(());

@@ -6,5 +6,6 @@ pub mod extension;
 pub mod header;
 pub mod identity;
 pub mod object;
+pub mod room;
 pub mod trailer;
 pub mod word;

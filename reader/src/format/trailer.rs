@@ -2,6 +2,7 @@
 //! extension section, which the incumbent's reader never reaches. The decoder borrows from the bytes it is
 //! given and allocates nothing, so that a forged count costs nothing.
 
+use super::room::{NoMemory, room};
 use thiserror::Error;
 
 /// Bytes before the data of a version 3 file: the 88-byte header and `data_size` (spec section 5.4).
@@ -262,9 +263,15 @@ impl NewTrailer<'_> {
 
     /// The incumbent's sections, which follow the data in the file. `None` when a count or length needs more
     /// than 32 bits.
-    #[must_use]
-    pub fn encode(&self) -> Option<Vec<u8>> {
-        let mut out = Vec::with_capacity(4 + 8 * self.closures.len() + self.table_len());
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn encode(&self) -> Result<Option<Vec<u8>>, NoMemory> {
+        let size = 4 + 8 * self.closures.len() + self.table_len();
+        Ok(self.encode_into(room(size, "the trailer")?))
+    }
+
+    fn encode_into(&self, mut out: Vec<u8>) -> Option<Vec<u8>> {
         out.extend(u32::try_from(self.closures.len()).ok()?.to_le_bytes());
         for offset in self.closures {
             out.extend(offset.to_le_bytes());
@@ -321,7 +328,7 @@ mod tests {
             closures: &[16, 40, 64],
             libraries: &libraries,
         };
-        let mut bytes = new.encode().unwrap();
+        let mut bytes = new.encode().unwrap().unwrap();
         bytes.extend(extension_section(b"payload"));
         bytes
     }
@@ -346,7 +353,7 @@ mod tests {
             closures: &[],
             libraries: &[],
         };
-        assert_eq!(empty.encode().unwrap(), [0; 8]);
+        assert_eq!(empty.encode().unwrap().unwrap(), [0; 8]);
         assert_eq!(empty.reserved(0), 16);
         let trailer = Trailer::parse(&[0; 8], 0).unwrap();
         assert_eq!(

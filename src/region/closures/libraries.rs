@@ -1,6 +1,6 @@
 //! Which loaded libraries are the ones that a file's closures were saved with.
 
-use std::ffi::OsStr;
+use once_cell::race::OnceBool;
 
 use thiserror::Error;
 
@@ -79,7 +79,9 @@ pub struct Matched {
 /// See [`LibraryError`].
 pub fn match_libraries(trailer: &Trailer<'_>) -> Result<Matched, LibraryError> {
     let loaded = code::loaded();
-    let allow_moved = env::var(ALLOW_MOVED).is_some_and(|v| v == OsStr::new("1"));
+    // It loosens a check, so what is unclear counts as off.
+    static MOVED: OnceBool = OnceBool::new();
+    let allow_moved = MOVED.get_or_init(|| env::switch(ALLOW_MOVED, false));
     let extension = match trailer.extension() {
         Some(payload) => extension::decode(payload, trailer.library_count())?,
         None => Extension::default(),

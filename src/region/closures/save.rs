@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::identity;
 use crate::os::code::{self, Library};
 use olean_reader::format::extension::{self, SectionsDigest};
+use olean_reader::format::room::{NoMemory, filled, push};
 use olean_reader::format::trailer::{NewTrailer, SavedLibrary, extension_section};
 
 /// Why a part with closures cannot be saved.
@@ -39,6 +40,9 @@ pub enum ClosureError {
     /// A library has been unloaded although closures point into it.
     #[error("library '{0}' was unloaded while closures of its functions were being saved")]
     Unloaded(String),
+    /// There is no memory for the trailer.
+    #[error(transparent)]
+    Memory(#[from] NoMemory),
     /// More closures or libraries than the format can count.
     #[error("too many closures for a region file: their number is stored in 32 bits")]
     TooMany,
@@ -68,13 +72,14 @@ pub fn trailer(data: &[u8], fields: &[u64]) -> Result<SavedTrailer, ClosureError
         Some(code::loaded())
     };
     let list = loaded.as_ref().map_or(&[][..], |l| &l.list);
-    let mut functions: Vec<Vec<usize>> = vec![Vec::new(); list.len()];
+    let mut functions: Vec<Vec<usize>> = filled(Vec::new(), list.len(), "the closures' libraries")?;
     for field in fields {
         let field = &data[*field as usize..][..16];
         let function = usize::from_le_bytes(*field.first_chunk().expect("16 bytes"));
         let arity = u16::from_le_bytes([field[8], field[9]]);
         let owner = loaded.as_ref().and_then(|l| l.of_code(function));
-        functions[owner.ok_or(ClosureError::NoLibrary { arity, function })?].push(function);
+        let owner = owner.ok_or(ClosureError::NoLibrary { arity, function })?;
+        push(&mut functions[owner], function, "the closures' functions")?;
     }
 
     let mut used: Vec<(&Library, Vec<usize>)> = list
@@ -103,11 +108,15 @@ pub fn trailer(data: &[u8], fields: &[u64]) -> Result<SavedTrailer, ClosureError
         closures: fields,
         libraries: &libraries,
     };
-    let mut bytes = new.encode().ok_or(ClosureError::TooMany)?;
+    let mut bytes = new.encode()?.ok_or(ClosureError::TooMany)?;
     let mut section = Vec::new();
     if !identities.is_empty() {
         section = extension_section(&extension::encode(&identities, &digest(&bytes)));
     }
+    bytes.try_reserve_exact(section.len()).map_err(|_| NoMemory {
+        what: "the trailer",
+        bytes: bytes.len() + section.len(),
+    })?;
     bytes.extend(&section);
     Ok(SavedTrailer {
         bytes,

@@ -1,13 +1,25 @@
 //! Damaged files: real ones, and ones of the test kit with everything that real ones lack. Each is refused,
-//! or harmless by the word of both checkers; none takes long or much memory.
+//! or harmless by the word of both checkers; none takes long or much memory. A program of its own, for it counts
+//! allocations, and needs `../shared` and `python3`.
 
-use crate::{ALLOCATED, alone};
 use conformance::{Judge, corpus};
 use olean_reader::{CheckError, File, Graph, Region, Width};
+use peak_alloc::PeakAlloc;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use testkit::olean::{Node, Rng, Spec, Val};
+
+#[global_allocator]
+static ALLOCATED: PeakAlloc = PeakAlloc;
+
+/// Taken by every test, so that what one measures is its own.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
 
 /// Damaged copies without `LEAN_REGION_MUTANTS`, which may ask for another number.
 const MUTANTS: u64 = 300;

@@ -1,0 +1,259 @@
+/* Every operation of the loader with its n-th request for memory refused, n = 1, 2, ..., alone and with all after it,
+ * until it asks for no more: it succeeds, or gives an error that names the file and memory, and holds nothing then.
+ * For a library built with the feature fault-injection.
+ *
+ *     memory DIRECTORY [OPERATION]
+ *
+ * prints each operation with the requests it makes and how many of the refusals it reported. */
+#define _GNU_SOURCE
+#include "lean_region.h"
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+extern uint64_t lean_region_fault_memory(uint64_t first, uint64_t last);
+extern int64_t lean_region_fault_live(void);
+
+#define MANY 80
+#define NODES 3000
+
+static const char *directory;
+
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) { \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            exit(1); \
+        } \
+    } while (0)
+
+static lean_object *str(const char *text) { return lean_region_mk_string(text, strlen(text)); }
+
+static lean_object *path(const char *name) {
+    char text[512];
+    snprintf(text, sizeof text, "%s/%s", directory, name);
+    return str(text);
+}
+
+static lean_object *inc(lean_object *o) {
+    lean_region_inc(o);
+    return o;
+}
+
+static lean_object *graph(int nodes, int closures) {
+    lean_object *list = lean_region_box(0);
+    for (int i = 0; i < nodes; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "node %d", i);
+        lean_object *head = str(text);
+        if (closures && i % 2) head = lean_region_mk_closure(i % 4 == 1 ? (void *)graph : (void *)puts, 2, &head, 1);
+        lean_object *fields[2] = {head, list};
+        list = lean_region_mk_ctor(1, fields, 2, NULL, 0);
+    }
+    return list;
+}
+
+/* What the operations need, made before memory is refused. */
+static lean_object *none, *key, *plain, *with_closures, *file_out, *file_two, *file_three, *file_many[MANY], *parts,
+    *part_names, *deps, *chain, *missing, *damaged, *region;
+
+static lean_object *pair(lean_object *a, lean_object *b) {
+    lean_object *fields[2] = {a, b};
+    return lean_region_mk_ctor(0, fields, 2, NULL, 0);
+}
+
+static lean_object *save_two(void) {
+    return lean_compacted_region_save(file_out, key, plain, none, lean_region_box(0), 0);
+}
+static lean_object *save_three(void) {
+    return lean_compacted_region_save(file_out, key, with_closures, none, lean_region_box(0), 1);
+}
+static lean_object *save_sharing(void) {
+    return lean_compacted_region_save(file_out, key, plain, deps, lean_region_box(0), 0);
+}
+static lean_object *save_on(void) {
+    lean_object *some = inc(chain);
+    some = lean_region_mk_ctor(1, &some, 1, NULL, 0);
+    return lean_compacted_region_save(file_out, key, plain, none, some, 0);
+}
+static lean_object *save_parts(void) { return lean_save_module_data_parts(key, parts); }
+static lean_object *read_two(void) { return lean_compacted_region_read(file_two, none); }
+static lean_object *read_three(void) { return lean_compacted_region_read(file_three, none); }
+static lean_object *read_with_many(void) { return lean_compacted_region_read(file_two, deps); }
+static lean_object *read_parts(void) { return lean_read_module_data_parts(part_names); }
+static lean_object *read_missing(void) { return lean_compacted_region_read(missing, none); }
+static lean_object *read_damaged(void) { return lean_compacted_region_read(damaged, none); }
+static lean_object *free_one(void) { return lean_compacted_region_free(region); }
+
+static void prepare_chain(void) {
+    if (chain) lean_region_dec(chain);
+    lean_object *saved = lean_compacted_region_save(file_out, key, deps, none, lean_region_box(0), 0);
+    CHECK(lean_region_io_is_ok(saved));
+    chain = inc(lean_region_child(saved, 0));
+    lean_region_dec(saved);
+}
+static void prepare_region(void) {
+    lean_object *read = lean_compacted_region_read(file_two, none);
+    CHECK(lean_region_io_is_ok(read));
+    region = inc(lean_region_child(lean_region_child(read, 0), 1));
+    lean_region_dec(read);
+}
+
+/* Frees what a read gave: a pair of root and region, or an array of such pairs. */
+static void free_read(lean_object *value) {
+    lean_object *freed, *held;
+    if (lean_region_tag(value) == 246) {
+        for (size_t i = lean_region_child_count(value); i-- > 0;) free_read(lean_region_child(value, i));
+        return;
+    }
+    held = inc(lean_region_child(value, 1));
+    freed = lean_compacted_region_free(held);
+    CHECK(lean_region_io_is_ok(freed));
+    lean_region_dec(freed);
+}
+static void drop_nothing(lean_object *value) { (void)value; }
+
+static const struct operation {
+    const char *name;
+    lean_object *(*call)(void);
+    void (*prepare)(void);
+    void (*undo)(lean_object *value);
+    /* What its error says when memory is not the cause. */
+    const char *otherwise;
+    const char *file;
+} operations[] = {
+    {"save-2", save_two, NULL, drop_nothing, NULL, "out"},
+    {"save-3", save_three, NULL, drop_nothing, NULL, "out"},
+    {"save-sharing", save_sharing, NULL, drop_nothing, NULL, "out"},
+    {"save-on", save_on, prepare_chain, drop_nothing, NULL, "out"},
+    {"save-parts", save_parts, NULL, drop_nothing, NULL, "part"},
+    {"read-2", read_two, NULL, free_read, NULL, "two"},
+    {"read-3", read_three, NULL, free_read, NULL, "three"},
+    {"read-with-many", read_with_many, NULL, free_read, NULL, "two"},
+    {"read-parts", read_parts, NULL, free_read, NULL, "part"},
+    {"read-missing", read_missing, NULL, free_read, "No such file", "missing"},
+    {"read-damaged", read_damaged, NULL, free_read, "invalid header", "damaged"},
+    {"free", free_one, prepare_region, drop_nothing, NULL, NULL},
+};
+
+static int entries(const char *where) {
+    DIR *dir = opendir(where);
+    CHECK(dir);
+    int n = 0;
+    while (readdir(dir)) n++;
+    closedir(dir);
+    return n;
+}
+
+struct held {
+    int64_t memory;
+    size_t objects, regions;
+    int files, descriptors;
+};
+
+static struct held held(void) {
+    lean_region_clear_error();
+    return (struct held){lean_region_fault_live(), lean_region_live_objects(), lean_region_live_regions(),
+                         entries(directory), entries("/proc/self/fd")};
+}
+
+/* Does it once; 1 if it failed for want of memory. */
+static int once(const struct operation *o, uint64_t first, uint64_t last, uint64_t *asked) {
+    if (o->prepare) o->prepare();
+    lean_region_fault_memory(first, last);
+    lean_object *result = o->call();
+    *asked = lean_region_fault_memory(0, 0);
+    CHECK(result);
+    int refused = 0;
+    if (lean_region_io_is_ok(result)) {
+        CHECK(!o->otherwise);
+        o->undo(lean_region_child(result, 0));
+    } else {
+        const char *text = lean_region_io_error_text(result);
+        refused = strstr(text, "memory") != NULL;
+        if ((o->file && !strstr(text, o->file)) || !(refused || (o->otherwise && strstr(text, o->otherwise)))) {
+            fprintf(stderr, "%s, %llu to %llu: %s\n", o->name, (unsigned long long)first, (unsigned long long)last, text);
+            exit(1);
+        }
+    }
+    lean_region_dec(result);
+    return refused;
+}
+
+static void exhaust(const struct operation *o) {
+    uint64_t asked = 0, most = 0;
+    int reported = 0;
+    /* What is kept between calls comes to its size. */
+    for (int i = 0; i < 3; i++) once(o, 0, 0, &asked);
+    struct held before = held();
+    for (int lasting = 0; lasting < 2; lasting++) {
+        for (uint64_t n = 1;; n++) {
+            reported += once(o, n, lasting ? UINT64_MAX : n, &asked);
+            if (asked < n) break;
+            if (most < n) most = n;
+            uint64_t again;
+            CHECK(!once(o, 0, 0, &again));
+            struct held now = held();
+            if (memcmp(&now, &before, sizeof now)) {
+                fprintf(stderr, "%s, request %llu%s: memory %lld, objects %zu, regions %zu, files %d, descriptors %d; before %lld, %zu, %zu, %d, %d\n",
+                        o->name, (unsigned long long)n, lasting ? " and all after it" : "", (long long)now.memory, now.objects, now.regions, now.files,
+                        now.descriptors, (long long)before.memory, before.objects, before.regions, before.files, before.descriptors);
+                exit(1);
+            }
+        }
+    }
+    printf("%s: %llu requests, %d refusals reported\n", o->name, (unsigned long long)most, reported);
+    fflush(stdout);
+}
+
+static void setup(void) {
+    CHECK(!lean_region_bind());
+    none = lean_region_mk_array(NULL, 0);
+    key = lean_region_mk_name_str(lean_region_box(0), str("Key"));
+    plain = graph(NODES, 0);
+    with_closures = graph(NODES, 1);
+    file_out = path("out");
+    file_two = path("two");
+    file_three = path("three");
+    missing = path("missing");
+    damaged = path("damaged");
+    lean_object *saved = lean_compacted_region_save(file_two, key, plain, none, lean_region_box(0), 0);
+    CHECK(lean_region_io_is_ok(saved));
+    lean_region_dec(saved);
+    saved = lean_compacted_region_save(file_three, key, with_closures, none, lean_region_box(0), 1);
+    CHECK(lean_region_io_is_ok(saved));
+    lean_region_dec(saved);
+    FILE *bad = fopen(lean_region_string_text(damaged), "w");
+    CHECK(bad && fputs("no region", bad) >= 0 && !fclose(bad));
+    lean_object *pairs[MANY], *names[MANY], *regions[MANY];
+    for (int i = 0; i < MANY; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "part%d", i);
+        file_many[i] = path(name);
+        lean_object *small = lean_region_box((size_t)i);
+        pairs[i] = pair(inc(file_many[i]), pair(small, inc(i == 0 ? plain : small)));
+        names[i] = inc(file_many[i]);
+    }
+    parts = lean_region_mk_array(pairs, MANY);
+    part_names = lean_region_mk_array(names, MANY);
+    saved = save_parts();
+    CHECK(lean_region_io_is_ok(saved));
+    lean_region_dec(saved);
+    lean_object *read = read_parts();
+    CHECK(lean_region_io_is_ok(read));
+    for (int i = 0; i < MANY; i++) regions[i] = inc(lean_region_child(lean_region_child(lean_region_child(read, 0), (size_t)i), 1));
+    lean_region_dec(read);
+    deps = lean_region_mk_array(regions, MANY);
+}
+
+int main(int count, char **arguments) {
+    if (count < 2) return 2;
+    directory = arguments[1];
+    setup();
+    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
+        if (count < 3 || !strcmp(arguments[2], operations[i].name)) exhaust(&operations[i]);
+    return 0;
+}
