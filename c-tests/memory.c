@@ -17,7 +17,9 @@
 extern uint64_t lean_region_fault_memory(uint64_t first, uint64_t last);
 extern int64_t lean_region_fault_live(void);
 
+/* Dependencies, and parts of a module. */
 #define MANY 80
+#define PARTS 8
 #define NODES 3000
 
 static const char *directory;
@@ -57,7 +59,7 @@ static lean_object *graph(int nodes, int closures) {
 }
 
 /* What the operations need, made before memory is refused. */
-static lean_object *none, *key, *plain, *with_closures, *file_out, *file_two, *file_three, *file_many[MANY], *parts,
+static lean_object *none, *key, *other_key, *plain, *with_closures, *file_out, *file_two, *file_three, *file_many[MANY], *parts,
     *part_names, *deps, *chain, *missing, *damaged, *region;
 
 static lean_object *pair(lean_object *a, lean_object *b) {
@@ -79,7 +81,7 @@ static lean_object *save_on(void) {
     some = lean_region_mk_ctor(1, &some, 1, NULL, 0);
     return lean_compacted_region_save(file_out, key, plain, none, some, 0);
 }
-static lean_object *save_parts(void) { return lean_save_module_data_parts(key, parts); }
+static lean_object *save_parts(void) { return lean_save_module_data_parts(other_key, parts); }
 static lean_object *read_two(void) { return lean_compacted_region_read(file_two, none); }
 static lean_object *read_three(void) { return lean_compacted_region_read(file_three, none); }
 static lean_object *read_with_many(void) { return lean_compacted_region_read(file_two, deps); }
@@ -213,6 +215,7 @@ static void setup(void) {
     CHECK(!lean_region_bind());
     none = lean_region_mk_array(NULL, 0);
     key = lean_region_mk_name_str(lean_region_box(0), str("Key"));
+    other_key = lean_region_mk_name_str(lean_region_box(0), str("Parts"));
     plain = graph(NODES, 0);
     with_closures = graph(NODES, 1);
     file_out = path("out");
@@ -247,6 +250,9 @@ static void setup(void) {
     for (int i = 0; i < MANY; i++) regions[i] = inc(lean_region_child(lean_region_child(lean_region_child(read, 0), (size_t)i), 1));
     lean_region_dec(read);
     deps = lean_region_mk_array(regions, MANY);
+    for (int i = 0; i < PARTS; i++) inc(pairs[i]), inc(names[i]);
+    parts = lean_region_mk_array(pairs, PARTS);
+    part_names = lean_region_mk_array(names, PARTS);
 }
 
 int main(int count, char **arguments) {
