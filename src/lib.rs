@@ -25,7 +25,3 @@ pub mod os;
 pub mod redirect;
 pub mod region;
 pub mod relocate;
-
-/// What this library allocates with, also in programs that it is linked into as a Rust library.
-#[global_allocator]
-static ALLOCATOR: os::alloc::Allocator = os::alloc::Allocator;

@@ -124,6 +124,10 @@ impl Reserve {
 /// The system's allocator with a reserve behind it.
 pub struct Allocator;
 
+/// What this library allocates with, also in programs that it is linked into as a Rust library.
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
 // SAFETY: memory comes from the system's allocator, or is a block of the reserve that was taken for this request alone,
 // is large enough and aligned; each goes back to where it came from, which its address tells.
 unsafe impl GlobalAlloc for Allocator {
@@ -316,7 +320,7 @@ mod tests {
 
     #[test]
     fn memory_of_the_reserve_grows_into_the_systems() {
-        let allocator = Allocator;
+        let allocator = &ALLOCATOR;
         let layout = Layout::from_size_align(300, 8).unwrap();
         let block = RESERVE.take(layout);
         assert!(RESERVE.holds(block));
