@@ -41,7 +41,7 @@ pub extern "C" fn lean_region_bind() -> i32 {
 /// alive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_attach() -> i32 {
-    // SAFETY: passed on from the caller; the table holds our entry points, which are made for it.
+    // SAFETY: the contract is the same; `attach_now` gives it our own entry points, which are made for it.
     let attach = || unsafe { ctor::attach_now() };
     guarded(|| attach().map_err(|e| e.to_string())).map_or(-1, |()| 0)
 }
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn lean_region_attach() -> i32 {
 /// No other thread is in a loader function or calls one meanwhile. No compactor of this library is alive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_detach() -> i32 {
-    // SAFETY: passed on from the caller.
+    // SAFETY: the contract is the same.
     let detach = || unsafe { redirect::detach(registry::live) };
     guarded(|| detach().map_err(|e| e.to_string())).map_or(-1, |()| 0)
 }
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn lean_region_detach() -> i32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_report(out: *mut c_char, capacity: usize) -> usize {
     let text = guarded(|| Ok(report::json())).unwrap_or_default();
-    // SAFETY: passed on from the caller.
+    // SAFETY: the contract is the same.
     unsafe { copy_out(&text, out, capacity) }
 }
 
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn lean_region_last_error(out: *mut c_char, capacity: usiz
         .ok()
         .flatten()
         .unwrap_or_default();
-    // SAFETY: passed on from the caller.
+    // SAFETY: the contract is the same.
     unsafe { copy_out(&text, out, capacity) }
 }
 

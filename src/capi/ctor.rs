@@ -74,7 +74,7 @@ fn ours() -> compare::Ours {
 /// As for [`redirect::attach`].
 pub(super) unsafe fn attach_now() -> Result<(), AttachError> {
     let mode = Mode::from_environment()?;
-    // SAFETY: passed on from the caller; the entry points are made to be called as the host calls its own.
+    // SAFETY: the contract is the same; the entry points are made to be called as the host calls its own.
     unsafe { redirect::attach(mode, &table(mode)) }
 }
 

@@ -1,4 +1,4 @@
-//! The functions of Lean's loader, under the names of all releases (spec section 4). A trailing world
+//! The functions of Lean's loader, under the names of all releases. A trailing world
 //! argument, which hosts before v4.26 pass, is never read. In a process where the host's own functions serve, each of
 //! them only passes its arguments on.
 
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn lean_compacted_region_save(
     }
     io_result(|host| {
         let allow = host.generation() == Generation::Structure && allow_closures != 0;
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         let save =
             || unsafe { calls::save(host, obj(fname), obj(key), obj(data), obj(deps), obj(prev), allow) };
         let (compactor, _) = counted(&SAVE, save, |(_, bytes), time| SAVE.record(*bytes, time))?;
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn lean_compacted_region_read(
         return unsafe { host(fname, deps) };
     }
     io_result(|host| {
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         let read = || unsafe { calls::read(host, obj(fname), obj(deps)) };
         let (pair, _) = counted(&READ, read, |(_, facts), time| count_read(*facts, time))?;
         Ok(pair)
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn lean_compacted_region_free(region: *mut lean_object) ->
         return unsafe { host(region) };
     }
     io_result(|host| {
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         let freed = unsafe { calls::free(host, obj(region)) };
         // Reports hold no times of frees, so none is taken.
         match &freed {
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn lean_save_module_data_parts(
         return unsafe { host(r#mod, parts) };
     }
     io_result(|host| {
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         let save = || unsafe { calls::save_parts(host, obj(r#mod), obj(parts)) };
         counted(&SAVE, save, |sizes, time| {
             let each = per_part(time, sizes.len());
@@ -252,7 +252,7 @@ pub unsafe extern "C" fn lean_read_module_data_parts(fnames: *mut lean_object) -
         return unsafe { host(fnames) };
     }
     io_result(|host| {
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         let read = || unsafe { calls::read_parts(host, obj(fnames)) };
         let (pairs, _) = counted(&READ, read, |(_, regions), time| {
             let each = per_part(time, regions.len());
@@ -271,7 +271,7 @@ pub unsafe extern "C" fn save_module_data_parts(
     r#mod: *mut lean_object,
     parts: *mut lean_object,
 ) -> *mut lean_object {
-    // SAFETY: passed on from the caller.
+    // SAFETY: the contract is the same.
     unsafe { lean_save_module_data_parts(r#mod, parts) }
 }
 
@@ -281,6 +281,6 @@ pub unsafe extern "C" fn save_module_data_parts(
 /// As `lean_read_module_data_parts`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn read_module_data_parts(fnames: *mut lean_object) -> *mut lean_object {
-    // SAFETY: passed on from the caller.
+    // SAFETY: the contract is the same.
     unsafe { lean_read_module_data_parts(fnames) }
 }

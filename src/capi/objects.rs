@@ -63,7 +63,7 @@ pub extern "C" fn lean_region_is_scalar(object: *mut lean_object) -> bool {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_inc(object: *mut lean_object) {
     if let Some(host) = host() {
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         unsafe { host.inc(obj(object)) }
     }
 }
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn lean_region_inc(object: *mut lean_object) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_dec(object: *mut lean_object) {
     if let Some(host) = host() {
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         unsafe { host.dec(obj(object)) }
     }
 }
@@ -92,7 +92,7 @@ pub extern "C" fn lean_region_live_regions() -> usize {
     crate::region::registry::live()
 }
 
-/// Tag of an object (spec section 1.2); 255 for a boxed scalar.
+/// Tag of an object; 255 for a boxed scalar.
 ///
 /// # Safety
 /// `object` is a scalar or a live object.
@@ -145,7 +145,7 @@ pub unsafe extern "C" fn lean_region_child(object: *mut lean_object, index: usiz
 /// @param tag          0 to 243
 /// @param fields       consumed objects
 /// @param field_count  at most 255
-/// @param scalars      bytes behind the fields, in the order of spec section 1.3
+/// @param scalars      bytes behind the fields: `USize` first, then by falling size
 /// @param scalar_bytes fewer than 1024
 /// @return owned; NULL if an argument is out of range
 ///

@@ -391,7 +391,7 @@ unsafe fn name_hash(name: Obj) -> u64 {
 /// # Safety
 /// `string` is a string that lives and does not change while the result is used.
 pub(super) unsafe fn string_bytes<'a>(string: Obj) -> &'a [u8] {
-    // SAFETY: passed on from the caller.
+    // SAFETY: the contract is the same.
     let bytes = unsafe { string.string_bytes() };
     &bytes[..bytes.len() - 1]
 }

@@ -1,4 +1,4 @@
-//! Mappings: a file at the address it asks for, and memory for a region that cannot lie there.
+//! Memory of regions: a file mapped at the base address that it asks for, or memory elsewhere for a copy of its content.
 
 use super::alloc;
 use super::arena::{self, Share};

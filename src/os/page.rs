@@ -1,4 +1,4 @@
-//! The size of a page of memory.
+//! The size of a page of memory: the one place that asks the system for it.
 
 /// Bytes of a small page, which mappings and protections are counted in.
 #[must_use]

@@ -34,13 +34,13 @@ pub const READ_PARTS: &CStr = c"lean_read_module_data_parts";
 /// Every function of every generation.
 const ALL: [&CStr; 7] = [SAVE, READ, FREE, SIZE, IS_MEMORY_MAPPED, SAVE_PARTS, READ_PARTS];
 
-/// What a runtime older than those served exports (spec section 4).
+/// What a runtime older than those served exports.
 const TOO_OLD: &CStr = c"lean_read_module_data";
 
 /// Marks another copy of this library, which exports the loader's names too and is no host.
 const OURSELVES: &CStr = c"lean_region_version";
 
-/// The functions of a generation, each with whether it is always there (spec section 4).
+/// The functions of a generation, each with whether it is always there.
 fn functions(generation: Generation) -> &'static [(&'static CStr, bool)] {
     match generation {
         Generation::Batch => &[
@@ -202,7 +202,7 @@ pub unsafe fn attach(mode: Mode, table: &[Entry]) -> Result<(), AttachError> {
         set_forwards(entry);
         return Ok(());
     }
-    // SAFETY: passed on from the caller; the object is the host's, which stays.
+    // SAFETY: the contract is the same, and the object is the host's.
     match unsafe { redirect(mode, table, host, &object) } {
         Ok(done) => {
             set_forwards(|name| {
@@ -249,7 +249,8 @@ unsafe fn redirect(
             }
         }
     }
-    // SAFETY: passed on from the caller.
+    // SAFETY: no thread is in the functions or enters them, and the replacements are made to be called in their place, by
+    // the contract; the host's library is held open.
     let redirected =
         unsafe { patch::redirect(object, &wanted, mode.calls_originals()) }.map_err(|source| {
             AttachError::Patch {
@@ -343,7 +344,7 @@ pub unsafe fn attach_if_preloaded(table: impl Fn(Mode) -> Vec<Entry>) {
     let attached = Mode::from_environment()
         .map_err(AttachError::Mode)
         .and_then(|mode| {
-            // SAFETY: passed on from the caller.
+            // SAFETY: the contract is the same.
             unsafe { attach(mode, &table(mode)) }
         });
     match attached {

@@ -57,7 +57,7 @@ fn ours() -> &'static Ours {
     OURS.get().expect("set when the table was made")
 }
 
-/// Tag of an IO result that is a value (spec section 3).
+/// Tag of an IO result that is a value.
 const TAG_OK: u8 = 0;
 
 /// An IO result as what it says: the value or the text of the error, both borrowed.
@@ -67,7 +67,7 @@ enum Outcome {
 }
 
 /// # Safety
-/// `result` is an IO result of one field; an error is `IO.userError` (spec section 3).
+/// `result` is an IO result of one field; an error is `IO.userError`.
 unsafe fn outcome(result: Obj) -> Outcome {
     // SAFETY: an IO result has a field, and a user error has one, which is a string.
     unsafe {
@@ -161,7 +161,7 @@ unsafe extern "C-unwind" fn save(
             .and_then(|host| Chain::take_twin(prev.field(0), host));
         (host, text(fname), chained, twin)
     };
-    // SAFETY: passed on from the caller.
+    // SAFETY: our entry point, with the arguments that were meant for the host's function of the same contract.
     let ours = unsafe { (ours().save)(fname, key, data, deps, prev, allow_closures) };
     let (Some(host), Some(file)) = (host, file) else {
         return ours;
@@ -229,7 +229,7 @@ fn saved_files(file: &str, sibling: &str, parts: &mut Vec<PartBases>) -> Result<
 }
 
 unsafe extern "C-unwind" fn read(fname: Obj, deps: Obj) -> Obj {
-    // SAFETY: passed on from the caller.
+    // SAFETY: our entry point, with the arguments that were meant for the host's function of the same contract.
     let ours = unsafe { (ours().read)(fname, deps) };
     // SAFETY: the caller's string, and what our function returned.
     let (Ok(host), Some(file), a) = (unsafe { (Host::get(), text(fname), outcome(ours)) }) else {
@@ -282,7 +282,7 @@ unsafe fn compare_reads(
 ) -> Result<(), Finding> {
     if let (Outcome::Value(_), Outcome::Failure(_)) = (a, b) {
         // The host has to relocate what lies mapped in our region, and sees pointers that ours did not look at.
-        // SAFETY: passed on from the caller.
+        // SAFETY: both objects are alive, by the contract.
         let relocated = unsafe { calls::relocate_only(host, fname, deps) };
         let relocated = match relocated {
             Ok(()) => Outcome::Value(Obj::UNIT),
@@ -296,7 +296,7 @@ unsafe fn compare_reads(
     let (Outcome::Value(ours), Outcome::Value(theirs)) = (a, b) else {
         return Ok(());
     };
-    // SAFETY: values of reading are pairs of root and region (spec section 4), which are alive.
+    // SAFETY: values of reading are pairs of root and region, which are alive.
     let difference = unsafe {
         match (side(host, *ours), side(host, *theirs)) {
             (Some((ours, mine)), Some((theirs, names))) => regions::compare(&ours, &theirs).or_else(|| {
@@ -335,6 +335,6 @@ unsafe fn side<'a>(host: &Host, pair: Obj) -> Option<(Side<'a>, Option<String>)>
 
 unsafe extern "C-unwind" fn free(region: Obj) -> Obj {
     // The host's copy was released when it had been compared.
-    // SAFETY: passed on from the caller.
+    // SAFETY: our entry point, with the argument that was meant for the host's function of the same contract.
     unsafe { (ours().free)(region) }
 }

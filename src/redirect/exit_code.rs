@@ -52,10 +52,10 @@ unsafe extern "C" {
 
 unsafe extern "C" fn at_exit(_: *mut libc::c_void) {
     if let Some(code) = exit_code() {
-        // What is left to be done, other handlers and the buffers of streams, is done by this call, which on
-        // Linux goes on where the one that led here was (glibc, musl: handlers are taken off before they are
-        // called).
-        // SAFETY: a handler may call it there; it does not come back.
+        // An exit handler cannot change the code that the process ends with except by a call of `exit` of its own. In
+        // glibc and musl that is allowed and goes on where the first `exit` was: a handler is taken off the list before it
+        // is called, so the handlers still on it run once, then streams are flushed, and the process ends with our code.
+        // SAFETY: as just said, a handler may call `exit` in these libraries; it does not return.
         unsafe { libc::exit(code) }
     }
 }

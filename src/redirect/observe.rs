@@ -33,7 +33,7 @@ pub fn table() -> Vec<Entry> {
     ]
 }
 
-/// Tag of an IO result that is a value (spec section 3).
+/// Tag of an IO result that is a value.
 const TAG_OK: u8 = 0;
 
 /// Why a host's function can be called: redirecting it to here has kept its first instructions.

@@ -53,7 +53,7 @@ pub(super) unsafe fn key_base(key: Obj) -> Result<u64, CallError> {
     if key.is_scalar() {
         return Ok(base_address(ANONYMOUS_HASH));
     }
-    // SAFETY: a live name that is not anonymous has two fields and its hash behind them (spec section 1.3).
+    // SAFETY: a live name that is not anonymous has two fields and its hash behind them.
     unsafe {
         let kind = key.kind();
         if !(1..=2).contains(&kind.tag) || kind.other != 2 {

@@ -1,5 +1,6 @@
-//! What the loader's functions do, in terms of the host's objects: arguments taken apart, results put
-//! together. The C entry points call these and add the host's result shape.
+//! What each function of the loader does: the host's objects are taken apart into arguments, files are saved, read or
+//! freed, and the answer is put together as an object of the host again. The C entry points call these and wrap what they
+//! answer into the host's IO result.
 
 use super::arguments::{elements, key_base, path, take_some};
 use super::chain::{BadChain, Chain};
@@ -84,10 +85,10 @@ pub unsafe fn save(
     // SAFETY: an option is `none`, a scalar, or `some` with one field; that field is kept alive by a count of
     // its own before the option is given up.
     let chain = unsafe { take_some(host, prev) };
-    // SAFETY: passed on from the caller.
+    // SAFETY: the contract is the same, and the count taken above keeps `chain` alive.
     let saved = unsafe { save_part(host, fname, key, data, deps, chain, allow_closures) };
     if let (Err(_), Some(chain)) = (&saved, chain) {
-        // SAFETY: the count taken above, which is not passed on.
+        // SAFETY: gives back the count taken above, which a failed `save_part` leaves to us.
         unsafe { host.dec(chain) };
     }
     saved
@@ -382,7 +383,7 @@ unsafe fn enter(host: &Host, fname: Obj, loaded: Loaded) -> Result<RegionFacts, 
     match registry::insert(new) {
         Some(_) => Ok(facts),
         None => {
-            // SAFETY: passed on from the caller.
+            // SAFETY: `fname` is a live string, by the contract.
             let file = super::error::shown(unsafe { path(fname)? });
             let bytes = facts.size;
             Err(ReadError::Memory { file, bytes }.into())
@@ -445,8 +446,9 @@ pub unsafe fn free(host: &Host, region: Obj) -> Result<(), CallError> {
             registry::release(f.buffer, holder).ok()
         });
         let freed = released.ok_or_else(|| unknown("the structure is that of no live region"));
-        // The root first: whoever still holds the structure finds a scalar. Of a structure that goes now the root is
-        // not to be looked at either, as its region may be gone through another structure.
+        // The root is made a scalar before anything else: whoever still holds the structure must not find a pointer into
+        // memory that is gone. It is also done for a structure that is no live region's but is released right here,
+        // because `dec` would follow its root, and the region may be gone already, freed through a copy of the structure.
         let goes = facts.is_some_and(|f| f.holds_root()) && matches!(region.rc(), 1 | -1);
         if freed.is_ok() || goes {
             host.neutralise_region(region);

@@ -48,7 +48,7 @@ impl Chain {
     /// # Safety
     /// `object` is a scalar or a live object of `host`, and stays alive as long as the guard.
     pub unsafe fn lock<'a>(object: Obj, host: &Host) -> Result<MutexGuard<'a, Compactor>, BadChain> {
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         let chain = unsafe { Self::of(object, host) }.ok_or(BadChain::Foreign)?;
         match chain.compactor.try_lock() {
             Ok(compactor) => Ok(compactor),
@@ -72,7 +72,7 @@ impl Chain {
     /// As [`Chain::lock`].
     #[must_use]
     pub unsafe fn take_twin(object: Obj, host: &Host) -> Option<Twin> {
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         let twin = unsafe { Self::of(object, host) }?
             .twin
             .swap(ptr::null_mut(), Ordering::AcqRel);
@@ -85,7 +85,7 @@ impl Chain {
     /// # Safety
     /// As [`Chain::lock`]. The twin's compactor belongs to `host`, which is the process's own runtime.
     pub unsafe fn set_twin(object: Obj, host: &Host, twin: Twin) {
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         let Some(chain) = (unsafe { Self::of(object, host) }) else {
             return;
         };

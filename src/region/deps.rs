@@ -36,7 +36,7 @@ pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Depende
         return Ok(Arc::clone(NONE.get_or_init(Box::default)));
     }
     if regions.len() < WORTH_KEEPING {
-        // SAFETY: passed on from the caller.
+        // SAFETY: elements of a live array of the host are scalars or live objects of it.
         return Ok(Arc::new(Dependencies::new(unsafe { views(host, regions)? })));
     }
     let kept = KEPT.lock().clone();
@@ -47,7 +47,7 @@ pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Depende
     {
         return Ok(kept);
     }
-    // SAFETY: passed on from the caller.
+    // SAFETY: elements of a live array of the host are scalars or live objects of it.
     let fresh = Arc::new(Dependencies::new(unsafe { views(host, regions)? }));
     // What was kept before goes after the lock.
     let before = KEPT.lock().replace(Arc::clone(&fresh));
@@ -61,7 +61,7 @@ unsafe fn views(host: &Host, regions: &[Obj]) -> Result<Vec<RegionView>, CallErr
     let views = room(regions.len(), "the list of dependency regions");
     let mut views = views.map_err(|e| CallError::Argument(format!("{e}{}", Limits::now())))?;
     for (i, &region) in regions.iter().enumerate() {
-        // SAFETY: passed on from the caller.
+        // SAFETY: each element is a scalar or a live object, by the contract.
         let view = unsafe { view(host, region) };
         views.push(view.ok_or_else(|| {
             CallError::Argument(format!(

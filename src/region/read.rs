@@ -82,7 +82,7 @@ pub fn open<'a>(path: &'a CStr, deps: &Dependencies, options: &ReadOptions) -> R
 /// # Safety
 /// As [`Opened::load`].
 pub unsafe fn read(path: &CStr, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
-    // SAFETY: passed on from the caller.
+    // SAFETY: the contract is the same.
     unsafe { open(path, deps, options)?.load(deps, options) }
 }
 
@@ -107,7 +107,7 @@ impl Opened<'_> {
     /// `deps` describes live regions, whose bytes nobody changes meanwhile.
     pub unsafe fn load(self, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
         let landed = self.map(options);
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         unsafe { self.finish(landed, deps, options) }
     }
 
@@ -125,7 +125,7 @@ impl Opened<'_> {
             && let Some(claim) = self.claim(deps)
         {
             if options.verify || !self.examined.regular {
-                // SAFETY: passed on from the caller.
+                // SAFETY: the contract is the same.
                 unsafe { verify(self.path, claim.bytes(), deps)? };
             }
             return Ok(Placed::Shared {
@@ -135,7 +135,7 @@ impl Opened<'_> {
                 size: self.examined.size,
             });
         }
-        // SAFETY: passed on from the caller.
+        // SAFETY: the contract is the same.
         unsafe { self.finish(landed, deps, options) }.map(Placed::Own)
     }
 
@@ -185,7 +185,7 @@ impl Opened<'_> {
         if options.verify || !examined.regular {
             let filled = std::mem::replace(&mut filling, Filling::Done).fill(0, memory.bytes_mut());
             filled.map_err(|e| ReadError::read(path, e))?;
-            // SAFETY: passed on from the caller.
+            // SAFETY: the contract is the same.
             unsafe { verify(path, memory.bytes(), deps)? };
         }
         let relocated = !mapped || !deps.landed();
@@ -232,10 +232,11 @@ fn rewrite(
         }
     };
     let root = relocate::relocate(memory.words_mut(), &placement, deps, ahead);
-    // Instead of what could not be read there are zeros, which are nothing to complain of.
+    // A failed read comes first: what it did not bring is still zero, and whatever relocation says of zeros is not the
+    // cause.
     filled.map_err(|e| ReadError::read(path, e))?;
     let root = root.map_err(|e| ReadError::walk(path, &e))?;
-    // Behind the data, and more than whole words.
+    // What follows the last piece that relocation asked for: sections behind the data, and a last word that is not whole.
     let rest = examined.data.end.next_multiple_of(AHEAD).min(examined.size & !7);
     let filled = filling.fill(rest, &mut memory.bytes_mut()[rest..]);
     filled.map_err(|e| ReadError::read(path, e))?;
@@ -248,7 +249,7 @@ fn rewrite(
 /// As [`Opened::load`].
 unsafe fn verify(path: &CStr, bytes: &[u8], deps: &Dependencies) -> Result<(), ReadError> {
     let dep_bytes = |v: &RegionView| DepBytes {
-        // SAFETY: by the caller's word a live region of that size, which nobody changes.
+        // SAFETY: each view is that of a live region of this size, whose bytes nobody changes, by the contract.
         bytes: unsafe { std::slice::from_raw_parts(v.begin as *const u8, v.size) },
         name: "",
     };

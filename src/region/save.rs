@@ -1,4 +1,4 @@
-//! Saving one part: compaction, header, and a complete temporary file (spec sections 5.3 to 5.6).
+//! Saving one part: compaction, header and trailer, and a temporary file that is complete before it gets its name.
 
 use super::closures::{self, save::ClosureError};
 use super::error::{SaveError, shown};
@@ -38,7 +38,7 @@ pub unsafe fn save(
         file: shown(path),
         cause,
     };
-    // SAFETY: passed on from the caller.
+    // SAFETY: the contract is that of `add_part`.
     let part = unsafe { compactor.add_part(root, version, values) }.map_err(compact)?;
     let trailer = match allow_closures {
         true => Some(trailer(compactor, &part).map_err(compact)?),

@@ -6,17 +6,17 @@ use crate::object::Obj;
 
 impl Values for Host {
     unsafe fn task_get(&self, task: Obj) -> Obj {
-        // SAFETY: passed on from the caller.
+        // SAFETY: a live task of this host, by the contract.
         unsafe { Host::task_get(self, task) }
     }
 
     unsafe fn thunk_get(&self, thunk: Obj) -> Obj {
-        // SAFETY: passed on from the caller.
+        // SAFETY: a live thunk of this host, by the contract.
         unsafe { Host::thunk_get(self, thunk) }
     }
 
     unsafe fn byte_size(&self, object: Obj) -> usize {
-        // SAFETY: passed on from the caller.
+        // SAFETY: a live small object of this host, by the contract.
         unsafe { self.small_byte_size(object) }
     }
 }
