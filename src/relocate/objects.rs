@@ -35,7 +35,7 @@ pub(super) struct Walk {
     /// How many words the first object lies behind a boundary of [`GROUP`] words in memory. Windows end at such
     /// boundaries: a vector that lies across cache lines takes longer.
     skew: usize,
-    layout: Layout,
+    gmp: bool,
     closures: bool,
     /// Address in the file of the first object, and bytes of all.
     objects: u64,
@@ -56,7 +56,7 @@ impl Walk {
             at: 0,
             pending: 0..0,
             skew: (placement.address + placement.data.start + 8) / 8 % GROUP,
-            layout: Layout::wide(placement.gmp),
+            gmp: placement.gmp,
             closures: placement.closures,
             objects: pointers.objects(),
             length: pointers.length(),
@@ -141,10 +141,27 @@ impl Walk {
             return Err((0, Fault::Counted(words[0] as i32)));
         }
         let header = ObjectHeader::of_word(words[0]);
+        // An arm for each kind, so that the compiler works out the rules of each.
+        match header.kind() {
+            Some(Kind::Ctor) => self.object_of(Kind::Ctor, header, words),
+            Some(Kind::Closure) if self.closures => self.object_of(Kind::Closure, header, words),
+            Some(Kind::Array) => self.object_of(Kind::Array, header, words),
+            Some(Kind::Sarray) => self.object_of(Kind::Sarray, header, words),
+            Some(Kind::String) => self.object_of(Kind::String, header, words),
+            Some(Kind::Mpz) => self.object_of(Kind::Mpz, header, words),
+            // These have one field each, and differ in size alone.
+            Some(kind @ (Kind::Thunk | Kind::Task | Kind::Ref | Kind::Promise)) => {
+                self.object_of(kind, header, words)
+            }
+            Some(Kind::Closure) | None => Err((0, Fault::BadTag(header.tag))),
+        }
+    }
+
+    /// The object of this kind and header that `words` begins with.
+    #[inline(always)]
+    fn object_of(&self, kind: Kind, header: ObjectHeader, words: &[u64]) -> Result<Object, Wrong> {
+        let layout = Layout::wide(self.gmp);
         let tag = header.tag;
-        let Some(kind) = header.kind().filter(|&k| k != Kind::Closure || self.closures) else {
-            return Err((0, Fault::BadTag(tag)));
-        };
         let field = |at: usize| {
             let size = at as u64 + 8;
             words
@@ -153,11 +170,11 @@ impl Walk {
                 .ok_or((0, Fault::TooLong { tag, size }))
         };
         // What there is of elements, digits and arguments, and what there is room for.
-        let count = match self.layout.count_word(kind) {
-            Some(at) => self.layout.count_in(kind, field(at)?),
+        let count = match layout.count_word(kind) {
+            Some(at) => layout.count_in(kind, field(at)?),
             None => 0,
         };
-        let room = match self.layout.capacity_word(kind) {
+        let room = match layout.capacity_word(kind) {
             Some(at) => field(at)?,
             None => count,
         };
@@ -165,9 +182,9 @@ impl Walk {
         if count > room && kind != Kind::Array {
             return too_full;
         }
-        let bytes = self.layout.bytes(kind, header, room);
+        let bytes = layout.bytes(kind, header, room);
         let bytes = bytes.ok_or((0, Fault::TooLong { tag, size: u64::MAX }))?;
-        let (first, pointers) = self.layout.pointers(kind, header, count);
+        let (first, pointers) = layout.pointers(kind, header, count);
         let size = header.cs_sz;
         let bad_size = Err((0, Fault::BadSize { tag, size }));
         match kind {
@@ -184,10 +201,10 @@ impl Walk {
         let mut fields = first / 8..first / 8 + pointers as usize;
         if kind == Kind::Mpz {
             // The digits lie in this file, whatever a pointer of another object may lead to.
-            let at = self.layout.digit_pointer();
+            let at = layout.digit_pointer();
             let pointer = field(at)?;
             let inside = pointer.wrapping_sub(self.objects);
-            let digits = bytes - self.layout.fixed(kind) as u64;
+            let digits = bytes - layout.fixed(kind) as u64;
             if pointer & 7 != 0 || inside >= self.length || digits > self.length - inside {
                 return Err((at / 8, Fault::Pointer(pointer)));
             }
