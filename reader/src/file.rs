@@ -10,7 +10,7 @@ use std::ops::Range;
 pub struct Library<'a> {
     /// Where the library lay in the process that wrote the file.
     pub base: u64,
-    /// Its id; on Linux the path it was loaded from (spec section 7.2).
+    /// Its id; on Linux the path it was loaded from.
     pub id: &'a [u8],
     /// File offset of the entry.
     pub offset: usize,

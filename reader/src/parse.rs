@@ -1,5 +1,5 @@
 //! The parser of a file's frame, of either pointer width: header, data section, and the sections of version 3
-//! (spec sections 5.1, 5.3, 5.4).
+//!.
 
 use super::error::{CheckError, Violation};
 use super::file::{File, Library, Sections};

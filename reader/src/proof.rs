@@ -103,7 +103,7 @@ impl<'a> Region<'a> {
     }
 
     /// The closure offsets are exactly the code fields of the closures, and each code address belongs to
-    /// a library of the table (spec section 5.4).
+    /// a library of the table.
     fn check_closures(&self) -> Result<()> {
         let Some(sections) = &self.file.sections else {
             return Ok(());

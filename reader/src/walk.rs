@@ -1,5 +1,5 @@
 //! The linear pass over the objects of a file: proves of each its header, size, alignment, padding and
-//! contents, and hands it on. Pointers are the matter of the caller (spec sections 1.1 to 1.5).
+//! contents, and hands it on. Pointers are the matter of the caller.
 
 use super::error::{CheckError, ObjectRef, Violation};
 use super::file::File;
@@ -8,7 +8,7 @@ use crate::format::word::{Width, half, word};
 
 type Result<T> = std::result::Result<T, CheckError>;
 
-/// Constructors have fewer scalar bytes than this, rounded up to a word (spec section 1.2).
+/// Constructors have fewer scalar bytes than this (`LEAN_MAX_CTOR_SCALARS_SIZE`), rounded up to a word.
 const MAX_SCALARS: usize = 1024 + 7;
 
 /// An object whose extent is proved.

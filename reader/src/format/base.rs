@@ -1,5 +1,5 @@
 //! The base address a file asks for: derived from the stored hash of its key name, as the incumbent
-//! does it (spec section 5.2).
+//! does it.
 
 /// Bases lie below this address, so that regions stay out of the way of the stack (upstream #1950).
 pub const BASE_MODULUS: u64 = 0x7f00_0000_0000;

@@ -1,4 +1,4 @@
-//! The 88-byte header of versions 2 and 3 in 64-bit files (spec section 5.1).
+//! The 88-byte header of versions 2 and 3 in 64-bit files.
 
 use super::object::Bignums;
 use thiserror::Error;

@@ -1,11 +1,11 @@
-//! What follows the data of a version 3 file: closure offsets, library table (spec section 5.4), and our
+//! What follows the data of a version 3 file: closure offsets, library table, and our
 //! extension section, which the incumbent's reader never reaches. The decoder borrows from the bytes it is
 //! given and allocates nothing, so that a forged count costs nothing.
 
 use super::room::{NoMemory, room};
 use thiserror::Error;
 
-/// Bytes before the data of a version 3 file: the 88-byte header and `data_size` (spec section 5.4).
+/// Bytes before the data of a version 3 file: the 88-byte header and `data_size`.
 pub const DATA_OFFSET: u64 = 96;
 
 /// The first bytes of the extension section; its payload's length (u64) and the payload follow, to the end of
@@ -286,7 +286,7 @@ impl NewTrailer<'_> {
     }
 
     /// Bytes to keep free in the shared buffer behind the data, so that a following part cannot overlap: the
-    /// incumbent's three reservations, each rounded up to 8 (spec section 5.5), and `extension` more, the
+    /// incumbent's three reservations, each rounded up to 8, and `extension` more, the
     /// size of the extension section.
     ///
     /// Parts begin at multiples of 64 KiB. A following part therefore lies where the incumbent would put it
