@@ -316,3 +316,144 @@ fn statistics_add_up() -> Result<(), CheckError> {
         Ok(())
     })
 }
+
+/// An array that holds a value of every kind.
+fn one_of_each() -> Spec {
+    let mut spec = Spec::new(true, true, 3);
+    spec.libraries = vec![(0x1_0000, b"/lib/x.so".to_vec())];
+    let text = spec.push(Node::Str("hi".to_owned()));
+    let long = spec.push(Node::Str("x".repeat(61)));
+    let ctor = spec.push(Node::Ctor(5, vec![text], vec![1, 2]));
+    let wide = spec.push(Node::Ctor(6, vec![], vec![0xab; 31]));
+    let array = spec.push(Node::Array(vec![text, ctor]));
+    let bytes = spec.push(Node::Sarray(2, vec![1, 2, 3, 4]));
+    let big = spec.push(Node::Big(true, [vec![0; 10], vec![1]].concat()));
+    let huge = spec.push(Node::Big(false, vec![1; 65]));
+    let thunk = spec.push(Node::Thunk(text));
+    let task = spec.push(Node::Task(text));
+    let promise = spec.push(Node::Promise(task));
+    let reference = spec.push(Node::Ref(text));
+    let closure = spec.push(Node::Closure(0, 0x40, 3, vec![text]));
+    spec.root = spec.push(Node::Array(vec![
+        Val::Box(5),
+        text,
+        long,
+        ctor,
+        wide,
+        array,
+        bytes,
+        big,
+        huge,
+        thunk,
+        task,
+        promise,
+        reference,
+        closure,
+    ]));
+    spec
+}
+
+#[test]
+fn every_kind_has_a_line_of_its_own() {
+    let expected = [
+        "5".to_owned(),
+        "\"hi\"".to_owned(),
+        format!("\"{}…\"", "x".repeat(60)),
+        "ctor 5 with 1 fields, scalars 0102".to_owned(),
+        format!("ctor 6 with 0 fields, scalars {}…", "ab".repeat(30)),
+        "array of 2".to_owned(),
+        "scalar array of 2 x 2 bytes: 01020304".to_owned(),
+        "-1208925819614629174706176".to_owned(),
+        "bignum of 65 bytes".to_owned(),
+        "thunk".to_owned(),
+        "task".to_owned(),
+        "promise".to_owned(),
+        "ref".to_owned(),
+        "closure x.so+0x40, arity 3, 1 fixed".to_owned(),
+    ];
+    with_graph(&one_of_each().write().bytes, |g| {
+        for (i, expected) in expected.iter().enumerate() {
+            let place = g.follow(&format!("[{i}]")).unwrap();
+            assert_eq!(g.describe(place), *expected);
+        }
+        assert_eq!(g.describe(g.root_place()), "array of 14");
+        assert_eq!(format!("{:?}", g.root_place().ty), "Any");
+        // What a kind does not have is not there.
+        let closure = g
+            .reached()
+            .iter()
+            .copied()
+            .find(|&n| g.kind(n) == Kind::Closure)
+            .unwrap();
+        assert!(g.string(closure).is_none() && g.sarray(closure).is_none() && g.bignum(closure).is_none());
+        assert!(g.scalars(closure).is_empty() && g.child(closure, 1).is_none());
+        let root = g.reached()[0];
+        assert!(g.closure(root).is_none() && g.closure(closure).is_some());
+    });
+}
+
+#[test]
+fn what_a_value_reaches_is_counted_once() {
+    with_graph(&one_of_each().write().bytes, |g| {
+        let of = |path: &str| {
+            let mut found: Vec<_> = g.reachable_from(g.follow(path).unwrap().value).collect();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(of("[0]"), []);
+        // The array, the string that both of its elements reach, and the constructor.
+        let bytes: usize = of("[5]").into_iter().map(|n| g.size(n)).sum();
+        assert_eq!((of("[5]").len(), bytes), (3, 24 + 16 + 40 + 24));
+        let mut all = g.reached().to_vec();
+        all.sort_unstable();
+        assert_eq!(of(""), all);
+    });
+}
+
+#[test]
+fn names_are_put_together_as_lean_shows_them() {
+    let mut spec = Spec::new(true, true, 2);
+    let hash = || vec![7; 8];
+    let component = |spec: &mut Spec, prefix, text: &str| {
+        let text = spec.push(Node::Str(text.to_owned()));
+        spec.push(Node::Ctor(1, vec![prefix, text], vec![7; 8]))
+    };
+    let plain = component(&mut spec, Val::Box(0), "a'");
+    let quoted = component(&mut spec, plain, "b c");
+    let numbered = spec.push(Node::Ctor(2, vec![quoted, Val::Box(12)], hash()));
+    let large = spec.push(Node::Big(false, vec![0, 0, 0, 0, 1]));
+    let large = spec.push(Node::Ctor(2, vec![numbered, large], hash()));
+    // Not the shape of a name: a component that is no text, no hash, a prefix that is none.
+    let array = spec.push(Node::Array(vec![]));
+    let no_text = spec.push(Node::Ctor(1, vec![plain, array], hash()));
+    let no_hash = spec.push(Node::Ctor(1, vec![plain, array], vec![]));
+    let no_prefix = component(&mut spec, array, "x");
+    let names = vec![
+        plain,
+        quoted,
+        numbered,
+        large,
+        no_text,
+        no_hash,
+        no_prefix,
+        Val::Box(0),
+    ];
+    spec.root = spec.push(Node::Array(names));
+    with_graph(&spec.write().bytes, |g| {
+        let Value::Object(root) = g.root() else {
+            panic!("no root")
+        };
+        let names: Vec<_> = g.children(root).map(|v| g.name(v)).collect();
+        let expected = [
+            Some("a'"),
+            Some("a'.«b c»"),
+            Some("a'.«b c».12"),
+            Some("a'.«b c».12.4294967296"),
+            None,
+            None,
+            None,
+            None,
+        ];
+        assert_eq!(names, expected.map(|n| n.map(str::to_owned)));
+    });
+}
