@@ -5,6 +5,7 @@
 //! * `input`, `module`, `prove`: paths to files, files to the module they are part of, bytes to proved regions;
 //! * `output`, `render`: where results go and how they look;
 //! * `demo`: the processes of the demonstration;
+//! * `image`: images of region files, built and looked into;
 //! * `dump`: graphs as lines, terms and pictures;
 //! * `swap`: commands run with the library swapped into their Lean;
 //! * `error`, `outcome`: why a command failed and what to do next, how it ended and its exit code;
@@ -16,6 +17,7 @@ mod commands;
 mod demo;
 mod dump;
 mod error;
+mod image;
 mod input;
 mod module;
 mod outcome;

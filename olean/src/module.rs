@@ -136,15 +136,18 @@ fn snapshot(source: &Source, i: usize) -> Group {
     group
 }
 
-/// The files that the list beside a snapshot names and that exist: `X.snap.deps` is a JSON array of objects,
-/// whose values are paths relative to the folder in which Lean ran (spec section 8).
+/// The files that the list beside a snapshot names and that exist.
 fn listed_deps(path: &Path) -> Vec<PathBuf> {
+    let all = listed(path).unwrap_or_default();
+    all.into_iter().filter(|p| p.is_file()).collect()
+}
+
+/// The files that the list beside a snapshot names; `None` if there is no list. `X.snap.deps` is a JSON array of
+/// objects, whose values are paths relative to the folder in which Lean ran.
+pub fn listed(path: &Path) -> Option<Vec<PathBuf>> {
     let sidecar = with_suffix(path, ".deps");
-    let Ok(text) = fs::read(&sidecar) else {
-        return Vec::new();
-    };
-    let Ok(serde_json::Value::Array(modules)) = serde_json::from_slice(&text) else {
-        return Vec::new();
+    let serde_json::Value::Array(modules) = serde_json::from_slice(&fs::read(&sidecar).ok()?).ok()? else {
+        return None;
     };
     let folder = path.parent().unwrap_or(Path::new(""));
     let keys = ["olean", "oleanServer", "oleanPrivate", "irSig", "ir"];
@@ -152,13 +155,16 @@ fn listed_deps(path: &Path) -> Vec<PathBuf> {
         .iter()
         .flat_map(|m| keys.iter().filter_map(|k| m.get(k)?.as_str()))
         .map(|p| p.strip_prefix("./").unwrap_or(p));
-    paths
-        .filter_map(|p| {
-            [PathBuf::from(p), folder.join(p)]
-                .into_iter()
-                .find(|p| p.is_file())
-        })
-        .collect()
+    let found = |p: &str| {
+        [PathBuf::from(p), folder.join(p)]
+            .into_iter()
+            .find(|p| p.is_file())
+    };
+    Some(
+        paths
+            .map(|p| found(p).unwrap_or_else(|| PathBuf::from(p)))
+            .collect(),
+    )
 }
 
 #[cfg(test)]

@@ -216,7 +216,8 @@ pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn bar(files: usize, doing: &'static str) -> ProgressBar {
+/// A progress bar for so many files.
+pub fn bar(files: usize, doing: &'static str) -> ProgressBar {
     if files < MANY {
         return ProgressBar::hidden();
     }

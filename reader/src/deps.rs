@@ -68,6 +68,16 @@ impl<'r, 'a> Deps<'r, 'a> {
         Ok(Self::sorted(deps.iter().map(dep).collect::<Result<_>>()?))
     }
 
+    /// Dependencies that lie elsewhere than their files want, each with the address that pointers know it by.
+    pub(crate) fn moved(deps: &[(DepBytes<'a>, u64)], width: Width) -> Result<Self> {
+        let parse = |(d, at): &(DepBytes<'a>, u64)| {
+            let mut file = parse(d.bytes, d.name, width)?.root_at_start();
+            file.base = *at;
+            Ok(Dep::Lazy(Box::new((file, OnceCell::new()))))
+        };
+        Ok(Self::sorted(deps.iter().map(parse).collect::<Result<_>>()?))
+    }
+
     fn sorted(mut list: Vec<Dep<'r, 'a>>) -> Self {
         list.sort_by_key(|d| d.file().base);
         Self { list }

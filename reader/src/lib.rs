@@ -133,4 +133,4 @@ pub use graph::{Bignum, Closure, Graph, Value};
 pub use hash::{Digests, Hash128};
 pub use region::{Region, Summary};
 pub use space::NodeId;
-pub use verify::{Options, verify_region};
+pub use verify::{Options, verify_region, verify_relocated};

@@ -112,6 +112,25 @@ impl<'a> Region<'a> {
         self.per_kind[kind as usize]
     }
 
+    /// Whether something may write to an object while the region is in use: closures get their code addresses,
+    /// references, promises, tasks and thunks change by what they are, and freeing a region writes into its
+    /// structure, which cannot be told from another constructor of that shape.
+    #[must_use]
+    pub fn changeable(&self) -> bool {
+        let kinds = [Kind::Closure, Kind::Ref, Kind::Promise, Kind::Task, Kind::Thunk];
+        if kinds.iter().any(|&k| self.of_kind(k).0 > 0) {
+            return true;
+        }
+        let bytes = self.file.bytes;
+        let w = self.file.width.bytes();
+        // Tag 0, two objects, then three words and a byte.
+        self.starts.iter().any(|i| {
+            let at = i * w;
+            bytes[at + 6..at + 8] == [2, 0]
+                && (49..=56).contains(&u16::from_le_bytes([bytes[at + 4], bytes[at + 5]]))
+        })
+    }
+
     /// The proved objects again, in file order.
     pub(crate) fn objects(&self) -> impl Iterator<Item = Object> + '_ {
         let w = self.file.width.bytes();

@@ -13,6 +13,18 @@ pub struct Options<'a> {
     pub name: &'a str,
 }
 
+/// Proves the bytes of a 64-bit file that were rewritten for the address `at`, with dependencies that lie at other
+/// addresses than their files want: each with the address that pointers know it by. As [`verify_region`] otherwise.
+///
+/// # Errors
+/// The first violation.
+pub fn verify_relocated(bytes: &[u8], at: u64, deps: &[(DepBytes<'_>, u64)]) -> Result<Summary, CheckError> {
+    let mut file = parse(bytes, "", Width::W64)?.root_at_start();
+    file.base = at;
+    let deps = Deps::moved(deps, Width::W64)?;
+    Region::check_alone(file, &deps).map(|r| r.summary())
+}
+
 /// Proves a 64-bit file before a loader hands out its root: header, sections, every object and pointer.
 /// Dependencies were proved when they were loaded; of them only the object starts are looked at, and
 /// only of those that the file points into.

@@ -4,7 +4,7 @@
 use super::{ctor, guarded, set_last_error};
 use crate::host::Host;
 use crate::redirect::{self, report};
-use crate::region::registry;
+use crate::region::calls;
 use std::ffi::c_char;
 
 /// The version of this library.
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn lean_region_attach() -> i32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_detach() -> i32 {
     // SAFETY: the contract is the same.
-    let detach = || unsafe { redirect::detach(registry::live) };
+    let detach = || unsafe { redirect::detach(calls::live) };
     guarded(|| detach().map_err(|e| e.to_string())).map_or(-1, |()| 0)
 }
 

@@ -89,7 +89,7 @@ pub extern "C" fn lean_region_live_objects() -> usize {
 /// Regions of this library that are alive.
 #[unsafe(no_mangle)]
 pub extern "C" fn lean_region_live_regions() -> usize {
-    crate::region::registry::live()
+    crate::region::calls::live()
 }
 
 /// Tag of an object; 255 for a boxed scalar.

@@ -120,6 +120,7 @@ fn nanoseconds(time: Duration) -> u64 {
 /// several threads.
 pub fn reset() {
     [&SAVE, &READ, &FREE].iter().for_each(|counter| counter.reset());
+    super::image_use::reset();
 }
 
 #[cfg(test)]

@@ -140,6 +140,18 @@ impl Drop for File {
     }
 }
 
+/// What the system knows of the file under the name `path`. Links are followed.
+///
+/// # Errors
+/// What `stat` says.
+pub fn stat_of(path: &CStr) -> io::Result<libc::stat> {
+    // SAFETY: all-zero bytes are a valid `stat`.
+    let mut st: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: `path` is a terminated string and `st` is writable.
+    retry(|| unsafe { libc::stat(path.as_ptr(), &raw mut st) } as isize)?;
+    Ok(st)
+}
+
 /// At which step a new file could not be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WriteStep {

@@ -50,25 +50,7 @@ impl Memory {
     /// # Errors
     /// [`Missed`], and nothing stays mapped.
     pub fn map_file_at(file: &File, size: usize, base: u64) -> Result<Memory, Missed> {
-        let wanted = base as usize as *mut libc::c_void;
-        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
-        // SAFETY: without replacing anything a new mapping touches no memory in use.
-        let got = unsafe { libc::mmap(wanted, size, READ_WRITE, flags, file.fd(), 0) };
-        if got == libc::MAP_FAILED {
-            let e = io::Error::last_os_error();
-            return Err(if e.raw_os_error() == Some(libc::EEXIST) {
-                Missed::Taken
-            } else {
-                Missed::Refused(e)
-            });
-        }
-        if got != wanted {
-            // A kernel before 4.17 takes the address as a hint.
-            // SAFETY: exactly the mapping made above, unknown to anybody else.
-            unsafe { libc::munmap(got, size) };
-            return Err(Missed::Taken);
-        }
-        let start = NonNull::new(got.cast()).ok_or(Missed::Taken)?;
+        let start = map_exactly(file, size, base, READ_WRITE)?;
         Ok(Memory {
             start,
             size,
@@ -163,6 +145,34 @@ impl Memory {
         // SAFETY: as in `bytes_mut`; mappings begin at a page and `malloc` aligns to 16 bytes.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.size / 8) }
     }
+}
+
+/// A new private mapping of `size` > 0 bytes of a file at exactly `base`, which replaces nothing.
+pub(super) fn map_exactly(
+    file: &File,
+    size: usize,
+    base: u64,
+    protection: libc::c_int,
+) -> Result<NonNull<u8>, Missed> {
+    let wanted = base as usize as *mut libc::c_void;
+    let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: without replacing anything a new mapping touches no memory in use.
+    let got = unsafe { libc::mmap(wanted, size, protection, flags, file.fd(), 0) };
+    if got == libc::MAP_FAILED {
+        let e = io::Error::last_os_error();
+        return Err(if e.raw_os_error() == Some(libc::EEXIST) {
+            Missed::Taken
+        } else {
+            Missed::Refused(e)
+        });
+    }
+    if got != wanted {
+        // A kernel before 4.17 takes the address as a hint.
+        // SAFETY: exactly the mapping made above, unknown to anybody else.
+        unsafe { libc::munmap(got, size) };
+        return Err(Missed::Taken);
+    }
+    NonNull::new(got.cast()).ok_or(Missed::Taken)
 }
 
 /// How content comes into the memory of a copy, a part at a time, while it is still in a cache when it is used.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::mode::Mode;
 use super::process::process_id;
@@ -14,7 +15,7 @@ use crate::os::counters::{self, Counts};
 use crate::os::file::NewFile;
 use crate::os::limits::mapping_counts;
 use crate::os::stderr::complain;
-use crate::os::{notes, saved_files};
+use crate::os::{image_use, notes, saved_files};
 
 /// Writes the report to `path`, in which `%p` stands for the process id; says so on stderr if it cannot be written.
 pub(super) fn write(path: &Path) {
@@ -68,6 +69,7 @@ pub fn json() -> String {
     if mode == Mode::Compare {
         push_verdict(&mut out);
     }
+    push_image(&mut out);
     push_files_and_process(&mut out);
     out.push_str(r#","notes":"#);
     let (notes, noted) = notes::all();
@@ -161,6 +163,27 @@ fn push_verdict(out: &mut String) {
             push_string(out, &first.detail);
             out.push('}');
         }
+    }
+    out.push('}');
+}
+
+/// The image that the user named: how it was used, or why not. There is no such member without one.
+fn push_image(out: &mut String) {
+    let Some(named) = image_use::named() else { return };
+    out.push_str(r#","image":{"file":"#);
+    push_string(out, &named.file.to_string_lossy());
+    let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
+    let _ = write!(
+        out,
+        r#","regions":{},"served":{},"stale":{},"absent":{},"reason":"#,
+        named.regions,
+        count(&image_use::SERVED),
+        count(&image_use::STALE),
+        count(&image_use::ABSENT)
+    );
+    match &named.reason {
+        None => out.push_str("null"),
+        Some(reason) => push_string(out, reason),
     }
     out.push('}');
 }

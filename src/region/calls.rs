@@ -7,8 +7,10 @@ use super::chain::{BadChain, Chain};
 use super::deps::dependencies;
 use super::error::{CallError, ReadError, SaveError};
 use super::examine::ReadOptions;
+use super::image::in_use as image;
+use super::image::read::{read_from_image, read_parts_from_image};
 use super::read::{self, Loaded, Placed};
-use super::registry::{self, By, NewRegion, NotReleased};
+use super::registry::{self, By, NewRegion, NotReleased, Released};
 use super::save;
 use crate::compactor::Compactor;
 use crate::dependencies::{Dependencies, RegionView};
@@ -218,6 +220,12 @@ pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, 
 pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts), CallError> {
     // SAFETY: the caller vouches for both objects.
     unsafe {
+        if let Some(image) = image::in_use(host).filter(|_| !wishes().force_relocate)
+            && let Some(facts) = read_from_image(host, image, fname, deps, wishes().verify)?
+        {
+            let read = served(&facts);
+            return Ok((hand_out(host, fname, &facts), read));
+        }
         let deps = dependencies(host, deps)?;
         let options = read_options(host);
         let opened = read::open(path(fname)?, &deps, &options)?;
@@ -266,6 +274,14 @@ pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts
     }
 }
 
+fn served(facts: &RegionFacts) -> ReadFacts {
+    ReadFacts {
+        bytes: facts.size as u64,
+        mapped: true,
+        relocated: false,
+    }
+}
+
 /// Reads a file as if its base address were taken, and releases it again: what reading comes to for a loader that
 /// finds the region mapped already. Arguments borrowed.
 ///
@@ -296,6 +312,16 @@ pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<(Obj, Vec<ReadFacts
     // SAFETY: the caller vouches for the array and its elements.
     unsafe {
         let fnames = elements(fnames, "file names")?;
+        if let Some(image) = image::in_use(host).filter(|_| !wishes().force_relocate && !fnames.is_empty())
+            && let Some(parts) = read_parts_from_image(image, fnames, wishes().verify)?
+        {
+            let pairs: Vec<Obj> = fnames
+                .iter()
+                .zip(&parts)
+                .map(|(&fname, facts)| hand_out(host, fname, facts))
+                .collect();
+            return Ok((host.mk_array(&pairs), parts.iter().map(served).collect()));
+        }
         let options = read_options(host);
         let mut opened: Vec<read::Opened<'_>> = Vec::with_capacity(fnames.len());
         for &fname in fnames {
@@ -435,6 +461,9 @@ pub unsafe fn free(host: &Host, region: Obj) -> Result<(), CallError> {
         }
         Err(NotReleased::Unknown | NotReleased::Gone) => {}
     }
+    if image::release(region.0) {
+        return Ok(());
+    }
     if host.generation() != Generation::Structure || region.is_scalar() || region.0 == 0 {
         return Err(unknown("the handle is that of no live region"));
     }
@@ -443,7 +472,9 @@ pub unsafe fn free(host: &Host, region: Obj) -> Result<(), CallError> {
         let facts = host.read_region_structure(region);
         let released = facts.and_then(|f| {
             let holder = By::Holder(host.region_file_path(region).0);
-            registry::release(f.buffer, holder).ok()
+            let released = registry::release(f.buffer, holder).ok();
+            // Regions of an image stay in memory, whoever has them.
+            released.or_else(|| image::release(f.buffer).then_some(Released::Held))
         });
         let freed = released.ok_or_else(|| unknown("the structure is that of no live region"));
         // The root is made a scalar before anything else: whoever still holds the structure must not find a pointer into
@@ -462,11 +493,19 @@ pub unsafe fn free(host: &Host, region: Obj) -> Result<(), CallError> {
 /// Size in bytes of the region with this handle; `None` if there is none.
 #[must_use]
 pub fn size(handle: usize) -> Option<usize> {
-    registry::facts(handle).map(|facts| facts.view.size)
+    let entered = registry::facts(handle).map(|facts| facts.view.size);
+    entered.or_else(|| image::facts(handle).map(|facts| facts.view.size))
 }
 
 /// Whether the region with this handle lies mapped at its base address; `None` if there is none.
 #[must_use]
 pub fn is_memory_mapped(handle: usize) -> Option<bool> {
-    registry::facts(handle).map(|facts| facts.mapped)
+    let entered = registry::facts(handle).map(|facts| facts.mapped);
+    entered.or_else(|| image::facts(handle).map(|_| true))
+}
+
+/// How many regions are alive.
+#[must_use]
+pub fn live() -> usize {
+    registry::live() + image::live()
 }

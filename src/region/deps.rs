@@ -5,6 +5,7 @@
 
 use super::arguments::elements;
 use super::error::CallError;
+use super::image::in_use as image;
 use super::registry;
 use crate::dependencies::{Dependencies, RegionView};
 use crate::host::Host;
@@ -55,6 +56,26 @@ pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Depende
     Ok(fresh)
 }
 
+/// Where the regions of an array begin, without the views of a large array being kept; `None` for what is no live
+/// region.
+///
+/// # Errors
+/// The array is none.
+///
+/// # Safety
+/// `array` is a scalar or a live object of `host`, and stays one as long as the result.
+pub(super) unsafe fn begins<'a>(
+    host: &'a Host,
+    array: Obj,
+) -> Result<impl ExactSizeIterator<Item = Option<usize>> + 'a, CallError> {
+    // SAFETY: the caller vouches for the array, and an array for its elements.
+    let regions: &'a [Obj] = unsafe { elements(array, "dependency regions")? };
+    // SAFETY: an element of a live array is a scalar or a live object.
+    Ok(regions
+        .iter()
+        .map(|&region| unsafe { view(host, region) }.map(|v| v.begin)))
+}
+
 /// # Safety
 /// The elements are scalars or live objects of `host`.
 unsafe fn views(host: &Host, regions: &[Obj]) -> Result<Vec<RegionView>, CallError> {
@@ -88,7 +109,8 @@ unsafe fn view(host: &Host, region: Obj) -> Option<RegionView> {
             });
         }
         let handle = host.unbox_usize(region)?;
-        registry::facts(handle).map(|facts| facts.view)
+        let entered = registry::facts(handle).map(|facts| facts.view);
+        entered.or_else(|| image::facts(handle).map(|facts| facts.view))
     }
 }
 

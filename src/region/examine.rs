@@ -42,8 +42,12 @@ pub(super) struct Examined {
 
 /// Which file it is, and how large.
 pub(super) fn identity(file: &File) -> io::Result<Identity> {
-    let st = file.stat()?;
-    Ok(Identity {
+    Ok(identity_of(&file.stat()?))
+}
+
+/// The same of what the system says.
+pub(super) fn identity_of(st: &libc::stat) -> Identity {
+    Identity {
         device: st.st_dev,
         inode: st.st_ino,
         size: st.st_size as u64,
@@ -51,7 +55,7 @@ pub(super) fn identity(file: &File) -> io::Result<Identity> {
         modified_ns: st.st_mtime_nsec as u32,
         changed: st.st_ctime,
         changed_ns: st.st_ctime_nsec as u32,
-    })
+    }
 }
 
 /// The cheap checks: header, sizes, root.

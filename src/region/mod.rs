@@ -4,6 +4,7 @@
 //!   [`deps`] the dependency regions among them;
 //! * [`examine`], [`mod@read`] and [`save`] work on one file and know no host;
 //! * [`closures`] is what version 3 adds to both;
+//! * [`image`] answers reads from one large mapping;
 //! * [`registry`] knows which regions are alive, [`unchanging`] which of them a second read of their file can share;
 //! * [`chain`] is a compactor as the host carries it, [`twin`] the host's own beside it in mode compare.
 
@@ -16,6 +17,7 @@ pub mod error;
 pub mod examine;
 #[cfg(feature = "fault-injection")]
 mod fault;
+pub mod image;
 pub mod read;
 pub mod registry;
 pub mod save;

@@ -195,7 +195,7 @@ impl Opened<'_> {
         };
         drop(file);
         if examined.header.version == VERSION_3 {
-            relocate_closures(path, &mut memory, examined.data.clone())?;
+            relocate_closures(path, memory.bytes_mut(), examined.data.clone())?;
         }
         #[cfg(feature = "fault-injection")]
         super::fault::inject("read", memory.bytes_mut());

@@ -79,7 +79,8 @@ pub enum ClosureError {
 /// be code of the library it belongs to, also when nothing has moved.
 ///
 /// # Errors
-/// See [`ClosureError`]; `data` may have been rewritten in part.
+/// See [`ClosureError`]; everything is checked before anything is written. Only closures that overlap, which no
+/// writer leaves, can be found out later, with `data` half rewritten.
 pub fn relocate(data: &mut [u8], trailer: &Trailer<'_>, moves: &[CodeMove]) -> Result<(), ClosureError> {
     let mut moves: Vec<&CodeMove> = moves.iter().collect();
     moves.sort_unstable_by_key(|m| m.saved_base);
@@ -90,7 +91,16 @@ pub fn relocate(data: &mut [u8], trailer: &Trailer<'_>, moves: &[CodeMove]) -> R
         return Err(ClosureError::Base(odd.saved_base));
     }
     refuse_repeats(trailer)?;
+    rewrite::<false>(data, trailer, &moves)?;
+    rewrite::<true>(data, trailer, &moves)
+}
 
+/// Checks every listed place; writes the address of this process there if `WRITE`.
+fn rewrite<const WRITE: bool>(
+    data: &mut [u8],
+    trailer: &Trailer<'_>,
+    moves: &[&CodeMove],
+) -> Result<(), ClosureError> {
     for (index, offset) in trailer.closures().enumerate() {
         let field = code_field(data, offset).map_err(|reason| ClosureError::NotAClosure {
             at: trailer.closure_at(index),
@@ -107,7 +117,7 @@ pub fn relocate(data: &mut [u8], trailer: &Trailer<'_>, moves: &[CodeMove]) -> R
         if !library.code.iter().any(|segment| segment.contains(&now)) {
             return Err(ClosureError::NotCode { at, function, now });
         }
-        if now != function {
+        if WRITE && now != function {
             *field = now.to_le_bytes();
         }
     }

@@ -5,8 +5,8 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::render::{BAD, DIM, GOOD, TITLE, clean, count, plural};
 use crate::swap::judge::{Agreement, Equal, judge};
-use crate::swap::report::{Compare, Host};
-use crate::swap::run::{Mode, Run, run};
+use crate::swap::report::{Compare, Host, Image};
+use crate::swap::run::{self, Mode, Run};
 use crate::swap::{library, table};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -40,6 +40,9 @@ pub struct Args {
     /// The library to swap in [default: the one beside olean, in deps/ there, or installed; LEAN_REGION_LIBRARY names another]
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
+    /// An image for the second leg to read from (see olean image)
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
     /// The command, such as lean and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -59,6 +62,8 @@ struct Document<'a> {
     rows: &'a [table::Row],
     equal: &'a Equal,
     compare: Option<&'a Compare>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a Image>,
     exit: Option<i32>,
     host: &'a Host,
     library: String,
@@ -69,7 +74,8 @@ pub fn run_ab(args: &Args, out: &mut Output) -> Result<Outcome> {
     let library = library::find(args.library.as_deref())?;
     let dir = tempfile::Builder::new().prefix("olean-ab-").tempdir();
     let dir = dir.map_err(Failure::io("create", &std::env::temp_dir()))?;
-    let runs = all_runs(args, &library, dir.path())?;
+    let image = run::image(args.image.as_deref())?;
+    let runs = all_runs(args, &library, image.as_deref(), dir.path())?;
     let equal = judge(&runs)?;
     let compare = runs.iter().filter_map(|run| run.total.compare.as_ref());
     let compare = compare.fold(None, |sum: Option<Compare>, run| {
@@ -79,6 +85,10 @@ pub fn run_ab(args: &Args, out: &mut Output) -> Result<Outcome> {
     });
     let rows = table::rows(&runs, args.mode);
     let host = &runs[0].reports[0].host;
+    let image = runs
+        .iter()
+        .flat_map(|run| &run.reports)
+        .find_map(|r| r.image.as_ref());
     if out.is_json() {
         out.json(&Document {
             schema: 1,
@@ -86,6 +96,7 @@ pub fn run_ab(args: &Args, out: &mut Output) -> Result<Outcome> {
             rows: &rows,
             equal: &equal,
             compare: compare.as_ref(),
+            image,
             exit: runs[0].status.code(),
             host,
             library: library.display().to_string(),
@@ -100,6 +111,9 @@ pub fn run_ab(args: &Args, out: &mut Output) -> Result<Outcome> {
         if let Some(compare) = &compare {
             print_compare(compare, out)?;
         }
+        if let Some(image) = image {
+            print_image(image, out)?;
+        }
     }
     let good = equal.is_equal() && compare.as_ref().is_none_or(Compare::is_equal);
     if !out.is_json() {
@@ -110,7 +124,7 @@ pub fn run_ab(args: &Args, out: &mut Output) -> Result<Outcome> {
 }
 
 /// All runs that count.
-fn all_runs(args: &Args, library: &Path, dir: &Path) -> Result<Vec<Run>> {
+fn all_runs(args: &Args, library: &Path, image: Option<&Path>, dir: &Path) -> Result<Vec<Run>> {
     let mut legs = Vec::new();
     for round in 0..args.warmup + args.runs {
         let mut pair = [Mode::Observe, args.mode];
@@ -131,7 +145,7 @@ fn all_runs(args: &Args, library: &Path, dir: &Path) -> Result<Vec<Run>> {
         bar.set_message(mode.name());
         let place = dir.join(i.to_string());
         fs::create_dir(&place).map_err(Failure::io("create", &place))?;
-        let done = run(library, mode, &args.command, &place);
+        let done = run::run(library, image, mode, &args.command, &place);
         let done = done.inspect_err(|_| bar.finish_and_clear())?;
         bar.inc(1);
         if counts {
@@ -144,6 +158,20 @@ fn all_runs(args: &Args, library: &Path, dir: &Path) -> Result<Vec<Run>> {
     // The first one is the host's, whichever ran first.
     runs.sort_by_key(|run| run.mode != Mode::Observe);
     Ok(runs)
+}
+
+fn print_image(image: &Image, out: &mut Output) -> Result<()> {
+    match &image.reason {
+        Some(reason) => writeln!(out, "image      {BAD}not used{BAD:#}: {}", clean(reason))?,
+        None => writeln!(
+            out,
+            "image      {} served, {} of files that changed, {} of files that are not in it",
+            plural(image.served, "read"),
+            count(image.stale),
+            count(image.absent)
+        )?,
+    }
+    Ok(())
 }
 
 fn print_head(args: &Args, library: &Path, host: &Host, out: &mut Output) -> Result<()> {

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod dump;
 pub mod generate;
 pub mod hash;
+pub mod image;
 pub mod info;
 pub mod relocate;
 pub mod stats;
@@ -33,6 +34,7 @@ pub enum Command {
     Widen(width::WidenArgs),
     Narrow(width::NarrowArgs),
     Relocate(relocate::Args),
+    Image(image::Args),
     Demo(demo::Args),
     Ab(ab::Args),
     With(with::Args),
@@ -72,6 +74,7 @@ pub fn run(command: Command, definition: fn() -> clap::Command, out: &mut Output
         Command::Widen(args) => width::widen(&args, out),
         Command::Narrow(args) => width::narrow(&args, out),
         Command::Relocate(args) => relocate::run(&args, out),
+        Command::Image(args) => image::run(&args, out),
         Command::Demo(args) => demo::run(&args, out),
         Command::Ab(args) => ab::run_ab(&args, out),
         Command::With(args) => with::run(&args),

@@ -24,6 +24,9 @@ pub struct Args {
     /// The library to swap in [default: the one beside olean, in deps/ there, or installed; LEAN_REGION_LIBRARY names another]
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
+    /// An image to read from (see olean image)
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
     /// The command, such as lean and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -43,6 +46,9 @@ const REPORT: &str = "LEAN_REGION_REPORT";
 pub fn run(args: &Args) -> Result<Outcome> {
     let library = library::find(args.library.as_deref())?;
     let mut command = run::swapped_in(&library, &args.command);
+    if let Some(image) = run::image(args.image.as_deref())? {
+        command.env(run::IMAGE, image);
+    }
     if !args.verbose {
         // Comes back only when it fails.
         return Err(run::cannot_start(&args.command[0], &command.exec()));
@@ -75,6 +81,7 @@ fn tell(library: &Path, reports: &[Report]) {
         host,
         save,
         read,
+        image,
         notes,
         ..
     } in reports
@@ -94,6 +101,12 @@ fn tell(library: &Path, reports: &[Report]) {
             read.calls,
             read.mapped
         );
+        if let Some(image) = image.as_ref().filter(|i| i.reason.is_none()) {
+            eprintln!(
+                "olean: process {pid}: {} of {} reads from the image, {} of files that changed, {} of files that are not in it",
+                image.served, read.calls, image.stale, image.absent
+            );
+        }
         for note in notes {
             eprintln!(
                 "olean: process {pid}: {}: {}",

@@ -1,6 +1,6 @@
 //! The reports that the library leaves, one per process (`LEAN_REGION_REPORT`).
 
-pub use super::schema::{Compare, Host, Report};
+pub use super::schema::{Compare, Host, Image, Report};
 use super::schema::{Read, Save};
 use crate::error::{Failure, Result};
 use std::collections::BTreeSet;

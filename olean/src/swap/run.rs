@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+/// The library's variable for an image.
+pub const IMAGE: &str = "LEAN_REGION_IMAGE";
+
 /// `LEAN_REGION_MODE`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Mode {
@@ -75,12 +78,22 @@ pub struct Run {
 }
 
 /// Runs `command` with `library` swapped in; `dir` is an empty directory for what the run leaves.
-pub fn run(library: &Path, mode: Mode, command: &[OsString], dir: &Path) -> Result<Run> {
+/// Lean's own loader knows of no image, so that only ours is given one.
+pub fn run(
+    library: &Path,
+    image: Option<&Path>,
+    mode: Mode,
+    command: &[OsString],
+    dir: &Path,
+) -> Result<Run> {
     let reports = dir.join("reports");
     fs::create_dir(&reports).map_err(Failure::io("create", &reports))?;
     let (out, err) = (dir.join("stdout"), dir.join("stderr"));
     let create = |path: &Path| File::create(path).map_err(Failure::io("create", path));
     let mut process = swapped_in(library, command);
+    if let Some(image) = image.filter(|_| mode != Mode::Observe) {
+        process.env(IMAGE, image);
+    }
     process
         .env("LEAN_REGION_MODE", mode.name())
         .env("LEAN_REGION_REPORT", reports.join("%p.json"))
@@ -111,6 +124,12 @@ pub fn run(library: &Path, mode: Mode, command: &[OsString], dir: &Path) -> Resu
         total,
         files,
     })
+}
+
+/// The image `given` as an absolute path, for whatever directory the command goes to.
+pub fn image(given: Option<&Path>) -> Result<Option<PathBuf>> {
+    let found = |path: &Path| path.canonicalize().map_err(Failure::io("open", path));
+    given.map(found).transpose()
 }
 
 /// The command with the library preloaded, and nothing else changed.

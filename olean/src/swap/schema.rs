@@ -26,6 +26,7 @@ pub struct Report {
     pub read: Read,
     pub free: Free,
     pub compare: Option<Compare>,
+    pub image: Option<Image>,
     pub saved: Vec<PathBuf>,
     pub process: Process,
     pub notes: Vec<Note>,
@@ -69,6 +70,22 @@ pub struct Read {
 #[cfg_attr(test, serde(deny_unknown_fields))]
 pub struct Free {
     pub calls: u64,
+}
+
+/// The image that was named, and how it was used.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, serde(deny_unknown_fields))]
+pub struct Image {
+    pub file: PathBuf,
+    pub regions: u64,
+    /// Reads answered from it.
+    pub served: u64,
+    /// Reads of files that are not what they were.
+    pub stale: u64,
+    /// Reads of files that are not in it.
+    pub absent: u64,
+    /// Why it was not used.
+    pub reason: Option<String>,
 }
 
 /// What mode compare found.

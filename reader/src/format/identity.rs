@@ -18,3 +18,59 @@ pub struct Identity {
     /// `st_ctim`: nanoseconds.
     pub changed_ns: u32,
 }
+
+impl Identity {
+    /// What differs between this and `now`, as one word of `stat`; `None` if nothing does.
+    #[must_use]
+    pub fn difference(&self, now: &Self) -> Option<&'static str> {
+        if self.size != now.size {
+            return Some("size");
+        }
+        if (self.modified, self.modified_ns) != (now.modified, now.modified_ns) {
+            return Some("modification time");
+        }
+        if self.inode != now.inode {
+            return Some("inode");
+        }
+        if self.device != now.device {
+            return Some("device");
+        }
+        ((self.changed, self.changed_ns) != (now.changed, now.changed_ns)).then_some("change time")
+    }
+
+    /// The later of both times, in seconds.
+    #[must_use]
+    pub fn youngest(&self) -> i64 {
+        self.modified.max(self.changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_compared() {
+        let a = Identity {
+            device: 1,
+            inode: 2,
+            size: 3,
+            modified: 4,
+            modified_ns: 5,
+            changed: 6,
+            changed_ns: 7,
+        };
+        assert_eq!(a.difference(&a), None);
+        for (changed, what) in [
+            (Identity { device: 9, ..a }, "device"),
+            (Identity { inode: 9, ..a }, "inode"),
+            (Identity { size: 9, ..a }, "size"),
+            (Identity { modified: 9, ..a }, "modification time"),
+            (Identity { modified_ns: 9, ..a }, "modification time"),
+            (Identity { changed: 9, ..a }, "change time"),
+            (Identity { changed_ns: 9, ..a }, "change time"),
+        ] {
+            assert_eq!(a.difference(&changed), Some(what));
+        }
+    }
+}

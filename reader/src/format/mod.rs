@@ -5,6 +5,7 @@ pub mod base;
 pub mod extension;
 pub mod header;
 pub mod identity;
+pub mod image;
 pub mod object;
 pub mod room;
 pub mod trailer;

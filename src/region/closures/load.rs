@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::libraries::{LibraryError, match_libraries};
-use crate::os::map::Memory;
 use crate::os::notes;
 use crate::region::error::ReadError;
 use crate::relocate;
@@ -14,9 +13,9 @@ use olean_reader::format::trailer::{Trailer, closure_count, ends_with_extension}
 
 /// Rewrites the code addresses of a version 3 file's closures; of a file without closures neither the library
 /// table nor the loaded libraries are looked at.
-pub fn relocate_closures(path: &CStr, memory: &mut Memory, data: Range<usize>) -> Result<(), ReadError> {
+pub fn relocate_closures(path: &CStr, bytes: &mut [u8], data: Range<usize>) -> Result<(), ReadError> {
     let content = |e: &dyn std::fmt::Display| ReadError::content(path, e.to_string());
-    let (data_bytes, rest) = memory.bytes_mut().split_at_mut(data.end);
+    let (data_bytes, rest) = bytes.split_at_mut(data.end);
     let at = data.end as u64;
     if closure_count(rest, at).map_err(|e| content(&e))? == 0 {
         return match ends_with_extension(rest) {

@@ -1,0 +1,18 @@
+//! Images of region files, as `olean image` makes and reads them.
+//!
+//! * `collect`: which files belong in an image, as modules and snapshots, and which are left out;
+//! * `left_out`: what is not in an image, and why;
+//! * `place`: where every region goes, and the address of the whole;
+//! * `relink`: regions read, proved and rewritten for their places, on several threads;
+//! * `build`: all of these in order, and the tables;
+//! * `new_file`: a file that is no image before it is complete;
+//! * `open`: an image that is there, read and checked.
+
+pub mod build;
+pub mod collect;
+pub mod left_out;
+pub mod new_file;
+pub mod open;
+pub mod place;
+pub mod refresh;
+pub mod relink;

@@ -1,0 +1,85 @@
+//! The file of a new image: under another name beside its target until it is complete, on the disk, and renamed.
+//! What is there before stays whole for those that use it.
+
+use crate::error::{Failure, Result};
+use olean_reader::format::image::Header;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A file that is not complete; removed when it is dropped before [`NewFile::finish`].
+#[derive(Debug)]
+pub struct NewFile {
+    file: File,
+    temporary: PathBuf,
+    target: PathBuf,
+    finished: bool,
+}
+
+impl NewFile {
+    /// A new file that will be `target`. Its first byte is not that of an image.
+    pub fn create(target: &Path) -> Result<Self> {
+        let mut name = target.as_os_str().to_owned();
+        name.push(OsString::from(format!(".tmp.{}", std::process::id())));
+        let temporary = PathBuf::from(name);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(&temporary)
+            .map_err(Failure::io("create", &temporary))?;
+        let new = Self {
+            file,
+            temporary,
+            target: target.to_owned(),
+            finished: false,
+        };
+        new.write(b"!", 0)?;
+        Ok(new)
+    }
+
+    /// Its descriptor, for writes from several threads.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Writes at an offset.
+    pub fn write(&self, bytes: &[u8], at: u64) -> Result<()> {
+        self.file
+            .write_all_at(bytes, at)
+            .map_err(Failure::io("write", &self.target))
+    }
+
+    /// Completes the file: everything else is on the disk before the mark of validity is written, and the mark before
+    /// the name.
+    pub fn finish(mut self, header: &Header, tables: &[u8], size: u64) -> Result<()> {
+        let fail = |e: io::Error| Failure::io("write", &self.target)(e);
+        self.write(&header.encode_unfinished(), 0)?;
+        self.write(tables, header.encode().len() as u64)?;
+        self.file.set_len(size).map_err(fail)?;
+        self.file.sync_all().map_err(fail)?;
+        self.write(&header.encode(), 0)?;
+        self.file.sync_all().map_err(fail)?;
+        fs::rename(&self.temporary, &self.target).map_err(fail)?;
+        self.finished = true;
+        let folder = match self.target.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        File::open(folder)
+            .and_then(|f| f.sync_all())
+            .map_err(Failure::io("write", folder))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Nothing is lost if it stays: it is no image.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}

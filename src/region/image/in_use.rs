@@ -1,0 +1,97 @@
+//! The image of this process: named by the user, mapped at the first read, there to the end.
+
+use super::facts::Facts;
+use super::mapped::Mapped;
+use crate::host::{Generation, Host};
+use crate::os::image_use::{self, Named};
+use crate::os::lock::Lock;
+use crate::os::stderr::complain;
+use crate::os::{env, notes};
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+/// The image to be used.
+const VARIABLE: &str = "LEAN_REGION_IMAGE";
+/// With the value 1, files are known by their paths alone.
+const TRUST: &str = "LEAN_REGION_IMAGE_TRUST";
+
+/// The image in use; null as long as nobody has looked for it, and if there is none.
+static IN_USE: AtomicPtr<Mapped> = AtomicPtr::new(ptr::null_mut());
+/// Whether somebody has looked for it.
+static LOOKED: AtomicBool = AtomicBool::new(false);
+/// Held by who looks for it. Nothing else is locked meanwhile.
+static LOOKING: Lock<()> = Lock::new(());
+
+/// The image of this process, if the user named one that can be used. The first call maps it.
+#[inline]
+pub fn in_use(host: &Host) -> Option<&'static Mapped> {
+    if !LOOKED.load(Ordering::Acquire) {
+        look(host);
+    }
+    current()
+}
+
+/// The image, if it has been looked for and found.
+fn current() -> Option<&'static Mapped> {
+    // SAFETY: null, or leaked complete by `look` before `LOOKED` was set, and never changed or freed.
+    unsafe { IN_USE.load(Ordering::Acquire).as_ref() }
+}
+
+#[cold]
+fn look(host: &Host) {
+    // Asked before the lock is taken: the host may have to be called for it.
+    let (flags, githash) = (host.flags(), host.githash());
+    let shares = host.generation() == Generation::Structure;
+    let _alone = LOOKING.lock();
+    if LOOKED.load(Ordering::Acquire) {
+        return;
+    }
+    if let Some(file) = env::var(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from) {
+        // The process may change its directory.
+        let file = std::path::absolute(&file).unwrap_or(file);
+        let trust = env::var(TRUST).is_some_and(|v| v == OsStr::new("1"));
+        match Mapped::open(&file, flags, githash.as_ref(), trust, shares) {
+            Ok(mapped) => {
+                image_use::set(Named {
+                    file,
+                    regions: mapped.len().into(),
+                    reason: None,
+                });
+                IN_USE.store(Box::into_raw(Box::new(mapped)), Ordering::Release);
+            }
+            Err(reason) => {
+                complain(&format!(
+                    "the image '{}' is not used: {reason}; files are read instead",
+                    file.display()
+                ));
+                notes::add(&file, format!("the image is not used: {reason}"));
+                image_use::set(Named {
+                    file,
+                    regions: 0,
+                    reason: Some(reason),
+                });
+            }
+        }
+    }
+    LOOKED.store(true, Ordering::Release);
+}
+
+/// The live region of the image that begins at `address`.
+#[must_use]
+pub fn facts(address: usize) -> Option<Facts> {
+    current()?.facts_at(address)
+}
+
+/// Lets go of the region of the image at `address`, whose memory stays; false if there is none, or it is not alive.
+#[must_use]
+pub fn release(address: usize) -> bool {
+    current().is_some_and(|image| image.release(address))
+}
+
+/// How many regions of the image were handed out and not freed.
+#[must_use]
+pub fn live() -> usize {
+    current().map_or(0, Mapped::live)
+}
