@@ -13,6 +13,11 @@ if [ ! -x "$venv/bin/cargo-zigbuild" ]; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r packaging/requirements.txt
 fi
 PATH=$(cd "$venv/bin" && pwd):$PATH
-export PATH CARGO_ZIGBUILD_ZIG_PATH="$venv/bin/python-zig"
-unset CARGO_ZIGBUILD_ZIG_PATH
 cargo zigbuild --release --locked --target "$host.$glibc"
+built=${CARGO_TARGET_DIR:-target}/$host/release
+highest=$(objdump -T "$built/liblean_region.so" "$built/olean" | sed -n 's/.*GLIBC_\([0-9.]*\).*/\1/p' | sort -V | tail -n 1)
+echo "$built: needs glibc $highest"
+[ "$(printf '%s\n' "$highest" "$glibc" | sort -V | tail -n 1)" = "$glibc" ] || {
+    echo "more than $glibc: something of a newer C library is linked" >&2
+    exit 1
+}

@@ -4,52 +4,8 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use testkit::hosts::{HOSTS, Host};
 use testkit::{TempDir, Value, c, library, process, temp_dir, workspace_dir};
-
-/// A runtime to imitate, as its macros say.
-struct Host {
-    generation: &'static str,
-    allocator: &'static str,
-    io_fields: &'static str,
-    gmp: &'static str,
-    /// Names in reports.
-    abi: &'static str,
-    allocator_name: &'static str,
-}
-
-const HOSTS: [Host; 7] = [
-    host("BATCH", "SMALL", "2", "1", "batch", "small"),
-    host("BATCH", "MIMALLOC", "1", "1", "batch", "mimalloc"),
-    host("BATCH", "PLAIN", "2", "0", "batch", "malloc"),
-    host("HANDLE", "MIMALLOC", "1", "1", "handle", "mimalloc"),
-    host("HANDLE", "SMALL", "1", "0", "handle", "small"),
-    host("STRUCTURE", "FUSED", "1", "1", "structure", "mimalloc-fused"),
-    host("STRUCTURE", "PLAIN", "1", "1", "structure", "malloc"),
-];
-
-const fn host(
-    generation: &'static str,
-    allocator: &'static str,
-    io_fields: &'static str,
-    gmp: &'static str,
-    abi: &'static str,
-    allocator_name: &'static str,
-) -> Host {
-    Host {
-        generation,
-        allocator,
-        io_fields,
-        gmp,
-        abi,
-        allocator_name,
-    }
-}
-
-impl Host {
-    fn label(&self) -> String {
-        format!("{}-{}", self.abi, self.allocator_name)
-    }
-}
 
 /// A program on its runtime, built.
 struct Program {
@@ -59,7 +15,7 @@ struct Program {
 
 impl Program {
     fn new(host: &Host) -> Self {
-        let dir = temp_dir(&format!("c-host-{}", host.label()));
+        let dir = temp_dir(&format!("c-host-{}-{}", host.abi, host.allocator_name));
         let source = workspace_dir().join("c-tests/hosts");
         let define = |build: &mut c::Build| {
             build.define(host.generation, "").define(host.allocator, "");

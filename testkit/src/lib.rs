@@ -9,6 +9,7 @@
 pub mod c;
 pub mod closures;
 mod fault;
+pub mod hosts;
 pub mod lean;
 pub mod lsp;
 pub mod olean;
