@@ -5,10 +5,11 @@
 
 use std::collections::TryReserveError;
 
-/// Entries in the first piece; the others have as many as all before them together.
-const FIRST: usize = 64;
+/// Entries in the first piece, which is small for processes that read a few regions; the others have as many as all
+/// before them together.
+const FIRST: usize = 8;
 /// Pieces enough for all indices of 32 bits.
-const PIECES: usize = 26;
+const PIECES: usize = 29;
 /// No entry.
 const NONE: u32 = u32::MAX;
 
@@ -54,21 +55,6 @@ impl<T> Pieces<T> {
         piece_vec.push(element);
         self.len += 1;
         Ok(())
-    }
-
-    /// Forgets all elements. The first piece's memory stays: a process that reads and frees one region after the other
-    /// would have it again and again.
-    fn clear(&mut self) {
-        let used = if self.len == 0 {
-            0
-        } else {
-            Self::place(self.len - 1).0
-        };
-        self.pieces[0].clear();
-        for piece in &mut self.pieces[1..=used] {
-            *piece = Vec::new();
-        }
-        self.len = 0;
     }
 }
 
@@ -252,10 +238,10 @@ impl<R: Placed> Table<R> {
         slot.next = free;
         self.free = wanted;
         self.count -= 1;
-        if self.count == 0 {
-            self.slots.clear();
-            self.buckets.clear();
-            self.free = NONE;
+        // What was never large stays as it is: a process that reads and frees one region after the other would make it
+        // anew each time.
+        if self.count == 0 && self.buckets.len > FIRST {
+            *self = Table::new();
         }
         region
     }
