@@ -1,6 +1,17 @@
 //! lean-region: the loader of Lean 4's compacted regions (`.olean` files), with a C ABI that stands in
 //! for the one inside `libleanshared.so`.
 //!
+//! Words that every module uses:
+//!
+//! * a *region* is the content of one `.olean` file in memory: a header and objects that point to each other; its
+//!   *root* is the object that was saved;
+//! * a region's *base address* is where its file asks to be mapped; if it can be, its pointers are right as they stand,
+//!   otherwise it is *relocated*;
+//! * the *dependencies* of a region are other regions that its pointers may lead into;
+//! * *compaction* turns a graph of live objects into the bytes of a region;
+//! * the *host* is the Lean runtime of the process, and the *incumbent* the loader inside it that this library stands
+//!   in for; whose messages and bytes are the measure of ours.
+//!
 //! The layers, lower ones first; a module uses only modules above it in this list (docs/architecture.md says which):
 //!
 //! * [`olean_reader`], a crate of its own: the bytes of a file, and the fully validating reader over them.

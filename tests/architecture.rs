@@ -15,7 +15,7 @@ const ROOMS: &[Room] = &[
     ("reader/src", "the fully validating reader; graph, hashes, widening and relocation of files", &["reader/src/format"]),
     ("src/os", "files, mappings, loaded libraries, pages of code, locks, variables; what is counted of calls", &[]),
     ("src/object", "live objects: layout and raw accessors", &["reader/src/format"]),
-    ("src/dependencies.rs", "where the regions lie that others point into", &[]),
+    ("src/dependencies.rs", "where the regions lie that others point into", &["reader/src/format"]),
     ("src/relocate", "pointers of a region rewritten for another address", &["reader/src/format", "src/dependencies.rs"]),
     ("src/compactor", "live objects to bytes: traversal, pointer table, sharing table, buffer", &["reader/src/format", "src/os", "src/object", "src/dependencies.rs"]),
     ("src/host", "the Lean runtime of the process as one interface; the embedded runtime", &["reader/src/format", "src/os", "src/object"]),
@@ -81,23 +81,42 @@ fn modules() -> BTreeMap<Module, String> {
     out
 }
 
-/// Words and signs of a source, comments left out.
+/// Words and signs of a source; comments and literals of text are left out.
 fn tokens(source: &str) -> Vec<&str> {
-    let mut out = Vec::new();
-    for line in source.lines() {
-        let mut line = line.split("//").next().expect("a part");
-        while let Some(first) = line.chars().next() {
-            let word = |c: char| c.is_alphanumeric() || c == '_';
-            let len = match first {
-                _ if word(first) => line.find(|c| !word(c)).unwrap_or(line.len()),
-                ':' if line.starts_with("::") => 2,
-                _ => first.len_utf8(),
-            };
-            out.push(&line[..len]);
-            line = line[len..].trim_start();
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let (mut out, mut rest) = (Vec::new(), source);
+    while let Some(first) = rest.chars().next() {
+        let raw = rest
+            .strip_prefix('r')
+            .map_or("", |s| &s[..s.len() - s.trim_start_matches('#').len()]);
+        let end = |from: usize, sign: &str| {
+            rest[from..]
+                .find(sign)
+                .map_or(rest.len(), |at| from + at + sign.len())
+        };
+        let (len, counts) = match first {
+            _ if rest.starts_with("//") => (end(2, "\n"), false),
+            'r' if rest[1 + raw.len()..].starts_with('"') => (end(2 + raw.len(), &format!("\"{raw}")), false),
+            '"' => {
+                let mut escaped = false;
+                let close = rest[1..].find(|c| {
+                    let here = escaped;
+                    escaped = c == '\\' && !here;
+                    c == '"' && !here
+                });
+                (close.map_or(rest.len(), |at| at + 2), false)
+            }
+            '\'' if rest.starts_with("'\\") => (end(3, "'"), false),
+            '\'' if rest.chars().nth(2) == Some('\'') => (end(1, "'"), false),
+            _ if word(first) => (rest.find(|c| !word(c)).unwrap_or(rest.len()), true),
+            ':' if rest.starts_with("::") => (2, true),
+            _ => (first.len_utf8(), !first.is_whitespace()),
+        };
+        if counts {
+            out.push(&rest[..len]);
         }
+        rest = &rest[len..];
     }
-    out.retain(|token| !token.trim().is_empty());
     out
 }
 

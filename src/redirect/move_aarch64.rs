@@ -5,9 +5,9 @@
 use super::encode_aarch64::{byte_distance, word_distance};
 use super::trampoline::CannotMove;
 
-/// What the position of an instruction means for it.
+/// An instruction by what its place means for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
+enum Instruction {
     /// Nothing: copied as it is.
     Plain,
     /// `b`.
@@ -25,23 +25,23 @@ enum Kind {
     Unknown,
 }
 
-fn kind(word: u32, at: usize) -> Kind {
+fn decode(word: u32, at: usize) -> Instruction {
     let to = |low, bits| at.wrapping_add_signed(byte_distance(word, low, bits));
     // One instruction further than the next: the distance field is 2.
     let skip_two = |low: u32, bits: u32| word & !(((1 << bits) - 1) << low) | 2 << low;
     match word {
-        w if w >> 26 == 0b00_0101 => Kind::Jump { to: to(0, 26) },
-        w if w >> 26 == 0b10_0101 => Kind::Call,
+        w if w >> 26 == 0b00_0101 => Instruction::Jump { to: to(0, 26) },
+        w if w >> 26 == 0b10_0101 => Instruction::Call,
         // b.cond; the conditions "always" (14, 15) have no opposite.
-        w if w >> 24 == 0x54 && w & 0x10 == 0 && w & 15 < 14 => Kind::Conditional {
+        w if w >> 24 == 0x54 && w & 0x10 == 0 && w & 15 < 14 => Instruction::Conditional {
             to: to(5, 19),
             skip: skip_two(5, 19) ^ 1,
         },
-        w if w >> 25 & 0x3f == 0b01_1010 => Kind::Conditional {
+        w if w >> 25 & 0x3f == 0b01_1010 => Instruction::Conditional {
             to: to(5, 19),
             skip: skip_two(5, 19) ^ 1 << 24,
         },
-        w if w >> 25 & 0x3f == 0b01_1011 => Kind::Conditional {
+        w if w >> 25 & 0x3f == 0b01_1011 => Instruction::Conditional {
             to: to(5, 14),
             skip: skip_two(5, 14) ^ 1 << 24,
         },
@@ -52,27 +52,27 @@ fn kind(word: u32, at: usize) -> Kind {
                 0 => at.wrapping_add_signed(high | low),
                 _ => (at & !0xfff).wrapping_add_signed((high | low) << 12),
             };
-            Kind::Address {
+            Instruction::Address {
                 register: w & 31,
                 value,
             }
         }
         // Unconditional branch (register): br, ret and the authenticated forms; blr with bit 21.
         w if w >> 25 == 0b110_1011 => match w >> 21 & 0xf {
-            0b0000 | 0b0010 | 0b1000 => Kind::Leaves,
-            0b0001 | 0b1001 => Kind::Call,
-            _ => Kind::Unknown,
+            0b0000 | 0b0010 | 0b1000 => Instruction::Leaves,
+            0b0001 | 0b1001 => Instruction::Call,
+            _ => Instruction::Unknown,
         },
         // Hints (nop, bti, paciasp), barriers, mrs and msr.
-        w if w >> 22 == 0b11_0101_0100 => Kind::Plain,
+        w if w >> 22 == 0b11_0101_0100 => Instruction::Plain,
         // The rest of branches, exceptions and system instructions.
-        w if w >> 26 & 7 == 0b101 => Kind::Unknown,
+        w if w >> 26 & 7 == 0b101 => Instruction::Unknown,
         // Literal loads: bits 29..27 = 011, 25..24 = 00.
-        w if w >> 27 & 7 == 0b011 && w >> 24 & 3 == 0 => Kind::Unknown,
+        w if w >> 27 & 7 == 0b011 && w >> 24 & 3 == 0 => Instruction::Unknown,
         // Top-level groups (bits 28..25): reserved, unallocated, SVE; then the four that are plain.
         w => match w >> 25 & 15 {
-            0b0000..=0b0011 => Kind::Unknown,
-            _ => Kind::Plain,
+            0b0000..=0b0011 => Instruction::Unknown,
+            _ => Instruction::Plain,
         },
     }
 }
@@ -92,7 +92,7 @@ pub fn trampoline(code: &[u8], entry: usize, overwritten: usize, at: usize) -> R
     let moved = overwritten.div_ceil(4);
     for (index, &word) in words.iter().enumerate() {
         let from = index * 4;
-        if let Kind::Jump { to } | Kind::Conditional { to, .. } = kind(word, entry + from) {
+        if let Instruction::Jump { to } | Instruction::Conditional { to, .. } = decode(word, entry + from) {
             let to = to.wrapping_sub(entry);
             if to < overwritten {
                 return Err(CannotMove::BranchBack { from, to });
@@ -103,18 +103,18 @@ pub fn trampoline(code: &[u8], entry: usize, overwritten: usize, at: usize) -> R
     let mut leaves = false;
     for (index, &word) in words.iter().take(moved).enumerate() {
         let offset = index * 4;
-        let kind = kind(word, entry + offset);
-        leaves = matches!(kind, Kind::Jump { .. } | Kind::Leaves);
-        match kind {
-            Kind::Plain | Kind::Leaves => out.push(word),
-            Kind::Jump { to } => push_jump(&mut out, at, to)?,
-            Kind::Conditional { to, skip } => {
+        let instruction = decode(word, entry + offset);
+        leaves = matches!(instruction, Instruction::Jump { .. } | Instruction::Leaves);
+        match instruction {
+            Instruction::Plain | Instruction::Leaves => out.push(word),
+            Instruction::Jump { to } => push_jump(&mut out, at, to)?,
+            Instruction::Conditional { to, skip } => {
                 out.push(skip);
                 push_jump(&mut out, at, to)?;
             }
-            Kind::Address { register, value } => out.extend(load_constant(register, value as u64)),
-            Kind::Call => return Err(CannotMove::Call(offset)),
-            Kind::Unknown => return Err(CannotMove::Unknown(offset)),
+            Instruction::Address { register, value } => out.extend(load_constant(register, value as u64)),
+            Instruction::Call => return Err(CannotMove::Call(offset)),
+            Instruction::Unknown => return Err(CannotMove::Unknown(offset)),
         }
     }
     if words.len() > moved {
