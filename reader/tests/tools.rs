@@ -457,3 +457,32 @@ fn names_are_put_together_as_lean_shows_them() {
         assert_eq!(names, expected.map(|n| n.map(str::to_owned)));
     });
 }
+
+#[test]
+fn a_graph_without_its_dependencies_says_what_leaves_it() {
+    let mut spec = Spec::new(true, true, 2);
+    spec.root = spec.push(Node::Array(vec![Val::Word(0x7000_0000), Val::Box(3)]));
+    let bytes = spec.write().bytes;
+    let region = Region::walk(File::parse(&bytes, "a.olean", None).unwrap()).unwrap();
+    let graph = Graph::new(&region, &[]).unwrap();
+    assert_eq!(graph.outside(), 1);
+    let place = graph.follow("[0]").unwrap();
+    assert_eq!(place.value, Value::Outside(0x7000_0000));
+    assert_eq!(graph.describe(place), "pointer 0x70000000 into another file");
+    let digests = graph.digests().unwrap();
+    assert_eq!(digests.graphhash.to_string().len(), 32);
+    assert_ne!(digests.value(place.value), digests.graphhash);
+
+    // A pointer into the file itself has to hit an object.
+    spec.nodes[0] = Node::Array(vec![Val::Word(spec.base + 104), Val::Box(3)]);
+    let bytes = spec.write().bytes;
+    let region = Region::walk(File::parse(&bytes, "b.olean", None).unwrap()).unwrap();
+    let error = Graph::new(&region, &[])
+        .err()
+        .expect("no object is there")
+        .to_string();
+    assert!(
+        error.starts_with("b.olean: at file offset 0x78: object 0 at 0x60 (array): field 0: pointer"),
+        "{error}"
+    );
+}
