@@ -76,6 +76,7 @@ const AFTER: &str = "Where a file is asked for, a folder stands for all region f
      NO_COLOR  set to anything: no colour\n\n\
      Examples:\n  \
      olean info Foo.olean\n  \
+     olean ls Foo.olean --sort size --top 20\n  \
      olean verify .lake/build/lib\n  \
      olean diff --stat build-a build-b\n  \
      olean dump Foo.olean --path 'constants[0]'";

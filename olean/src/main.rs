@@ -3,7 +3,8 @@
 //! * `cli`: what the command line looks like;
 //! * `commands`: one file per subcommand;
 //! * `input`, `module`, `prove`: paths to files, files to the module they are part of, bytes to proved regions;
-//! * `output`, `render`: where results go and how they look;
+//! * `output`, `render`, `text`: where results go and how they look;
+//! * `decls`: modules as lists of declarations;
 //! * `demo`: the processes of the demonstration;
 //! * `image`: images of region files, built and looked into;
 //! * `dump`: graphs as lines, terms and pictures;
@@ -14,6 +15,7 @@
 mod arguments;
 mod cli;
 mod commands;
+mod decls;
 mod demo;
 mod dump;
 mod error;
@@ -25,6 +27,7 @@ mod output;
 mod prove;
 mod render;
 mod swap;
+mod text;
 mod write;
 
 use clap::{CommandFactory, Parser};

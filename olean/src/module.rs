@@ -14,7 +14,7 @@ const IR_PARTS: [&str; 2] = [".ir.sig", ".ir"];
 
 /// A file's place among the parts of its module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Part {
+pub struct Part {
     /// The path without the part's suffix.
     stem: PathBuf,
     parts: &'static [&'static str],
@@ -23,7 +23,8 @@ struct Part {
 }
 
 impl Part {
-    fn of(path: &Path) -> Option<Self> {
+    /// The place of a file with this path; `None` if its name is none of a part.
+    pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.as_bytes();
         // Longer suffixes first, `.ir` is none of `.ir.sig`.
         for parts in [&OLEAN_PARTS[..], &IR_PARTS[..]] {
@@ -42,6 +43,37 @@ impl Part {
 
     fn path(&self, rank: usize) -> PathBuf {
         with_suffix(&self.stem, self.parts[rank])
+    }
+
+    /// The path without the part's suffix.
+    pub fn stem(&self) -> &Path {
+        &self.stem
+    }
+
+    /// Which of its module's parts it is, counted from 0.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// Whether it holds declarations, not compiled code.
+    pub fn is_olean(&self) -> bool {
+        self.parts.len() == OLEAN_PARTS.len()
+    }
+
+    /// Whether both are parts of one module.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.stem == other.stem && self.parts == other.parts
+    }
+
+    /// Whether the file itself is there.
+    pub fn is_present(&self) -> bool {
+        self.path(self.rank).exists()
+    }
+
+    /// The parts of its module that are there, in the order in which they are saved.
+    pub fn present(&self) -> Vec<PathBuf> {
+        let all = (0..self.parts.len()).map(|rank| self.path(rank));
+        all.filter(|path| path.exists()).collect()
     }
 }
 

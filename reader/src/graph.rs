@@ -168,6 +168,21 @@ impl<'r, 'a> Graph<'r, 'a> {
         self.root
     }
 
+    /// The root of a file of the graph, by [`Graph::region_of`]. What only the roots of dependencies reach was
+    /// proved with them, if they were proved whole; a pointer of theirs that leads nowhere is
+    /// [`Value::Outside`].
+    #[must_use]
+    pub fn root_of(&self, i: usize) -> Value {
+        self.value(i, self.region(i).file.root)
+    }
+
+    /// The numbers of all objects of a file, in file order.
+    #[must_use]
+    pub fn nodes_of(&self, i: usize) -> std::ops::Range<u32> {
+        let first = self.space.node(i, 0).0;
+        first..first + self.region(i).summary.objects
+    }
+
     /// Number of reachable fields that hold an address in none of the files.
     #[must_use]
     pub fn outside(&self) -> u64 {

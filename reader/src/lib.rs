@@ -113,6 +113,7 @@ pub mod format;
 mod graph;
 mod guess;
 mod hash;
+pub mod names;
 mod parse;
 pub mod path;
 mod proof;

@@ -337,9 +337,6 @@ pub const LEVEL: Type = Type::Data(&LEVELS);
 /// `Lean.Expr`.
 pub const EXPR: Type = Type::Data(&EXPRS);
 
-/// Longest name that is put together, in components.
-const MAX_COMPONENTS: usize = 1000;
-
 impl Graph<'_, '_> {
     /// The type of the root: module data where it looks like it.
     #[must_use]
@@ -382,38 +379,5 @@ impl Graph<'_, '_> {
     #[must_use]
     pub fn is_cons(&self, n: NodeId) -> bool {
         self.kind(n) == Kind::Ctor && self.tag(n) == 1 && self.children_len(n) == 2
-    }
-
-    /// The text of a value that has the shape of a `Lean.Name`: constructors `str` and `num` with their 8
-    /// bytes of hash, down to the anonymous name. `None` for the anonymous name itself, which any 0 could be.
-    #[must_use]
-    pub fn name(&self, v: Value) -> Option<String> {
-        let mut parts = Vec::new();
-        let mut v = v;
-        while let Value::Object(n) = v {
-            let shaped = self.kind(n) == Kind::Ctor && self.children_len(n) == 2;
-            if !shaped || self.scalars(n).len() != 8 || parts.len() == MAX_COMPONENTS {
-                return None;
-            }
-            let part = self.child(n, 1)?;
-            parts.push(match (self.tag(n), part) {
-                (1, Value::Object(s)) => component(self.string(s)?),
-                (2, part) => self.small_nat(part)?.to_string(),
-                _ => return None,
-            });
-            v = self.child(n, 0)?;
-        }
-        parts.reverse();
-        (v == Value::Scalar(0) && !parts.is_empty()).then(|| parts.join("."))
-    }
-}
-
-/// A component of a name, quoted as Lean does where it is not an identifier.
-fn component(s: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '\'' | '!' | '?' | '@');
-    if !s.is_empty() && s.chars().all(plain) {
-        s.to_owned()
-    } else {
-        format!("«{s}»")
     }
 }

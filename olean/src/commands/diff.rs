@@ -1,22 +1,30 @@
-//! `olean diff`: what differs between two files, or between the files of two folders.
+//! `olean diff`: what differs between two files, or between the files of two folders: declarations where the files
+//! are parts of modules, else the first path at which they differ.
 
+mod modules;
+
+use crate::decls::compare::{self, ModuleDiff};
+use crate::decls::load;
+use crate::decls::module::Module;
 use crate::error::{Failure, Result};
 use crate::input::{self, Input, Source};
+use crate::module::Part;
 use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
 use crate::prove;
 use crate::render::{BAD, DIM, GOOD, TITLE, clean, cut, cut_left, plural};
 use olean_reader::diff::{self, Difference, Reason};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Compare two files, or the files of two folders
+/// Compare two modules, or all files of two folders
 ///
 /// Files are equal if they have the same bytes, or hold the same graph at other addresses, in another order or format;
-/// what makes the bytes differ is said then. Else the first path from the root at which they differ is shown with both
-/// values.
+/// what makes the bytes differ is said then. Of modules that differ, all parts that lie beside each other are compared:
+/// declarations, imports, entries of extensions. Of other files, and with --raw, the first path from the root at which
+/// they differ is shown with both values.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -30,6 +38,12 @@ pub struct Args {
     /// Only count; of two folders, list names without values
     #[arg(long)]
     stat: bool,
+    /// Compare the given files alone, and show the first path at which they differ
+    #[arg(long)]
+    raw: bool,
+    /// Entries to show of each extension; 0 is all
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    limit: usize,
     /// Files with equal graphs but other bytes count as different
     #[arg(long)]
     bytes: bool,
@@ -51,6 +65,7 @@ struct Report {
     only_in_b: u64,
     equal: bool,
     files: Vec<Pair>,
+    modules: Vec<ModuleDiff>,
 }
 
 #[derive(Serialize)]
@@ -101,7 +116,14 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     }
     let pairs = match folders {
         (true, true) => pairs(&args.a, &args.b)?,
-        (false, false) => vec![(Some(Source::one(&args.a)?), Some(Source::one(&args.b)?))],
+        (false, false) => {
+            let (a, b) = (Source::one(&args.a)?, Source::one(&args.b)?);
+            if args.raw {
+                vec![(Some(a), Some(b))]
+            } else {
+                parts(a, b)
+            }
+        }
         _ => {
             return Err(Failure::Usage(
                 "a folder and a file cannot be compared; give two files or two folders".to_owned(),
@@ -117,9 +139,12 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         only_in_b: 0,
         equal: false,
         files: Vec::new(),
+        modules: Vec::new(),
     };
     let mut failed = Failed::default();
     let several = folders.0;
+    let mut differing: Vec<(Option<Source>, Option<Source>)> = Vec::new();
+    let mut same: Vec<Pair> = Vec::new();
     for (a, b) in pairs {
         let verdict = match (&a, &b) {
             (Some(a), Some(b)) => match compare(a, b, &args.deps) {
@@ -145,10 +170,44 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             b: name(&b),
             verdict,
         };
+        let equal = matches!(pair.verdict, Verdict::Identical | Verdict::SameGraph { .. });
+        if !args.raw && !equal && is_part(&a) && is_part(&b) {
+            differing.push((a, b));
+        } else if !out.is_json() && !several && !args.raw {
+            same.push(pair);
+            continue;
+        } else if !out.is_json() && (!args.stat || several) {
+            print(&pair, several, args.stat, out)?;
+        }
         if out.is_json() {
             report.files.push(pair);
-        } else if !args.stat || several {
-            print(&pair, several, args.stat, out)?;
+        }
+    }
+    // Of one module, that parts of it are equal matters only if no other part differs.
+    if let Some(pair) = same
+        .iter()
+        .find(|p| !matches!(p.verdict, Verdict::Identical))
+        .or(same.first())
+        .filter(|_| differing.is_empty() && !args.stat)
+    {
+        print(pair, several, args.stat, out)?;
+    }
+    for (a, b) in by_module(differing) {
+        match compare_modules(&a, &b, args, out) {
+            Err(failure) => failed.note(failure),
+            Ok(Some(diff)) if out.is_json() => report.modules.push(diff),
+            Ok(Some(diff)) => modules::print(&diff, args.stat && several, limit(args), out)?,
+            Ok(None) if out.is_json() => {}
+            Ok(None) => {
+                // The same kind of files, but none of modules.
+                let verdict = Verdict::from(compare(&a, &b, &args.deps)?);
+                let pair = Pair {
+                    a: Some(a.name),
+                    b: Some(b.name),
+                    verdict,
+                };
+                print(&pair, several, args.stat, out)?;
+            }
         }
     }
     let graphs_equal = report.different + report.only_in_a + report.only_in_b == 0;
@@ -161,6 +220,85 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     Ok(match failed.code() {
         Outcome::Good => Outcome::good_if(report.equal),
         worse => worse,
+    })
+}
+
+/// Entries of an extension to show.
+fn limit(args: &Args) -> usize {
+    if args.limit == 0 { usize::MAX } else { args.limit }
+}
+
+/// Whether a file that is there is a part of a module.
+fn is_part(source: &Option<Source>) -> bool {
+    let path = source.as_ref().map(|s| s.path.as_deref());
+    path.is_none_or(|p| p.and_then(Part::of).is_some())
+}
+
+/// Two files, or where they are parts of modules, all parts of these modules that are there.
+fn parts(a: Source, b: Source) -> Vec<(Option<Source>, Option<Source>)> {
+    let part = |s: &Source| s.path.as_deref().and_then(Part::of);
+    let (Some(in_a), Some(in_b)) = (part(&a), part(&b)) else {
+        return vec![(Some(a), Some(b))];
+    };
+    if in_a.is_olean() != in_b.is_olean() || in_a.is_beside(&in_b) || !in_a.is_present() || !in_b.is_present()
+    {
+        return vec![(Some(a), Some(b))];
+    }
+    let files = |part: &Part| {
+        let all = part.present().into_iter();
+        let ranks = all.filter_map(|p| Some((Part::of(&p)?.rank(), Source::file(p))));
+        ranks.collect::<BTreeMap<usize, Source>>()
+    };
+    let (mut a, mut b) = (files(&in_a), files(&in_b));
+    let ranks: BTreeSet<usize> = a.keys().chain(b.keys()).copied().collect();
+    ranks.into_iter().map(|r| (a.remove(&r), b.remove(&r))).collect()
+}
+
+/// Of the files that differ, the last parts of each module in both builds.
+fn by_module(files: Vec<(Option<Source>, Option<Source>)>) -> Vec<(Source, Source)> {
+    let mut seen = HashSet::new();
+    let mut all = Vec::new();
+    for (a, b) in files {
+        // A part that only one build has lies beside others that both have, or its module is new.
+        let (Some(a), Some(b)) = (&a, &b) else { continue };
+        let last = |s: &Source| Part::of(s.path.as_deref()?)?.present().pop();
+        if let (Some(x), Some(y)) = (last(a), last(b))
+            && seen.insert(x.clone())
+        {
+            all.push((Source::file(x), Source::file(y)));
+        }
+    }
+    all
+}
+
+/// Compares two builds of a module, given their last parts; `None` if the files are none of modules.
+fn compare_modules(a: &Source, b: &Source, args: &Args, out: &Output) -> Result<Option<ModuleDiff>> {
+    let width = out.width().saturating_sub(modules::INDENT);
+    let name = b
+        .path
+        .as_deref()
+        .and_then(|p| module_name(p, &args.b))
+        .unwrap_or_else(|| b.name.clone());
+    prove::one(a, &args.deps, |left| {
+        let Some(left) = Module::read(left, name.clone()).map_err(Failure::Bad)? else {
+            return Ok(None);
+        };
+        prove::one(b, &args.deps, |right| {
+            let right = Module::read(right, name).map_err(Failure::Bad)?;
+            Ok(right.map(|right| compare::compare(&left, &right, width)))
+        })
+    })
+}
+
+/// The name of the module with this part: of the path below the folder, or of the file.
+fn module_name(path: &Path, argument: &Path) -> Option<String> {
+    let part = Part::of(path)?;
+    let folder = argument.is_dir().then(|| argument.to_owned());
+    let name = load::module_name(part.stem(), folder.as_ref());
+    Some(if part.is_olean() {
+        name
+    } else {
+        name + " (compiled code)"
     })
 }
 

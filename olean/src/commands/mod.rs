@@ -11,6 +11,7 @@ pub mod generate;
 pub mod hash;
 pub mod image;
 pub mod info;
+pub mod ls;
 pub mod relocate;
 pub mod stats;
 pub mod verify;
@@ -26,6 +27,7 @@ use clap::{Parser, Subcommand};
 #[derive(Subcommand)]
 pub enum Command {
     Info(info::Args),
+    Ls(ls::Args),
     Stats(stats::Args),
     Verify(verify::Args),
     Hash(hash::Args),
@@ -66,6 +68,7 @@ impl Internal {
 pub fn run(command: Command, definition: fn() -> clap::Command, out: &mut Output) -> Result<Outcome> {
     match command {
         Command::Info(args) => info::run(&args, out),
+        Command::Ls(args) => ls::run(&args, out),
         Command::Stats(args) => stats::run(&args, out),
         Command::Verify(args) => verify::run(&args, out),
         Command::Hash(args) => hash::run(&args, out),

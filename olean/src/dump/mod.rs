@@ -1,6 +1,6 @@
 //! Graphs as people read them: lines of a tree, terms on one line, pictures.
 
 pub mod dot;
-mod recognise;
-mod term;
+pub mod recognise;
+pub mod term;
 pub mod tree;

@@ -22,13 +22,30 @@ impl Looks {
     /// Looks at every object once, children before parents: compaction orders them so, and dependencies come before
     /// what points into them. Objects in another order are not recognised.
     pub fn new(graph: &Graph<'_, '_>, regions: usize) -> Self {
-        let mut looks = Self(vec![Look::Other; graph.len()]);
         let all = (0..graph.len() as u32).map(NodeId);
-        let (own, deps): (Vec<_>, Vec<_>) = all.partition(|&n| regions == 1 || graph.region_of(n) == 0);
-        for n in deps.into_iter().chain(own) {
+        let (own, mut order): (Vec<_>, Vec<_>) = all.partition(|&n| regions == 1 || graph.region_of(n) == 0);
+        order.extend(own);
+        Self::in_order(graph, &order)
+    }
+
+    /// The same in an order in which children come before parents.
+    pub fn in_order(graph: &Graph<'_, '_>, order: &[NodeId]) -> Self {
+        let mut looks = Self(vec![Look::Other; graph.len()]);
+        for &n in order {
             looks.0[n.0 as usize] = looks.look(graph, n);
         }
         looks
+    }
+
+    /// Whether an object is a name, level or expression, which begin their scalars with 8 bytes that follow from
+    /// the rest: hashes, which releases compute in different ways, and what else is cached.
+    pub fn caches_data(&self, n: NodeId) -> bool {
+        matches!(self.0[n.0 as usize], Look::Name | Look::Level | Look::Expr)
+    }
+
+    /// Whether a value is an expression.
+    pub fn is_expr(&self, value: Value) -> bool {
+        self.of(value) == Look::Expr
     }
 
     /// The type of a value, if its shape tells.

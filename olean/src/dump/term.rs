@@ -2,6 +2,8 @@
 
 use olean_reader::types::{EXPR, LEVEL, Type};
 use olean_reader::{Graph, NodeId, Value};
+use std::collections::HashSet;
+use std::ops::Range;
 
 /// At most so many objects are searched for a use of a bound variable.
 const MAX_SEARCH: usize = 2000;
@@ -11,6 +13,28 @@ pub struct Line {
     pub text: String,
     pub complete: bool,
 }
+
+/// What is to be seen in a term besides its text.
+#[derive(Clone, Copy)]
+pub struct Marks<'m> {
+    /// Objects whose texts are reported.
+    pub differs: &'m HashSet<NodeId>,
+    /// Those and the objects that lead to them.
+    pub touched: &'m HashSet<NodeId>,
+    /// Whether what does not lead to a difference is left out where it is not short.
+    pub elide: bool,
+}
+
+/// A text with its marked parts.
+pub struct Marked {
+    pub text: String,
+    pub complete: bool,
+    /// Characters, ascending and apart.
+    pub spans: Vec<Range<usize>>,
+}
+
+/// Terms with more objects are left out where only differences are wanted.
+const SHORT: usize = 8;
 
 /// Whether values of this type can be written on one line.
 pub fn is_term(graph: &Graph<'_, '_>, ty: Type, n: NodeId) -> bool {
@@ -34,11 +58,51 @@ pub fn line(graph: &Graph<'_, '_>, ty: Type, n: NodeId, budget: usize) -> Line {
         text: String::new(),
         len: 0,
         budget,
+        marks: None,
+        spans: Vec::new(),
+        open: None,
     };
     let complete = writer.run();
     Line {
         text: writer.text,
         complete,
+    }
+}
+
+/// The expression `n` below binders of these names (outermost first) in at most `budget` characters.
+pub fn marked(
+    graph: &Graph<'_, '_>,
+    binders: &[Value],
+    n: NodeId,
+    budget: usize,
+    marks: Marks<'_>,
+) -> Marked {
+    let mut writer = Writer {
+        graph,
+        names: Vec::new(),
+        stack: Vec::new(),
+        text: String::new(),
+        len: 0,
+        budget,
+        marks: Some(marks),
+        spans: Vec::new(),
+        open: None,
+    };
+    let mut context = Context::default();
+    for &name in binders {
+        context = writer.bind(name, context);
+    }
+    writer
+        .stack
+        .push(Item::Value(Value::Object(n), EXPR, context, Free));
+    let complete = writer.run();
+    if let Some(start) = writer.open {
+        writer.spans.push(start..writer.text.chars().count());
+    }
+    Marked {
+        text: writer.text,
+        complete,
+        spans: writer.spans,
     }
 }
 
@@ -50,6 +114,8 @@ enum Item {
     Word(&'static str),
     /// A value of this type, and where it stands.
     Value(Value, Type, Context, Position),
+    /// The end of a marked part.
+    Close,
 }
 
 /// Where a term stands, which decides what needs parentheses.
@@ -66,6 +132,10 @@ use Position::{Argument, Free, Left};
 
 struct Writer<'g, 'r, 'a> {
     graph: &'g Graph<'r, 'a>,
+    marks: Option<Marks<'g>>,
+    spans: Vec<Range<usize>>,
+    /// Where the marked part that is being written begins.
+    open: Option<usize>,
     /// Bound variables: name, and the one around it.
     names: Vec<(String, Context)>,
     stack: Vec<Item>,
@@ -80,15 +150,63 @@ impl Writer<'_, '_, '_> {
             let complete = match item {
                 Item::Text(t) => self.put(&t),
                 Item::Word(t) => self.put(t),
-                Item::Value(v, ty, context, at) => {
-                    self.value(v, ty, context, at);
+                Item::Close => {
+                    let start = self.open.take().unwrap_or(self.len);
+                    self.spans.push(start..self.len);
                     true
+                }
+                Item::Value(v, ty, context, at) => {
+                    self.mark(v);
+                    if self.is_left_out(v, ty) {
+                        self.put("⋯")
+                    } else {
+                        self.value(v, ty, context, at);
+                        true
+                    }
                 }
             };
             if !complete {
                 self.text.push('…');
                 return false;
             }
+        }
+        true
+    }
+
+    /// Opens a marked part if this value is one.
+    fn mark(&mut self, v: Value) {
+        if let (Some(marks), Value::Object(n)) = (self.marks, v)
+            && self.open.is_none()
+            && marks.differs.contains(&n)
+        {
+            self.open = Some(self.len);
+            self.stack.push(Item::Close);
+        }
+    }
+
+    /// Whether an expression is left out because nothing below it differs.
+    fn is_left_out(&self, v: Value, ty: Type) -> bool {
+        let (Some(marks), Value::Object(n)) = (self.marks, v) else {
+            return false;
+        };
+        let is_expr = matches!((ty, EXPR), (Type::Data(a), Type::Data(b)) if std::ptr::eq(a, b));
+        marks.elide && is_expr && self.open.is_none() && !marks.touched.contains(&n) && !self.is_short(n)
+    }
+
+    fn is_short(&self, n: NodeId) -> bool {
+        let mut stack = vec![n];
+        let mut seen = 0;
+        while let Some(n) = stack.pop() {
+            seen += 1;
+            if seen > SHORT {
+                return false;
+            }
+            let shape = self.graph.shape(EXPR, n);
+            let below = self.graph.children(n).filter_map(|v| match v {
+                Value::Object(c) if shape.is_some() && self.graph.shape(EXPR, c).is_some() => Some(c),
+                _ => None,
+            });
+            stack.extend(below);
         }
         true
     }
