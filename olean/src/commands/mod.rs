@@ -3,15 +3,18 @@
 //! A new one has three lines here: its module, its variant of [`Command`], its arm in [`run`].
 
 pub mod ab;
+pub mod axioms;
 pub mod demo;
 pub mod diff;
 pub mod doctor;
 pub mod dump;
 pub mod generate;
+pub mod grep;
 pub mod hash;
 pub mod image;
 pub mod info;
 pub mod ls;
+pub mod refs;
 pub mod relocate;
 pub mod stats;
 pub mod verify;
@@ -33,6 +36,9 @@ pub enum Command {
     Hash(hash::Args),
     Diff(diff::Args),
     Dump(dump::Args),
+    Grep(grep::Args),
+    Refs(refs::Args),
+    Axioms(axioms::Args),
     Widen(width::WidenArgs),
     Narrow(width::NarrowArgs),
     Relocate(relocate::Args),
@@ -74,6 +80,9 @@ pub fn run(command: Command, definition: fn() -> clap::Command, out: &mut Output
         Command::Hash(args) => hash::run(&args, out),
         Command::Diff(args) => diff::run(&args, out),
         Command::Dump(args) => dump::run(&args, out),
+        Command::Grep(args) => grep::run(&args, out),
+        Command::Refs(args) => refs::run(&args, out),
+        Command::Axioms(args) => axioms::run(&args, out),
         Command::Widen(args) => width::widen(&args, out),
         Command::Narrow(args) => width::narrow(&args, out),
         Command::Relocate(args) => relocate::run(&args, out),

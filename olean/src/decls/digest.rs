@@ -1,6 +1,6 @@
 //! Digests of a module's objects: equal values of two builds have equal ones, wherever they lie, whatever their
 //! width. What names, levels and expressions cache about themselves does not count: releases compute it in
-//! different ways.
+//! different ways. Nor do the numbers in names of variables that Lean makes up anew in each run.
 
 use super::module::Module;
 use crate::dump::recognise::Looks;
@@ -28,9 +28,15 @@ impl Digests {
             looks,
         };
         let mut buffer = Vec::new();
+        let mut fresh = vec![false; graph.len()];
         for n in order {
             buffer.clear();
-            all.payload(module, n, &mut buffer);
+            if all.is_fresh(module, n, &fresh) {
+                fresh[n.0 as usize] = true;
+                buffer.extend(b"fresh");
+            } else {
+                all.payload(module, n, &mut buffer);
+            }
             let bytes: [u8; 16] = Blake2b::<U16>::digest(&buffer).into();
             all.of[n.0 as usize] = u128::from_le_bytes(bytes);
         }
@@ -52,6 +58,19 @@ impl Digests {
     /// What the objects look like.
     pub fn looks(&self) -> &Looks {
         &self.looks
+    }
+
+    /// Whether an object is a name that Lean made up for a variable: `_uniq` and numbers, others in each run.
+    fn is_fresh(&self, module: &Module<'_, '_>, n: NodeId, fresh: &[bool]) -> bool {
+        let graph = &module.graph;
+        if graph.kind(n) != Kind::Ctor || graph.children_len(n) != 2 || !self.looks.caches_data(n) {
+            return false;
+        }
+        match (graph.tag(n), graph.child(n, 0)) {
+            (1, Some(Value::Scalar(0))) => graph.last_component(Value::Object(n)) == Some("_uniq"),
+            (2, Some(Value::Object(prefix))) => fresh[prefix.0 as usize],
+            _ => false,
+        }
     }
 
     fn payload(&self, module: &Module<'_, '_>, n: NodeId, out: &mut Vec<u8>) {

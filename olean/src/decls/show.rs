@@ -3,7 +3,7 @@
 
 use super::digest::Digests;
 use super::module::Module;
-use crate::dump::term::{self, Marks};
+use crate::dump::term::{self, Edge, Marks};
 use olean_reader::types::EXPR;
 use olean_reader::{NodeId, Value};
 use serde::Serialize;
@@ -55,8 +55,8 @@ impl Side<'_, '_, '_> {
 #[derive(Default)]
 struct Walk {
     pairs: HashSet<(NodeId, NodeId)>,
-    differs: [HashSet<NodeId>; 2],
-    touched: [HashSet<NodeId>; 2],
+    differs: [HashSet<Edge>; 2],
+    touched: [HashSet<Edge>; 2],
 }
 
 /// A way down from the root of an expression.
@@ -154,19 +154,21 @@ fn differing(
 
 impl Walk {
     fn run(&mut self, a: Side<'_, '_, '_>, na: NodeId, b: Side<'_, '_, '_>, nb: NodeId) {
-        let mut stack = vec![(na, nb)];
-        while let Some((x, y)) = stack.pop() {
-            if !self.pairs.insert((x, y)) {
-                continue;
-            }
-            self.touched[0].insert(x);
-            self.touched[1].insert(y);
+        let mut stack = vec![(na, nb, None)];
+        while let Some((x, y, edges)) = stack.pop() {
             let fields = differing(a, x, b, y);
-            if fields.is_empty() || self.pairs.len() > MAX_PAIRS {
-                self.differs[0].insert(x);
-                self.differs[1].insert(y);
-            } else {
-                stack.extend(fields.into_iter().map(|(_, x, y)| (x, y)));
+            if let Some((ex, ey)) = edges {
+                self.touched[0].insert(ex);
+                self.touched[1].insert(ey);
+                if fields.is_empty() || self.pairs.len() > MAX_PAIRS {
+                    self.differs[0].insert(ex);
+                    self.differs[1].insert(ey);
+                    continue;
+                }
+            }
+            if self.pairs.insert((x, y)) {
+                let next = fields.into_iter().map(|(i, p, q)| (p, q, Some(((x, i), (y, i)))));
+                stack.extend(next);
             }
         }
     }

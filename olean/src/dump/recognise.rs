@@ -80,7 +80,8 @@ impl Looks {
             graph.small_nat(v).is_some() || matches!(v, Value::Object(n) if graph.kind(n) == Kind::Mpz)
         };
         let string = |v: Value| matches!(v, Value::Object(n) if graph.kind(n) == Kind::String);
-        let level = |v| is(v, Look::Level);
+        // Newer releases keep the level zero as a scalar.
+        let level = |v| anonymous(v) || is(v, Look::Level);
         let expr = |v| is(v, Look::Expr);
         // Levels and expressions cache 8 bytes of data; binders have a byte more, before padding.
         match (graph.tag(n), fields.as_slice(), graph.scalars(n).len()) {

@@ -14,13 +14,16 @@ pub struct Line {
     pub complete: bool,
 }
 
+/// A field of an object.
+pub type Edge = (NodeId, usize);
+
 /// What is to be seen in a term besides its text.
 #[derive(Clone, Copy)]
 pub struct Marks<'m> {
-    /// Objects whose texts are reported.
-    pub differs: &'m HashSet<NodeId>,
-    /// Those and the objects that lead to them.
-    pub touched: &'m HashSet<NodeId>,
+    /// Fields whose texts are reported.
+    pub differs: &'m HashSet<Edge>,
+    /// Those and the fields that lead to them.
+    pub touched: &'m HashSet<Edge>,
     /// Whether what does not lead to a difference is left out where it is not short.
     pub elide: bool,
 }
@@ -54,7 +57,7 @@ pub fn line(graph: &Graph<'_, '_>, ty: Type, n: NodeId, budget: usize) -> Line {
     let mut writer = Writer {
         graph,
         names: Vec::new(),
-        stack: vec![Item::Value(Value::Object(n), ty, Context::default(), Free)],
+        stack: vec![Item::Value(Value::Object(n), ty, Context::default(), Free, None)],
         text: String::new(),
         len: 0,
         budget,
@@ -94,7 +97,7 @@ pub fn marked(
     }
     writer
         .stack
-        .push(Item::Value(Value::Object(n), EXPR, context, Free));
+        .push(Item::Value(Value::Object(n), EXPR, context, Free, None));
     let complete = writer.run();
     if let Some(start) = writer.open {
         writer.spans.push(start..writer.text.chars().count());
@@ -112,8 +115,10 @@ type Context = Option<usize>;
 enum Item {
     Text(String),
     Word(&'static str),
-    /// A value of this type, and where it stands.
-    Value(Value, Type, Context, Position),
+    /// A value of this type, where it stands, and in which field it is.
+    Value(Value, Type, Context, Position, Option<Edge>),
+    /// The beginning of a marked part.
+    Open,
     /// The end of a marked part.
     Close,
 }
@@ -150,14 +155,21 @@ impl Writer<'_, '_, '_> {
             let complete = match item {
                 Item::Text(t) => self.put(&t),
                 Item::Word(t) => self.put(t),
+                Item::Open => {
+                    self.open = Some(self.len);
+                    true
+                }
                 Item::Close => {
                     let start = self.open.take().unwrap_or(self.len);
                     self.spans.push(start..self.len);
                     true
                 }
-                Item::Value(v, ty, context, at) => {
-                    self.mark(v);
-                    if self.is_left_out(v, ty) {
+                Item::Value(v, ty, context, at, edge) => {
+                    if self.differs(edge) {
+                        self.open = Some(self.len);
+                        self.stack.push(Item::Close);
+                    }
+                    if self.is_left_out(v, ty, edge) {
                         self.put("⋯")
                     } else {
                         self.value(v, ty, context, at);
@@ -173,24 +185,20 @@ impl Writer<'_, '_, '_> {
         true
     }
 
-    /// Opens a marked part if this value is one.
-    fn mark(&mut self, v: Value) {
-        if let (Some(marks), Value::Object(n)) = (self.marks, v)
-            && self.open.is_none()
-            && marks.differs.contains(&n)
-        {
-            self.open = Some(self.len);
-            self.stack.push(Item::Close);
-        }
+    /// Whether a marked part begins with this field.
+    fn differs(&self, edge: Option<Edge>) -> bool {
+        let marked = self.marks.zip(edge).is_some_and(|(m, e)| m.differs.contains(&e));
+        marked && self.open.is_none()
     }
 
     /// Whether an expression is left out because nothing below it differs.
-    fn is_left_out(&self, v: Value, ty: Type) -> bool {
-        let (Some(marks), Value::Object(n)) = (self.marks, v) else {
+    fn is_left_out(&self, v: Value, ty: Type, edge: Option<Edge>) -> bool {
+        let (Some(marks), Some(edge), Value::Object(n)) = (self.marks, edge, v) else {
             return false;
         };
         let is_expr = matches!((ty, EXPR), (Type::Data(a), Type::Data(b)) if std::ptr::eq(a, b));
-        marks.elide && is_expr && self.open.is_none() && !marks.touched.contains(&n) && !self.is_short(n)
+        let equal = self.open.is_none() && !marks.touched.contains(&edge);
+        marks.elide && is_expr && equal && !self.is_short(n)
     }
 
     fn is_short(&self, n: NodeId) -> bool {
@@ -249,8 +257,8 @@ impl Writer<'_, '_, '_> {
             return self.stack.push(Item::Word("?"));
         };
         let field = |i| graph.child(n, i).expect("the shape has so many fields");
-        let expr = |i, at| Item::Value(field(i), EXPR, context, at);
-        let level = |i| Item::Value(field(i), LEVEL, context, Argument);
+        let expr = |i, at| Item::Value(field(i), EXPR, context, at, Some((n, i)));
+        let level = |i| Item::Value(field(i), LEVEL, context, Argument, None);
         let name = |i| Item::Text(binder(graph, field(i)));
         match shape.name {
             "Expr.bvar" => {
@@ -274,13 +282,13 @@ impl Writer<'_, '_, '_> {
                 let body = vec![
                     Item::Word(close),
                     Item::Word(" => "),
-                    Item::Value(field(2), EXPR, inner, Free),
+                    Item::Value(field(2), EXPR, inner, Free, Some((n, 2))),
                 ];
                 self.next(binder.into_iter().chain(body).collect(), at > Free);
             }
             "Expr.forallE" => {
                 let inner = self.bind(field(0), context);
-                let body = Item::Value(field(2), EXPR, inner, Free);
+                let body = Item::Value(field(2), EXPR, inner, Free, Some((n, 2)));
                 let [open, close] = brackets(graph, n);
                 let items = if self.is_used(field(2)) || open != "(" {
                     let binder = vec![
@@ -309,14 +317,14 @@ impl Writer<'_, '_, '_> {
                     expr(2, Free),
                 ];
                 let inner = self.bind(field(0), context);
-                let body = [Item::Word("; "), Item::Value(field(3), EXPR, inner, Free)];
+                let body = [Item::Word("; "), Item::Value(field(3), EXPR, inner, Free, Some((n, 3)))];
                 self.next(head.into_iter().chain(body).collect(), at > Free);
             }
             "Expr.lit" => {
                 let text = self.literal(field(0));
                 self.stack.push(Item::Text(text));
             }
-            "Expr.mdata" => self.stack.push(Item::Value(field(1), EXPR, context, at)),
+            "Expr.mdata" => self.stack.push(Item::Value(field(1), EXPR, context, at, Some((n, 1)))),
             "Expr.proj" => {
                 let index = graph
                     .small_nat(field(1))
@@ -328,7 +336,7 @@ impl Writer<'_, '_, '_> {
                 match base {
                     Some(base) => {
                         let items = vec![
-                            Item::Value(base, LEVEL, context, Argument),
+                            Item::Value(base, LEVEL, context, Argument, None),
                             Item::Text(format!("+{add}")),
                         ];
                         self.next(items, false);
@@ -392,7 +400,7 @@ impl Writer<'_, '_, '_> {
             (None, 1) => self.stack.push(Item::Word("Type")),
             (None, n) => self.next(vec![Item::Text(format!("Type {}", n - 1))], paren),
             (Some(base), 0) => self.next(
-                vec![Item::Word("Sort "), Item::Value(base, LEVEL, context, Argument)],
+                vec![Item::Word("Sort "), Item::Value(base, LEVEL, context, Argument, None)],
                 paren,
             ),
             (Some(base), n) => {
@@ -403,7 +411,7 @@ impl Writer<'_, '_, '_> {
                 };
                 let items = vec![
                     Item::Word("Type "),
-                    Item::Value(base, LEVEL, context, Argument),
+                    Item::Value(base, LEVEL, context, Argument, None),
                     Item::Text(more),
                 ];
                 self.next(items, paren);
@@ -414,17 +422,27 @@ impl Writer<'_, '_, '_> {
     fn application(&mut self, n: NodeId, context: Context, paren: bool) {
         let mut items = Vec::new();
         let mut head = Value::Object(n);
+        let (mut edge, mut closing) = (None, false);
         // More arguments than characters are left are not shown anyway; the rest stays one item.
         while let Value::Object(f) = head
             && items.len() <= self.budget
             && self.graph.shape(EXPR, f).is_some_and(|c| c.name == "Expr.app")
         {
+            // A function that differs as a whole is marked from its head to its last argument.
+            if !closing && self.differs(edge) {
+                items.push(Item::Close);
+                closing = true;
+            }
             let [function, argument] =
                 [0, 1].map(|i| self.graph.child(f, i).expect("an application has two fields"));
-            items.extend([Item::Value(argument, EXPR, context, Argument), Item::Word(" ")]);
-            head = function;
+            let below = if closing { None } else { Some((f, 1)) };
+            items.extend([Item::Value(argument, EXPR, context, Argument, below), Item::Word(" ")]);
+            (head, edge) = (function, Some((f, 0)));
         }
-        items.push(Item::Value(head, EXPR, context, Argument));
+        items.push(Item::Value(head, EXPR, context, Argument, edge.filter(|_| !closing)));
+        if closing {
+            items.push(Item::Open);
+        }
         items.reverse();
         self.next(items, paren);
     }

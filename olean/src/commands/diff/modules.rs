@@ -208,6 +208,11 @@ fn extensions(diff: &ModuleDiff, limit: usize, width: usize, out: &mut Output) -
     Ok(())
 }
 
+/// Whether an extension holds what the compiler makes of declarations, which changes along with them.
+fn is_compiled(extension: &str) -> bool {
+    ["Compiler.LCNF.", "Lean.IR."].iter().any(|part| extension.contains(part))
+}
+
 /// One extension; how many of its entries come and go with declarations.
 fn extension(
     e: &ExtensionDiff,
@@ -226,6 +231,13 @@ fn extension(
     let (added, removed) = (apart(&e.added, new), apart(&e.removed, gone));
     let along = (e.added.len() - added.len() + e.removed.len() - removed.len()) as u64;
     if added.is_empty() && removed.is_empty() && e.changed.is_empty() {
+        return Ok(along);
+    }
+    if is_compiled(&e.extension) {
+        let changed = e.changed.iter().map(|c| c.key.as_str());
+        let keys: Vec<&str> = changed.chain(removed.iter().chain(&added).map(String::as_str)).collect();
+        let text = format!("{}: {}", clean(&e.extension), clean(&keys.join(", ")));
+        writeln!(out, "  {DIM}{}{DIM:#}", cut(&text, width - 2))?;
         return Ok(along);
     }
     writeln!(out, "  {DIM}{}{DIM:#}", cut(&clean(&e.extension), width - 2))?;
