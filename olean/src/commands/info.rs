@@ -1,5 +1,8 @@
 //! `olean info`: what the header and the sections of a file say.
 
+mod closure;
+mod contents;
+
 use crate::error::{Failure, Result};
 use crate::input::{self, Input, Source};
 use crate::outcome::{Failed, Outcome};
@@ -23,17 +26,25 @@ pub struct Args {
     /// Files or folders; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Tell what importing this module loads; it and what it imports are looked for in the folders given
+    #[arg(long, value_name = "MODULE")]
+    closure: Option<String>,
 }
 
 const EXAMPLES: &str = "Exit codes: 0 all shown, 1 some are no region files, 2 wrong usage or unreadable files.\n\n\
      Examples:\n  \
      olean info Foo.olean\n  \
+     olean info .lake/build/lib              (what all files have in common, and which are odd)\n  \
+     olean info --closure Foo.Bar .lake/build/lib ~/lean/lib\n  \
      olean info --json build | jq -r '.files[].lean_version' | sort | uniq -c";
 
 #[derive(Serialize)]
 struct Report {
     schema: u32,
     files: Vec<Info>,
+    /// Of the files below folders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<contents::Summary>,
 }
 
 #[derive(Serialize)]
@@ -58,6 +69,9 @@ struct Info {
     libraries: Vec<LibraryInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extension: Option<String>,
+    /// What the module declares and imports, where the file is a sound part of one and was named itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<contents::Contents>,
 }
 
 #[derive(Serialize)]
@@ -91,21 +105,42 @@ struct LibraryInfo {
 
 /// Runs it.
 pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
+    if let Some(module) = &args.closure {
+        return closure::run(module, &args.files, out);
+    }
     let sources = input::sources(&args.files)?;
-    let mut report = Report {
-        schema: 1,
-        files: Vec::new(),
+    let folders: Vec<&PathBuf> = args.files.iter().filter(|f| f.is_dir()).collect();
+    let below = |s: &Source| {
+        let named = |p: &Path| args.files.iter().any(|f| f == p);
+        let path = s.path.as_deref().filter(|p| !named(p));
+        path.is_some_and(|p| folders.iter().any(|f| p.starts_with(f)))
     };
+    let (mut files, mut found) = (Vec::new(), Vec::new());
     let (mut failed, mut maps) = (Failed::default(), None);
     for source in &sources {
         match look(source, &mut maps) {
             Err(failure) => failed.note(failure),
-            Ok(info) if out.is_json() => report.files.push(info),
-            Ok(info) => print(&info, out)?,
+            Ok(info) if below(source) => found.push(info),
+            Ok(mut info) => {
+                info.module = contents::contents(source);
+                if out.is_json() {
+                    files.push(info);
+                } else {
+                    print(&info, out)?;
+                }
+            }
         }
     }
+    let summary = (!found.is_empty()).then(|| contents::summary(&found));
     if out.is_json() {
-        out.json(&report)?;
+        files.extend(found);
+        out.json(&Report {
+            schema: 1,
+            files,
+            summary,
+        })?;
+    } else if let Some(summary) = summary {
+        contents::print_summary(&summary, out)?;
     }
     Ok(failed.code())
 }
@@ -142,6 +177,7 @@ fn look(source: &Source, maps: &mut Option<Vec<Mapping>>) -> Result<Info> {
         closures: file.sections().map_or(0, |s| s.closure_offsets().len() as u64),
         libraries,
         extension,
+        module: None,
     })
 }
 
@@ -234,7 +270,7 @@ fn closures_of(file: &File<'_>) -> Vec<u64> {
 fn print(info: &Info, out: &mut Output) -> Result<()> {
     let width = out.width();
     writeln!(out, "{TITLE}{}{TITLE:#}", clean(&info.path))?;
-    let mut line = |label: &str, text: String| writeln!(out, "  {DIM}{label:<10}{DIM:#}  {text}");
+    let mut line = |label: &str, text: String| contents::line(label, &text, out);
     let bignums = if info.bignums == "gmp" { "GMP" } else { "native" };
     line(
         "format",
@@ -283,7 +319,10 @@ fn print(info: &Info, out: &mut Output) -> Result<()> {
     if let Some(text) = &info.extension {
         line("extension", text.clone())?;
     }
-    Ok(())
+    match &info.module {
+        Some(module) => contents::print(module, out),
+        None => Ok(()),
+    }
 }
 
 fn describe(root: &Root) -> String {
