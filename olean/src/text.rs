@@ -48,9 +48,15 @@ mod tests {
         for width in [20, 40, 80] {
             let (middle, right) = columns("def ", &"name".repeat(30), "A.Long.Module.Name", width);
             let gap = if right.is_empty() { 0 } else { 2 };
-            assert!(4 + middle.chars().count() + gap + right.chars().count() <= width, "{width}");
+            assert!(
+                4 + middle.chars().count() + gap + right.chars().count() <= width,
+                "{width}"
+            );
         }
-        assert_eq!(columns("def ", "x", "M", usize::MAX), ("x".to_owned(), "M".to_owned()));
+        assert_eq!(
+            columns("def ", "x", "M", usize::MAX),
+            ("x".to_owned(), "M".to_owned())
+        );
     }
 
     #[test]

@@ -149,12 +149,16 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             report.declarations.push(row);
         }
     }
-    report.declarations.sort_by(|a, b| (&a.module, &a.name).cmp(&(&b.module, &b.name)));
+    report
+        .declarations
+        .sort_by(|a, b| (&a.module, &a.name).cmp(&(&b.module, &b.name)));
     report.axioms = counts
         .into_iter()
         .map(|(name, declarations)| Axiom { name, declarations })
         .collect();
-    report.axioms.sort_by(|a, b| b.declarations.cmp(&a.declarations).then(a.name.cmp(&b.name)));
+    report
+        .axioms
+        .sort_by(|a, b| b.declarations.cmp(&a.declarations).then(a.name.cmp(&b.name)));
     if out.is_json() {
         out.json(&report)?;
         return Ok(failed.code());
@@ -215,7 +219,11 @@ fn row(world: &World, id: u32, base: &Base) -> Row {
 }
 
 fn print(row: &Row, ways: bool, out: &mut Output) -> Result<()> {
-    let width = if out.is_terminal() || ways { out.width() } else { usize::MAX };
+    let width = if out.is_terminal() || ways {
+        out.width()
+    } else {
+        usize::MAX
+    };
     let mut text = match row.axioms.as_slice() {
         [] => "no axioms".to_owned(),
         axioms => clean(&axioms.join(", ")),
@@ -224,7 +232,11 @@ fn print(row: &Row, ways: bool, out: &mut Output) -> Result<()> {
         text += " (recorded)";
     }
     if let Some(recorded) = &row.recorded {
-        let recorded = if recorded.is_empty() { "no axioms".to_owned() } else { clean(&recorded.join(", ")) };
+        let recorded = if recorded.is_empty() {
+            "no axioms".to_owned()
+        } else {
+            clean(&recorded.join(", "))
+        };
         text += &format!("; recorded are {recorded}");
     }
     if let Some(missing) = &row.missing {
@@ -239,7 +251,10 @@ fn print(row: &Row, ways: bool, out: &mut Output) -> Result<()> {
         if way.len() < 2 {
             continue;
         }
-        for (i, piece) in wrapped(&clean(&way.join(" → ")), width - 4).into_iter().enumerate() {
+        for (i, piece) in wrapped(&clean(&way.join(" → ")), width - 4)
+            .into_iter()
+            .enumerate()
+        {
             let indent = if i > 0 { "      " } else { "    " };
             writeln!(out, "{indent}{DIM}{}{DIM:#}", cut(&piece, width - indent.len()))?;
         }
@@ -248,7 +263,11 @@ fn print(row: &Row, ways: bool, out: &mut Output) -> Result<()> {
 }
 
 fn summary(r: &Report, out: &mut Output) -> Result<()> {
-    let mut line = format!("{}: {} on no axiom", plural(r.total, "declaration"), count(r.none));
+    let mut line = format!(
+        "{}: {} on no axiom",
+        plural(r.total, "declaration"),
+        count(r.none)
+    );
     if r.incomplete > 0 {
         line += &format!(", {} not known to the end", count(r.incomplete));
     }
@@ -256,7 +275,11 @@ fn summary(r: &Report, out: &mut Output) -> Result<()> {
     let width = out.width();
     for a in r.axioms.iter().take(20) {
         let left = format!("{:>9}  ", count(a.declarations));
-        writeln!(out, "{DIM}{left}{DIM:#}{TEXT}{}{TEXT:#}", cut(&clean(&a.name), width - left.len()))?;
+        writeln!(
+            out,
+            "{DIM}{left}{DIM:#}{TEXT}{}{TEXT:#}",
+            cut(&clean(&a.name), width - left.len())
+        )?;
     }
     if r.axioms.len() > 20 {
         writeln!(out, "{DIM}{:>9}  more axioms{DIM:#}", r.axioms.len() - 20)?;

@@ -269,7 +269,12 @@ fn by_module(files: Vec<(Option<Source>, Option<Source>)>) -> Vec<(Source, Sourc
         }
     }
     // Compiled code after the declarations that it is made of.
-    let key = |s: &Source| s.path.as_deref().and_then(Part::of).map(|p| (p.stem().to_owned(), !p.is_olean()));
+    let key = |s: &Source| {
+        s.path
+            .as_deref()
+            .and_then(Part::of)
+            .map(|p| (p.stem().to_owned(), !p.is_olean()))
+    };
     all.sort_by_cached_key(|(a, _)| key(a));
     all
 }

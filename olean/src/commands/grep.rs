@@ -101,7 +101,11 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             modules: looked,
         })?;
     } else {
-        let matches = if n == 1 { "1 match".to_owned() } else { format!("{} matches", crate::render::count(n)) };
+        let matches = if n == 1 {
+            "1 match".to_owned()
+        } else {
+            format!("{} matches", crate::render::count(n))
+        };
         let of = plural(declarations.len() as u64, "declaration");
         wrap(&format!("{matches} in {of} of {}", plural(looked, "module")), out)?;
     }
@@ -125,19 +129,34 @@ fn look(module: &Module<'_, '_>, args: &Args) -> Vec<Row> {
 }
 
 fn print(row: &Row, several: bool, out: &mut Output) -> Result<()> {
-    let width = if out.is_terminal() { out.width() } else { usize::MAX };
+    let width = if out.is_terminal() {
+        out.width()
+    } else {
+        usize::MAX
+    };
     let left = format!("{:<9}  ", row.what.word());
-    let module = if several { clean(&row.module) } else { String::new() };
+    let module = if several {
+        clean(&row.module)
+    } else {
+        String::new()
+    };
     let name = clean(&row.declaration);
     let text = match row.what {
         What::Name => String::new(),
         What::Reference => clean(&row.text),
         What::String | What::Doc => format!("{:?}", row.text),
     };
-    let whole = if text.is_empty() { name.clone() } else { format!("{name}  {text}") };
+    let whole = if text.is_empty() {
+        name.clone()
+    } else {
+        format!("{name}  {text}")
+    };
     let (shown, module) = columns(&left, &whole, &module, width);
     write!(out, "{DIM}{left}{DIM:#}")?;
-    match shown.split_at_checked(name.len()).filter(|(first, _)| *first == name) {
+    match shown
+        .split_at_checked(name.len())
+        .filter(|(first, _)| *first == name)
+    {
         Some((name, text)) => write!(out, "{name}{TEXT}{text}{TEXT:#}")?,
         None => write!(out, "{shown}")?,
     }

@@ -29,8 +29,8 @@ pub struct Args {
     /// Files of modules, or folders
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Files or folders that they may point into, besides the parts of their own modules
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// A file or folder that they may point into, besides the parts of their own modules; may be given again
+    #[arg(long, value_name = "FILE")]
     deps: Vec<PathBuf>,
     /// Sort all declarations, not module by module
     #[arg(long, value_name = "BY")]

@@ -119,7 +119,11 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             _ => args.name.clone(),
         };
         let among = plural(report.modules, "module");
-        let mut line = format!("{} in {among} {verb} to {}", plural(n, "declaration"), clean(&what));
+        let mut line = format!(
+            "{} in {among} {verb} to {}",
+            plural(n, "declaration"),
+            clean(&what)
+        );
         if n == 0 {
             let near = find::nearest(&args.name, near.iter().map(String::as_str));
             let others: Vec<String> = near.into_iter().filter(|name| *name != args.name).collect();
@@ -128,7 +132,10 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         wrap(&line, out)?;
         if report.not_whole > 0 {
             let which = plural(report.not_whole, "module");
-            wrap(&format!("of {which} only the public part is here: values are in .olean.private"), out)?;
+            wrap(
+                &format!("of {which} only the public part is here: values are in .olean.private"),
+                out,
+            )?;
         }
     }
     Ok(match failed.code() {
@@ -172,7 +179,11 @@ fn look(module: &Module<'_, '_>, name: &str) -> Found {
 }
 
 fn print(row: &Row, several: bool, ambiguous: bool, out: &mut Output) -> Result<()> {
-    let width = if out.is_terminal() { out.width() } else { usize::MAX };
+    let width = if out.is_terminal() {
+        out.width()
+    } else {
+        usize::MAX
+    };
     let roles: Vec<&str> = row
         .r#in
         .iter()
@@ -182,8 +193,16 @@ fn print(row: &Row, several: bool, ambiguous: bool, out: &mut Output) -> Result<
         })
         .collect();
     let left = format!("{:<11}  {:<11}  ", row.kind, roles.join(", "));
-    let module = if several { clean(&row.module) } else { String::new() };
-    let name = if ambiguous { format!("{} → {}", row.name, row.constant) } else { row.name.clone() };
+    let module = if several {
+        clean(&row.module)
+    } else {
+        String::new()
+    };
+    let name = if ambiguous {
+        format!("{} → {}", row.name, row.constant)
+    } else {
+        row.name.clone()
+    };
     let (name, module) = columns(&left, &clean(&name), &module, width);
     write!(out, "{left}{name}")?;
     if !module.is_empty() {

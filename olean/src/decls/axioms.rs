@@ -75,8 +75,11 @@ pub fn facts(module: &Module<'_, '_>) -> Facts {
         let mut mentions = HashSet::new();
         let expressions = module.expressions(d.info);
         let counted = |role: Role| role == Role::Type || d.kind != Kind::Recursor;
-        let mut stack: Vec<Value> =
-            expressions.into_iter().filter(|(role, _)| counted(*role)).map(|(_, v)| v).collect();
+        let mut stack: Vec<Value> = expressions
+            .into_iter()
+            .filter(|(role, _)| counted(*role))
+            .map(|(_, v)| v)
+            .collect();
         while let Some(v) = stack.pop() {
             let Value::Object(n) = v else { continue };
             if std::mem::replace(&mut stamp[n.0 as usize], i) == i || !looks.is_expr(v) {
@@ -173,7 +176,10 @@ impl World {
     /// The declarations: number, name, kind, number of the module.
     pub fn decls(&self) -> impl Iterator<Item = (u32, &str, Kind, u32)> + Clone {
         let all = self.known.iter().enumerate();
-        all.filter_map(|(i, k)| k.as_ref().map(|k| (i as u32, self.names[i].as_str(), k.kind, k.module)))
+        all.filter_map(|(i, k)| {
+            k.as_ref()
+                .map(|k| (i as u32, self.names[i].as_str(), k.kind, k.module))
+        })
     }
 
     /// What the compiler recorded for a declaration.
@@ -225,8 +231,10 @@ impl World {
         }
         let base = |(i, (set, missing, record)): (usize, (u32, Option<u32>, bool))| {
             self.known[i].as_ref()?;
-            let mut axioms: Vec<String> =
-                sets.list[set as usize].iter().map(|&n| self.names[n as usize].clone()).collect();
+            let mut axioms: Vec<String> = sets.list[set as usize]
+                .iter()
+                .map(|&n| self.names[n as usize].clone())
+                .collect();
             axioms.sort();
             Some(Base {
                 axioms,
@@ -244,7 +252,11 @@ impl World {
         let (mut index, mut low) = (vec![NEW; len], vec![0u32; len]);
         let mut open = vec![false; len];
         let (mut waiting, mut groups, mut count) = (Vec::new(), Vec::new(), 0);
-        let below = |n: u32| self.known[n as usize].as_ref().map_or(&[][..], |k| k.mentions.as_slice());
+        let below = |n: u32| {
+            self.known[n as usize]
+                .as_ref()
+                .map_or(&[][..], |k| k.mentions.as_slice())
+        };
         for root in 0..len as u32 {
             if index[root as usize] != NEW {
                 continue;
@@ -298,12 +310,20 @@ impl World {
                     at = before[&at];
                     way.push(at);
                 }
-                return way.iter().rev().map(|&n| self.names[n as usize].clone()).collect();
+                return way
+                    .iter()
+                    .rev()
+                    .map(|&n| self.names[n as usize].clone())
+                    .collect();
             }
             let Some(known) = &self.known[n as usize] else {
                 continue;
             };
-            let recorded = known.recorded.iter().flatten().filter_map(|r| self.ids.get(r).copied());
+            let recorded = known
+                .recorded
+                .iter()
+                .flatten()
+                .filter_map(|r| self.ids.get(r).copied());
             let recorded: Vec<u32> = recorded.filter(|_| known.bare).collect();
             for &m in known.mentions.iter().chain(&recorded) {
                 before.entry(m).or_insert_with(|| {

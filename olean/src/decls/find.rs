@@ -23,7 +23,9 @@ pub fn rank(query: &str, name: &str) -> Option<u8> {
     if name == bare || user == bare {
         return Some(2);
     }
-    let ends = name.strip_suffix(bare.as_str()).is_some_and(|before| before.ends_with('.'));
+    let ends = name
+        .strip_suffix(bare.as_str())
+        .is_some_and(|before| before.ends_with('.'));
     ends.then_some(3)
 }
 
@@ -32,7 +34,11 @@ pub fn find<'n>(query: &str, names: impl Iterator<Item = &'n str>) -> Vec<usize>
     let fits = |(i, name)| Some((rank(query, name)?, i));
     let found: Vec<(u8, usize)> = names.enumerate().filter_map(fits).collect();
     let best = found.iter().map(|f| f.0).min();
-    found.into_iter().filter(|f| Some(f.0) == best).map(|f| f.1).collect()
+    found
+        .into_iter()
+        .filter(|f| Some(f.0) == best)
+        .map(|f| f.1)
+        .collect()
 }
 
 /// The names most like a query, best first.
@@ -50,7 +56,11 @@ pub fn nearest<'n>(query: &str, names: impl Iterator<Item = &'n str>) -> Vec<Str
     rated.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     let mut seen = BTreeSet::new();
     rated.retain(|(_, name)| seen.insert(*name));
-    rated.into_iter().take(SUGGESTIONS).map(|(_, name)| name.to_owned()).collect()
+    rated
+        .into_iter()
+        .take(SUGGESTIONS)
+        .map(|(_, name)| name.to_owned())
+        .collect()
 }
 
 /// An end for messages: `; did you mean A, B or C?`, or nothing.
@@ -73,7 +83,10 @@ mod tests {
     const NAMES: [&str; 5] = ["A.add", "_private.A.0.priv", "A.«tief 3»", "größe.x₁", "B.add"];
 
     fn found(query: &str) -> Vec<&'static str> {
-        find(query, NAMES.iter().copied()).into_iter().map(|i| NAMES[i]).collect()
+        find(query, NAMES.iter().copied())
+            .into_iter()
+            .map(|i| NAMES[i])
+            .collect()
     }
 
     #[test]
@@ -93,6 +106,9 @@ mod tests {
         assert_eq!(nearest("A.ad", NAMES.iter().copied())[0], "A.add");
         assert_eq!(nearest("prib", NAMES.iter().copied())[0], "_private.A.0.priv");
         assert!(nearest("zzz", NAMES.iter().copied()).is_empty());
-        assert_eq!(suggestion(&["a".to_owned(), "b".to_owned()]), "; did you mean a or b?");
+        assert_eq!(
+            suggestion(&["a".to_owned(), "b".to_owned()]),
+            "; did you mean a or b?"
+        );
     }
 }

@@ -54,7 +54,8 @@ fn literal_of<'a>(module: &Module<'_, 'a>, looks: &Looks, n: NodeId) -> Option<&
     let Some(Value::Object(literal)) = graph.child(n, 0) else {
         return None;
     };
-    let is_literal = looks.is_expr(Value::Object(n)) && graph.tag(n) == LIT && graph.kind(literal) == Kind::Ctor;
+    let is_literal =
+        looks.is_expr(Value::Object(n)) && graph.tag(n) == LIT && graph.kind(literal) == Kind::Ctor;
     match graph.child(literal, 0).filter(|_| is_literal)? {
         Value::Object(text) => graph.string(text),
         _ => None,
@@ -134,7 +135,11 @@ pub fn references(module: &Module<'_, '_>, query: &str) -> Vec<Reference> {
 
 /// What a pattern matches in a module: index of the declaration, what it is, the text. Documentation is told by the
 /// name of what it documents.
-pub fn matches(module: &Module<'_, '_>, pattern: &Regex, wanted: &[What]) -> Vec<(String, Option<usize>, What, String)> {
+pub fn matches(
+    module: &Module<'_, '_>,
+    pattern: &Regex,
+    wanted: &[What],
+) -> Vec<(String, Option<usize>, What, String)> {
     let graph = &module.graph;
     let is_wanted = |what| wanted.is_empty() || wanted.contains(&what);
     let mut all: Vec<(String, Option<usize>, What, String)> = Vec::new();
@@ -149,8 +154,12 @@ pub fn matches(module: &Module<'_, '_>, pattern: &Regex, wanted: &[What]) -> Vec
         in_terms(module, pattern, &is_wanted, &mut all);
     }
     if is_wanted(What::Doc) {
-        let by_name: HashMap<&str, usize> =
-            module.decls.iter().enumerate().map(|(i, d)| (d.name.as_str(), i)).collect();
+        let by_name: HashMap<&str, usize> = module
+            .decls
+            .iter()
+            .enumerate()
+            .map(|(i, d)| (d.name.as_str(), i))
+            .collect();
         let mut seen = HashSet::new();
         for &part in &module.parts {
             for (key, v) in entries::keyed(module, part, "docStringExt") {
@@ -185,8 +194,12 @@ fn in_terms(
     let mut names: HashMap<NodeId, Option<String>> = HashMap::new();
     let mut found: HashMap<NodeId, (What, String)> = HashMap::new();
     for &n in &order {
-        if let Some(v @ Value::Object(c)) = constant_of(module, &looks, n).filter(|_| is_wanted(What::Reference)) {
-            let name = names.entry(c).or_insert_with(|| graph.name(v).filter(|t| pattern.is_match(t)));
+        if let Some(v @ Value::Object(c)) =
+            constant_of(module, &looks, n).filter(|_| is_wanted(What::Reference))
+        {
+            let name = names
+                .entry(c)
+                .or_insert_with(|| graph.name(v).filter(|t| pattern.is_match(t)));
             if let Some(name) = name {
                 found.insert(n, (What::Reference, name.clone()));
             }

@@ -317,14 +317,19 @@ impl Writer<'_, '_, '_> {
                     expr(2, Free),
                 ];
                 let inner = self.bind(field(0), context);
-                let body = [Item::Word("; "), Item::Value(field(3), EXPR, inner, Free, Some((n, 3)))];
+                let body = [
+                    Item::Word("; "),
+                    Item::Value(field(3), EXPR, inner, Free, Some((n, 3))),
+                ];
                 self.next(head.into_iter().chain(body).collect(), at > Free);
             }
             "Expr.lit" => {
                 let text = self.literal(field(0));
                 self.stack.push(Item::Text(text));
             }
-            "Expr.mdata" => self.stack.push(Item::Value(field(1), EXPR, context, at, Some((n, 1)))),
+            "Expr.mdata" => self
+                .stack
+                .push(Item::Value(field(1), EXPR, context, at, Some((n, 1)))),
             "Expr.proj" => {
                 let index = graph
                     .small_nat(field(1))
@@ -400,7 +405,10 @@ impl Writer<'_, '_, '_> {
             (None, 1) => self.stack.push(Item::Word("Type")),
             (None, n) => self.next(vec![Item::Text(format!("Type {}", n - 1))], paren),
             (Some(base), 0) => self.next(
-                vec![Item::Word("Sort "), Item::Value(base, LEVEL, context, Argument, None)],
+                vec![
+                    Item::Word("Sort "),
+                    Item::Value(base, LEVEL, context, Argument, None),
+                ],
                 paren,
             ),
             (Some(base), n) => {
@@ -436,10 +444,19 @@ impl Writer<'_, '_, '_> {
             let [function, argument] =
                 [0, 1].map(|i| self.graph.child(f, i).expect("an application has two fields"));
             let below = if closing { None } else { Some((f, 1)) };
-            items.extend([Item::Value(argument, EXPR, context, Argument, below), Item::Word(" ")]);
+            items.extend([
+                Item::Value(argument, EXPR, context, Argument, below),
+                Item::Word(" "),
+            ]);
             (head, edge) = (function, Some((f, 0)));
         }
-        items.push(Item::Value(head, EXPR, context, Argument, edge.filter(|_| !closing)));
+        items.push(Item::Value(
+            head,
+            EXPR,
+            context,
+            Argument,
+            edge.filter(|_| !closing),
+        ));
         if closing {
             items.push(Item::Open);
         }

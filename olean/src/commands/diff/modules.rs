@@ -210,7 +210,9 @@ fn extensions(diff: &ModuleDiff, limit: usize, width: usize, out: &mut Output) -
 
 /// Whether an extension holds what the compiler makes of declarations, which changes along with them.
 fn is_compiled(extension: &str) -> bool {
-    ["Compiler.LCNF.", "Lean.IR."].iter().any(|part| extension.contains(part))
+    ["Compiler.LCNF.", "Lean.IR."]
+        .iter()
+        .any(|part| extension.contains(part))
 }
 
 /// One extension; how many of its entries come and go with declarations.
@@ -235,7 +237,9 @@ fn extension(
     }
     if is_compiled(&e.extension) {
         let changed = e.changed.iter().map(|c| c.key.as_str());
-        let keys: Vec<&str> = changed.chain(removed.iter().chain(&added).map(String::as_str)).collect();
+        let keys: Vec<&str> = changed
+            .chain(removed.iter().chain(&added).map(String::as_str))
+            .collect();
         let text = format!("{}: {}", clean(&e.extension), clean(&keys.join(", ")));
         writeln!(out, "  {DIM}{}{DIM:#}", cut(&text, width - 2))?;
         return Ok(along);

@@ -31,8 +31,9 @@ struct Report {
     module: String,
     /// What a file loads that does not use the module system.
     plain: Load,
-    /// What a file loads that uses it, with a public or private import.
-    module_system: Load,
+    /// What a file loads that uses it; absent for a module that does not, for such a file cannot import it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module_system: Option<Load>,
     /// How many mappings a process may have; absent where the system does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_map_count: Option<u64>,
@@ -83,7 +84,14 @@ impl Need {
 /// Where modules lie, and what those that were read import.
 struct Library<'a> {
     folders: &'a [PathBuf],
-    imports: HashMap<String, Option<Vec<Import>>>,
+    imports: HashMap<String, Option<Read>>,
+}
+
+/// What a module that was read says.
+#[derive(Clone)]
+struct Read {
+    is_module: bool,
+    imports: Vec<Import>,
 }
 
 impl Library<'_> {
@@ -98,23 +106,26 @@ impl Library<'_> {
     }
 
     /// What a module imports; `None` if it is not here.
-    fn imports(&mut self, module: &str) -> Result<Option<&[Import]>> {
+    fn read(&mut self, module: &str) -> Result<Option<&Read>> {
         if !self.imports.contains_key(module) {
             let read = match self.stem(module) {
                 None => None,
-                Some(stem) => Some(imports(&with(&stem, ".olean"))?),
+                Some(stem) => Some(read(&with(&stem, ".olean"))?),
             };
             self.imports.insert(module.to_owned(), read);
         }
-        Ok(self.imports[module].as_deref())
+        Ok(self.imports[module].as_ref())
     }
 }
 
-fn imports(path: &Path) -> Result<Vec<Import>> {
+fn read(path: &Path) -> Result<Read> {
     prove::one(&Source::file(path.to_owned()), &[], |p| {
         let module = Module::read(p, String::new()).map_err(Failure::Bad)?;
         module
-            .map(|m| m.imports)
+            .map(|m| Read {
+                is_module: m.is_module,
+                imports: m.imports,
+            })
             .ok_or_else(|| crate::commands::ls::no_module(&path.display().to_string()))
     })
 }
@@ -137,8 +148,11 @@ pub fn run(module: &str, folders: &[PathBuf], out: &mut Output) -> Result<Outcom
         return Err(no_such(module, folders)?);
     }
     let mut missing = Vec::new();
-    let [plain, module_system] = [true, false].map(|private| load(module, private, &mut library, &mut missing));
-    let (plain, module_system) = (plain?, module_system?);
+    let plain = load(module, true, &mut library, &mut missing)?;
+    let module_system = match library.read(module)? {
+        Some(read) if read.is_module => Some(load(module, false, &mut library, &mut missing)?),
+        _ => None,
+    };
     missing.sort();
     missing.dedup();
     let limit = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
@@ -185,11 +199,11 @@ fn load(module: &str, private: bool, library: &mut Library<'_>, missing: &mut Ve
     let mut queue = VecDeque::from([module.to_owned()]);
     while let Some(name) = queue.pop_front() {
         let need = needs[&name];
-        let Some(imports) = library.imports(&name)? else {
+        let Some(read) = library.read(&name)? else {
             missing.push(name);
             continue;
         };
-        for i in imports {
+        for i in &read.imports {
             let data = need.data && (i.public || need.all);
             let all = private || need.all && i.all;
             let ir_below = need.ir_below || data && i.meta;
@@ -220,7 +234,10 @@ fn load(module: &str, private: bool, library: &mut Library<'_>, missing: &mut Ve
         };
         let data = [".olean", ".olean.server", ".olean.private"];
         let ir = [".ir.sig", ".ir"];
-        let suffixes = data.iter().filter(|_| need.data).chain(ir.iter().filter(|_| need.ir));
+        let suffixes = data
+            .iter()
+            .filter(|_| need.data)
+            .chain(ir.iter().filter(|_| need.ir));
         for suffix in suffixes {
             if let Ok(meta) = fs::metadata(with(&stem, suffix)) {
                 large.files += 1;
@@ -259,9 +276,17 @@ fn components(module: &str) -> Vec<String> {
 
 fn print(r: &Report, out: &mut Output) -> Result<()> {
     let width = out.width();
-    writeln!(out, "{TITLE}{}{TITLE:#}", cut(&format!("import {}", clean(&r.module)), width))?;
+    writeln!(
+        out,
+        "{TITLE}{}{TITLE:#}",
+        cut(&format!("import {}", clean(&r.module)), width)
+    )?;
     let mut table = Table::new(&["from a file that …", "modules", "files", "size"]);
-    for (who, load) in [("is no module", &r.plain), ("is a module", &r.module_system)] {
+    for (who, load) in [
+        ("is no module", Some(&r.plain)),
+        ("is a module", r.module_system.as_ref()),
+    ] {
+        let Some(load) = load else { continue };
         table.row([
             who.to_owned(),
             count(load.modules),
@@ -276,15 +301,9 @@ fn print(r: &Report, out: &mut Output) -> Result<()> {
         Some(n) => format!(" of {} that a process may have (vm.max_map_count)", count(n)),
         None => String::new(),
     };
-    for (i, line) in crate::text::wrapped(
-        &format!("  each file is a mapping: {}{limit}", count(r.plain.files)),
-        width,
-    )
-    .into_iter()
-    .enumerate()
-    {
-        let indent = if i > 0 { "  " } else { "" };
-        writeln!(out, "{indent}{line}")?;
+    let text = format!("each file is a mapping: {}{limit}", count(r.plain.files));
+    for line in crate::text::wrapped(&text, width - 2) {
+        writeln!(out, "  {line}")?;
     }
     writeln!(out)?;
     let mut table = Table::new(&["largest", "files", "size"]);
@@ -297,7 +316,10 @@ fn print(r: &Report, out: &mut Output) -> Result<()> {
     if !r.missing.is_empty() {
         writeln!(out)?;
         let n = plural(r.missing.len() as u64, "module");
-        wrap(&format!("{n} not found in the folders given, nor what they import:"), out)?;
+        wrap(
+            &format!("{n} not found in the folders given, nor what they import:"),
+            out,
+        )?;
         for name in r.missing.iter().take(LARGEST) {
             writeln!(out, "  {}", cut(&clean(name), width - 2))?;
         }

@@ -57,7 +57,11 @@ pub fn contents(source: &Source) -> Option<Contents> {
 /// Prints it as lines of `olean info`.
 pub fn print(c: &Contents, out: &mut Output) -> Result<()> {
     let system = if c.is_module { "used" } else { "not used" };
-    let whole = if c.whole { "" } else { "; proofs and private declarations are in .olean.private" };
+    let whole = if c.whole {
+        ""
+    } else {
+        "; proofs and private declarations are in .olean.private"
+    };
     line("modules", &format!("module system {system}{whole}"), out)?;
     let imports: Vec<String> = c
         .imports
@@ -68,7 +72,11 @@ pub fn print(c: &Contents, out: &mut Output) -> Result<()> {
             clean(&words.join(" "))
         })
         .collect();
-    let imports = if imports.is_empty() { "nothing".to_owned() } else { imports.join(", ") };
+    let imports = if imports.is_empty() {
+        "nothing".to_owned()
+    } else {
+        imports.join(", ")
+    };
     line("imports", &imports, out)?;
     let all: u64 = c.kinds.values().sum();
     let kinds: Vec<String> = Kind::ALL
@@ -191,15 +199,27 @@ pub fn print_summary(s: &Summary, out: &mut Output) -> Result<()> {
     let head = format!("{}, {}", plural(s.files, "file"), bytes(s.bytes));
     writeln!(out, "{TITLE}{}{TITLE:#}", cut(&head, width))?;
     line("modules", &count(s.modules), out)?;
-    let parts: Vec<String> = s.parts.iter().map(|(part, n)| format!("{} {part}", count(*n))).collect();
+    let parts: Vec<String> = s
+        .parts
+        .iter()
+        .map(|(part, n)| format!("{} {part}", count(*n)))
+        .collect();
     line("parts", &parts.join(", "), out)?;
     for (label, all) in [("Lean", &s.releases), ("format", &s.formats)] {
         let mut all: Vec<(&String, &u64)> = all.iter().collect();
         all.sort_by(|a, b| b.1.cmp(a.1));
         let several = all.len() > 1;
         for (i, (key, n)) in all.into_iter().enumerate() {
-            let files = if several { format!("{}: ", plural(*n, "file")) } else { String::new() };
-            line(if i == 0 { label } else { "" }, &format!("{files}{}", clean(key)), out)?;
+            let files = if several {
+                format!("{}: ", plural(*n, "file"))
+            } else {
+                String::new()
+            };
+            line(
+                if i == 0 { label } else { "" },
+                &format!("{files}{}", clean(key)),
+                out,
+            )?;
         }
     }
     if s.odd.is_empty() {
@@ -207,7 +227,11 @@ pub fn print_summary(s: &Summary, out: &mut Output) -> Result<()> {
     }
     writeln!(out, "  {DIM}odd{DIM:#}")?;
     for o in s.odd.iter().take(ODD) {
-        writeln!(out, "    {BAD}{}{BAD:#}", crate::render::cut_left(&clean(&o.path), width - 4))?;
+        writeln!(
+            out,
+            "    {BAD}{}{BAD:#}",
+            crate::render::cut_left(&clean(&o.path), width - 4)
+        )?;
         for piece in wrapped(&clean(&o.what), width - 6) {
             writeln!(out, "      {}", cut(&piece, width - 6))?;
         }
