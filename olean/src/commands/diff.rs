@@ -143,7 +143,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     };
     let mut failed = Failed::default();
     let several = folders.0;
-    let mut differing: Vec<(Option<Source>, Option<Source>)> = Vec::new();
+    let mut modules_seen = HashSet::new();
     let mut same: Vec<Pair> = Vec::new();
     for (a, b) in pairs {
         let verdict = match (&a, &b) {
@@ -171,44 +171,53 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             verdict,
         };
         let equal = matches!(pair.verdict, Verdict::Identical | Verdict::SameGraph { .. });
-        if !args.raw && !equal && is_part(&a) && is_part(&b) {
-            differing.push((a, b));
-        } else if !out.is_json() && !several && !args.raw {
+        if equal && !several && !out.is_json() {
             same.push(pair);
             continue;
-        } else if !out.is_json() && (!args.stat || several) {
-            print(&pair, several, args.stat, out)?;
+        }
+        // Parts of a module are told together, where the first that differs stands.
+        let parts = if matches!(pair.verdict, Verdict::Different { .. }) && !args.raw {
+            last_parts(&a, &b)
+        } else {
+            None
+        };
+        let mut told = false;
+        if let Some((x, y)) = parts {
+            if modules_seen.insert(x.name.clone()) {
+                match compare_modules(&x, &y, args, out) {
+                    Err(failure) => {
+                        failed.note(failure);
+                        told = true;
+                    }
+                    Ok(None) => {
+                        modules_seen.remove(&x.name);
+                    }
+                    Ok(Some(diff)) => {
+                        told = !diff.is_empty();
+                        if out.is_json() {
+                            report.modules.push(diff);
+                        } else {
+                            modules::print(&diff, args.stat && several, limit(args), out)?;
+                        }
+                    }
+                }
+            } else {
+                told = true;
+            }
         }
         if out.is_json() {
             report.files.push(pair);
+        } else if !told && (!args.stat || several) {
+            print(&pair, several, args.stat, out)?;
         }
     }
     // Of one module, that parts of it are equal matters only if no other part differs.
-    if let Some(pair) = same
-        .iter()
-        .find(|p| !matches!(p.verdict, Verdict::Identical))
-        .or(same.first())
-        .filter(|_| differing.is_empty() && !args.stat)
+    let best = same.iter().find(|p| !matches!(p.verdict, Verdict::Identical));
+    if let Some(pair) = best.or(same.first())
+        && report.different == 0
+        && !args.stat
     {
         print(pair, several, args.stat, out)?;
-    }
-    for (a, b) in by_module(differing) {
-        match compare_modules(&a, &b, args, out) {
-            Err(failure) => failed.note(failure),
-            Ok(Some(diff)) if out.is_json() => report.modules.push(diff),
-            Ok(Some(diff)) => modules::print(&diff, args.stat && several, limit(args), out)?,
-            Ok(None) if out.is_json() => {}
-            Ok(None) => {
-                // The same kind of files, but none of modules.
-                let verdict = Verdict::from(compare(&a, &b, &args.deps)?);
-                let pair = Pair {
-                    a: Some(a.name),
-                    b: Some(b.name),
-                    verdict,
-                };
-                print(&pair, several, args.stat, out)?;
-            }
-        }
     }
     let graphs_equal = report.different + report.only_in_a + report.only_in_b == 0;
     report.equal = graphs_equal && !(args.bytes && report.same_graph > 0);
@@ -228,20 +237,14 @@ fn limit(args: &Args) -> usize {
     if args.limit == 0 { usize::MAX } else { args.limit }
 }
 
-/// Whether a file that is there is a part of a module.
-fn is_part(source: &Option<Source>) -> bool {
-    let path = source.as_ref().map(|s| s.path.as_deref());
-    path.is_none_or(|p| p.and_then(Part::of).is_some())
-}
-
-/// Two files, or where they are parts of modules, all parts of these modules that are there.
+/// Two files, or where they are parts of modules, all parts that both modules have.
 fn parts(a: Source, b: Source) -> Vec<(Option<Source>, Option<Source>)> {
     let part = |s: &Source| s.path.as_deref().and_then(Part::of);
     let (Some(in_a), Some(in_b)) = (part(&a), part(&b)) else {
         return vec![(Some(a), Some(b))];
     };
-    if in_a.is_olean() != in_b.is_olean() || in_a.is_beside(&in_b) || !in_a.is_present() || !in_b.is_present()
-    {
+    let alike = in_a.is_olean() == in_b.is_olean() && in_a.rank() == in_b.rank() && !in_a.is_beside(&in_b);
+    if !alike || !in_a.is_present() || !in_b.is_present() {
         return vec![(Some(a), Some(b))];
     }
     let files = |part: &Part| {
@@ -249,34 +252,31 @@ fn parts(a: Source, b: Source) -> Vec<(Option<Source>, Option<Source>)> {
         let ranks = all.filter_map(|p| Some((Part::of(&p)?.rank(), Source::file(p))));
         ranks.collect::<BTreeMap<usize, Source>>()
     };
-    let (mut a, mut b) = (files(&in_a), files(&in_b));
-    let ranks: BTreeSet<usize> = a.keys().chain(b.keys()).copied().collect();
-    ranks.into_iter().map(|r| (a.remove(&r), b.remove(&r))).collect()
+    let (a, mut b) = (files(&in_a), files(&in_b));
+    let both = a
+        .into_iter()
+        .filter_map(|(rank, a)| Some((Some(a), Some(b.remove(&rank)?))));
+    both.collect()
 }
 
-/// Of the files that differ, the last parts of each module in both builds.
-fn by_module(files: Vec<(Option<Source>, Option<Source>)>) -> Vec<(Source, Source)> {
-    let mut seen = HashSet::new();
-    let mut all = Vec::new();
-    for (a, b) in files {
-        // A part that only one build has lies beside others that both have, or its module is new.
-        let (Some(a), Some(b)) = (&a, &b) else { continue };
-        let last = |s: &Source| Part::of(s.path.as_deref()?)?.present().pop();
-        if let (Some(x), Some(y)) = (last(a), last(b))
-            && seen.insert(x.clone())
-        {
-            all.push((Source::file(x), Source::file(y)));
-        }
+/// The last parts that both modules have of which two files that differ are parts.
+fn last_parts(a: &Option<Source>, b: &Option<Source>) -> Option<(Source, Source)> {
+    let part = |s: &Option<Source>| Part::of(s.as_ref()?.path.as_deref()?);
+    let (in_a, in_b) = (part(a)?, part(b)?);
+    if in_a.is_beside(&in_b) || in_a.is_olean() != in_b.is_olean() {
+        return None;
     }
-    // Compiled code after the declarations that it is made of.
-    let key = |s: &Source| {
-        s.path
-            .as_deref()
-            .and_then(Part::of)
-            .map(|p| (p.stem().to_owned(), !p.is_olean()))
+    let ranked = |p: &Part| {
+        let all = p.present().into_iter();
+        let ranks = all.filter_map(|path| Some((Part::of(&path)?.rank(), path)));
+        ranks.collect::<BTreeMap<usize, PathBuf>>()
     };
-    all.sort_by_cached_key(|(a, _)| key(a));
-    all
+    let (a, mut b) = (ranked(&in_a), ranked(&in_b));
+    let last = a
+        .into_iter()
+        .rev()
+        .find_map(|(rank, path)| Some((path, b.remove(&rank)?)));
+    last.map(|(x, y)| (Source::file(x), Source::file(y)))
 }
 
 /// Compares two builds of a module, given their last parts; `None` if the files are none of modules.
@@ -324,10 +324,14 @@ fn pairs(a: &Path, b: &Path) -> Result<Vec<(Option<Source>, Option<Source>)>> {
     let of = |folder: &Path, files: &BTreeSet<PathBuf>, p: &PathBuf| {
         files.contains(p).then(|| Source::file(folder.join(p)))
     };
-    Ok(in_a
-        .union(&in_b)
-        .map(|p| (of(a, &in_a, p), of(b, &in_b, p)))
-        .collect())
+    // Compiled code after the declarations that it is made of.
+    let mut all: Vec<&PathBuf> = in_a.union(&in_b).collect();
+    all.sort_by_cached_key(|p| match Part::of(p) {
+        Some(part) => (part.stem().to_owned(), !part.is_olean(), part.rank()),
+        None => ((*p).clone(), false, 0),
+    });
+    let pairs = all.into_iter().map(|p| (of(a, &in_a, p), of(b, &in_b, p)));
+    Ok(pairs.collect())
 }
 
 fn compare(a: &Source, b: &Source, deps: &[PathBuf]) -> Result<Difference> {

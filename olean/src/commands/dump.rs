@@ -2,8 +2,12 @@
 
 use crate::dump::dot;
 use crate::dump::tree::{Entry, Limits, More, Tree, file_of, indent};
+mod names;
+
 use crate::error::{Failure, Result};
+
 use crate::input::Source;
+use crate::module::Part;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::prove::{self, Proved};
@@ -26,9 +30,15 @@ pub struct Args {
     /// Files or folders that it may point into, besides the parts of its own module
     #[arg(long, value_name = "FILE", num_args = 1..)]
     deps: Vec<PathBuf>,
-    /// Where to start, as in constants[12].val.toConstantVal.type, or .4[0] by number
+    /// Where to start, as in constants[12].val.toConstantVal.type, constants[Nat.add].val, or .4[0] by number
     #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
     path: String,
+    /// Start at this declaration of the file's module
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["path", "ext"])]
+    decl: Option<String>,
+    /// Start at the entries of this extension
+    #[arg(long, value_name = "NAME", conflicts_with = "path")]
+    ext: Option<String>,
     /// Levels to show below the start
     #[arg(long, value_name = "N", default_value_t = 3)]
     depth: usize,
@@ -48,6 +58,9 @@ const EXAMPLES: &str = "Exit codes: 0 shown, 1 the file is bad or the path leads
      olean dump Foo.olean\n  \
      olean dump Foo.olean --path 'constants[12]' --depth 6\n  \
      olean dump Foo.olean --path 'constNames' --limit 0\n  \
+     olean dump Foo.olean --decl Nat.add_comm --depth 4\n  \
+     olean dump Foo.olean --ext docStringExt\n  \
+     olean dump Foo.olean --path 'constants[Nat.add].val.value' --full\n  \
      olean dump Foo.olean --path 'constants[0].val.value' --full\n  \
      olean dump Foo.olean --path 'constants[0]' --depth 5 --dot | dot -Tsvg > foo.svg";
 
@@ -77,26 +90,56 @@ struct Node {
 
 /// Runs it.
 pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
-    let source = Source::one(&args.file)?;
+    let mut source = Source::one(&args.file)?;
+    if args.decl.is_some() {
+        source = last_part(source);
+    }
     prove::one(&source, &args.deps, |p| dump(p, args, out))?;
     Ok(Outcome::Good)
 }
 
+/// The part of a file's module that says most of its declarations.
+fn last_part(source: Source) -> Source {
+    let part = source.path.as_deref().and_then(Part::of).filter(Part::is_olean);
+    let present = part.filter(Part::is_present).map(|p| p.present());
+    present.and_then(|mut all| all.pop()).map_or(source, Source::file)
+}
+
 fn dump(p: &Proved<'_, '_>, args: &Args, out: &mut Output) -> Result<()> {
     let graph = p.graph().map_err(Failure::Bad)?;
-    let start = graph.follow(&args.path).map_err(|e| Failure::Refused {
+    let refuse = |text: String| Failure::Refused {
         path: p.source.name.clone(),
-        text: format!(
-            "{e}; see what is there with olean dump --path '{}'",
-            parent(&args.path)
+        text,
+    };
+    if let Some(query) = &args.decl {
+        let found = names::constants(&graph, query).map_err(refuse)?;
+        for i in found {
+            start(&graph, p, args, &format!("constants[{i}]"), out)?;
+        }
+        return Ok(());
+    }
+    let path = match &args.ext {
+        Some(query) => format!(
+            "entries[{}].snd",
+            names::extension(&graph, query).map_err(refuse)?
         ),
+        None => names::numbered(&graph, &args.path).map_err(refuse)?,
+    };
+    start(&graph, p, args, &path, out)
+}
+
+/// Shows the graph from a path on.
+fn start(graph: &Graph<'_, '_>, p: &Proved<'_, '_>, args: &Args, path: &str, out: &mut Output) -> Result<()> {
+    let start = graph.follow(path).map_err(|e| Failure::Refused {
+        path: p.source.name.clone(),
+        text: format!("{e}; see what is there with olean dump --path '{}'", parent(path)),
     })?;
     let limits = Limits {
         depth: args.depth,
         elements: if args.limit == 0 { usize::MAX } else { args.limit },
         width: if args.full { usize::MAX } else { out.width() },
     };
-    let entries = Tree::new(&graph, 1 + p.deps.len(), limits).from(start, args.path.trim_start_matches('.'));
+    let entries = Tree::new(graph, 1 + p.deps.len(), limits).from(start, path.trim_start_matches('.'));
     if args.dot {
         let entries: Vec<Entry> = entries.collect();
         out.write_all(dot::picture(&entries).as_bytes())?;
@@ -104,11 +147,11 @@ fn dump(p: &Proved<'_, '_>, args: &Args, out: &mut Output) -> Result<()> {
         out.json(&Report {
             schema: 1,
             path: p.source.name.clone(),
-            nodes: entries.map(|e| node(&graph, e)).collect(),
+            nodes: entries.map(|e| node(graph, e)).collect(),
         })?;
     } else {
         for e in entries {
-            line(&graph, &e, out)?;
+            line(graph, &e, out)?;
         }
     }
     Ok(())

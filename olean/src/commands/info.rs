@@ -7,7 +7,7 @@ use crate::error::{Failure, Result};
 use crate::input::{self, Input, Source};
 use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
-use crate::render::{BAD, DIM, GOOD, TITLE, bytes, clean, count, cut, plural};
+use crate::render::{BAD, GOOD, TITLE, bytes, clean, count, cut, plural};
 use lean_region::os::maps;
 use olean_reader::format::extension::{self, LibraryIdentity};
 use olean_reader::{Bignums, File, Kind, Library, Width};
@@ -122,7 +122,9 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             Err(failure) => failed.note(failure),
             Ok(info) if below(source) => found.push(info),
             Ok(mut info) => {
-                info.module = contents::contents(source);
+                if source.path.is_some() {
+                    info.module = contents::contents(source);
+                }
                 if out.is_json() {
                     files.push(info);
                 } else {
@@ -158,6 +160,11 @@ fn look(source: &Source, maps: &mut Option<Vec<Mapping>>) -> Result<Info> {
         base_free = Some(base_taken_by.is_none());
     }
     let (libraries, extension) = libraries(&file);
+    // Standard input can be read only once.
+    let module = match source.path {
+        None => contents::of_one(source, &file),
+        Some(_) => None,
+    };
     Ok(Info {
         path: source.name.clone(),
         format: file.version(),
@@ -177,7 +184,7 @@ fn look(source: &Source, maps: &mut Option<Vec<Mapping>>) -> Result<Info> {
         closures: file.sections().map_or(0, |s| s.closure_offsets().len() as u64),
         libraries,
         extension,
-        module: None,
+        module,
     })
 }
 

@@ -187,11 +187,6 @@ impl World {
         self.known[id as usize].as_ref()?.recorded.as_deref()
     }
 
-    /// Whether the value of a declaration is in another file.
-    pub fn is_bare(&self, id: u32) -> bool {
-        self.known[id as usize].as_ref().is_some_and(|k| k.bare)
-    }
-
     /// What each declaration rests on, by number.
     pub fn bases(&self) -> Vec<Option<Base>> {
         let mut sets = Sets::default();

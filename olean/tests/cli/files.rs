@@ -14,6 +14,7 @@ use testkit::olean::{Node, Spec, Val};
 /// * `Kinds.snap`: version 3, every kind of object, closures and their libraries;
 /// * `bad/`: a truncated file, one with a wild pointer, one that is text, a part whose base is bad, a good one;
 /// * `a/`, `b/`: two builds: identical, moved, changed, and files that only one has;
+/// * `old/`, `new/`: two builds of a module, the second with a theorem more;
 /// * `empty/`: nothing.
 pub fn dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
@@ -43,6 +44,14 @@ fn make(dir: &Path) {
         &[0],
     );
     objects::save_parts("Empty", &[(&lib("Empty.olean"), &empty)]).expect("the module is saved");
+
+    for (folder, theorems) in [("old", 3), ("new", 4)] {
+        let path = |name: &str| dir.join(folder).join(name);
+        fs::create_dir_all(dir.join(folder)).expect("a folder can be made");
+        let (public, private) = graph::module(theorems);
+        let (a, b) = (path("Demo.olean"), path("Demo.olean.private"));
+        objects::save_parts("Demo", &[(&a, &public), (&b, &private)]).expect("the module is saved");
+    }
 
     write(
         dir.join("wasm/Small.olean"),

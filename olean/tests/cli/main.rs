@@ -6,6 +6,7 @@ mod files;
 mod json;
 mod loads;
 mod pipes;
+mod pty;
 mod run;
 mod snapshots;
 mod terminal;

@@ -1,64 +1,16 @@
 //! The tool on a terminal of 80 columns.
 
 use crate::files;
+use crate::pty::{self, plain};
 use crate::run::olean;
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 
 const COLUMNS: u16 = 80;
 
-/// What a terminal shows of a command, and the exit code.
+/// What such a terminal shows of a command, and the exit code.
 fn on_terminal(dir: &Path, args: &[&str], environment: &[(&str, &str)]) -> (String, i32) {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let controller = openpt(flags).expect("a terminal");
-    grantpt(&controller).expect("a terminal");
-    unlockpt(&controller).expect("a terminal");
-    let name = ptsname(&controller, Vec::new()).expect("its name");
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let terminal = File::from(rustix::fs::open(name, flags, Mode::empty()).expect("a terminal"));
-    let size = Winsize {
-        ws_row: 24,
-        ws_col: COLUMNS,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&terminal, size).expect("a size");
-    let clone = || terminal.try_clone().expect("a descriptor");
-    let mut command = olean(dir, args);
-    command
-        .env("TERM", "xterm-256color")
-        .envs(environment.iter().copied());
-    let mut child = command
-        .stdin(clone())
-        .stdout(clone())
-        .stderr(clone())
-        .spawn()
-        .expect("the tool runs");
-    // The last descriptors on the tool's side close when it ends; reading then fails with EIO.
-    drop((terminal, command));
-    let mut shown = Vec::new();
-    let _ = File::from(controller).read_to_end(&mut shown);
-    let code = child.wait().expect("the tool ends").code().expect("no signal");
-    (String::from_utf8(shown).expect("UTF-8"), code)
-}
-
-/// The text without escape sequences.
-fn plain(text: &str) -> String {
-    let mut out = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c == '\u{1b}' {
-            // CSI sequences end with a letter.
-            let _ = chars.find(char::is_ascii_alphabetic);
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    pty::on_terminal(COLUMNS, dir, args, environment)
 }
 
 /// Command lines that show something of everything.
@@ -88,6 +40,46 @@ fn no_line_is_longer_than_the_terminal_is_wide() {
         {
             let l = l.trim_end_matches('\r');
             assert!(l.chars().count() <= COLUMNS.into(), "olean {line}\n{l}");
+        }
+    }
+}
+
+/// Command lines about declarations, which fit narrow terminals too.
+const DECLARATIONS: [&str; 11] = [
+    "ls lib",
+    "ls lib/Demo.olean --sort size --fold",
+    "diff old new",
+    "diff old/Demo.olean new/Demo.olean --limit 0",
+    "diff --stat old new",
+    "info lib",
+    "info --closure Demo lib",
+    "axioms lib --all",
+    "axioms lib/Demo.olean --decl Demo.add_assoc_0",
+    "refs Nat lib",
+    "grep . lib",
+];
+
+#[test]
+fn what_is_said_of_declarations_fits_forty_columns_and_more() {
+    for columns in [40, 80, 200] {
+        for line in DECLARATIONS {
+            let args: Vec<&str> = line.split(' ').collect();
+            let (shown, code) = pty::on_terminal(columns, files::dir(), &args, &[]);
+            let text = plain(&shown);
+            assert!(
+                code < 2 && text.lines().count() > 0,
+                "olean {line}: {code}\n{text}"
+            );
+            for l in text
+                .lines()
+                .filter(|l| !l.starts_with("error:") && !l.starts_with("hint:"))
+            {
+                let l = l.trim_end_matches('\r');
+                assert!(
+                    l.chars().count() <= columns.into(),
+                    "olean {line} at {columns}\n{l}"
+                );
+            }
         }
     }
 }

@@ -8,9 +8,10 @@ use crate::error::{Failure, Result};
 use crate::input::Source;
 use crate::module::Part;
 use crate::output::Output;
-use crate::prove;
+use crate::prove::{self, Proved};
 use crate::render::{BAD, DIM, TITLE, bytes, clean, count, cut, plural};
 use crate::text::wrapped;
+use olean_reader::{CheckError, File, Region};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -36,22 +37,36 @@ pub struct Contents {
 pub fn contents(source: &Source) -> Option<Contents> {
     let part = source.path.as_deref().and_then(Part::of);
     part.filter(Part::is_olean)?;
-    let read = prove::one(source, &[], |p| {
-        let module = Module::read(p, String::new()).map_err(Failure::Bad)?;
-        Ok(module.map(|m| {
-            let mut kinds = BTreeMap::new();
-            for d in &m.decls {
-                *kinds.entry(d.kind).or_insert(0) += 1;
-            }
-            Contents {
-                is_module: m.is_module,
-                whole: m.is_whole(),
-                imports: m.imports,
-                kinds,
-            }
-        }))
-    });
-    read.ok().flatten()
+    prove::one(source, &[], |p| of(p).map_err(Failure::Bad))
+        .ok()
+        .flatten()
+}
+
+/// The same of a file by itself.
+pub fn of_one(source: &Source, file: &File<'_>) -> Option<Contents> {
+    let region = Region::check(file.clone(), &[]).ok()?;
+    let proved = Proved {
+        source,
+        region: &region,
+        deps: &[],
+    };
+    of(&proved).ok().flatten()
+}
+
+fn of(p: &Proved<'_, '_>) -> std::result::Result<Option<Contents>, CheckError> {
+    let module = Module::read(p, String::new())?;
+    Ok(module.map(|m| {
+        let mut kinds = BTreeMap::new();
+        for d in &m.decls {
+            *kinds.entry(d.kind).or_insert(0) += 1;
+        }
+        Contents {
+            is_module: m.is_module,
+            whole: m.is_whole(),
+            imports: m.imports,
+            kinds,
+        }
+    }))
 }
 
 /// Prints it as lines of `olean info`.
