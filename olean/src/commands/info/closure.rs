@@ -281,7 +281,7 @@ fn print(r: &Report, out: &mut Output) -> Result<()> {
         "{TITLE}{}{TITLE:#}",
         cut(&format!("import {}", clean(&r.module)), width)
     )?;
-    let mut table = Table::new(&["from a file that …", "modules", "files", "size"]);
+    let mut table = Table::new(&["imported by", "modules", "files", "size"]);
     for (who, load) in [
         ("is no module", Some(&r.plain)),
         ("is a module", r.module_system.as_ref()),
