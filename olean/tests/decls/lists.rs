@@ -142,11 +142,7 @@ fn uses_are_found() {
     assert_eq!(texts(&refs["declarations"], "name"), ["Known.viaLazy", "plain"]);
     let nothing = output(dir(), &["refs", "Known.lasy", "old"]);
     assert_eq!(code(&nothing), 1);
-    assert!(
-        stdout(&nothing).contains("Known.lazy"),
-        "{}",
-        stdout(&nothing)
-    );
+    assert!(stdout(&nothing).contains("Known.lazy"), "{}", stdout(&nothing));
     let (grep, _) = json(&["grep", "Zeichen|doc comment", "old"]);
     assert_eq!(
         texts(&grep["matches"], "declaration"),

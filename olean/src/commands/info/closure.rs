@@ -283,8 +283,8 @@ fn print(r: &Report, out: &mut Output) -> Result<()> {
     )?;
     let mut table = Table::new(&["imported by", "modules", "files", "size"]);
     for (who, load) in [
-        ("is no module", Some(&r.plain)),
-        ("is a module", r.module_system.as_ref()),
+        ("no module", Some(&r.plain)),
+        ("a module", r.module_system.as_ref()),
     ] {
         let Some(load) = load else { continue };
         table.row([
