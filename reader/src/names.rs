@@ -113,7 +113,7 @@ fn is_letter_like(c: char) -> bool {
         0x3b1..=0x3c9 | 0x391..=0x3a9 | 0x3ca..=0x3fb => true,
         // Latin letters with accents, without the signs of multiplication and division.
         0xd7 | 0xf7 => false,
-        0xc0..=0xff | 0x100..=0x17f => true,
+        0xc0..=0x17f => true,
         // Polytonic Greek, letter-like symbols, script, double-struck and Fraktur letters.
         0x1f00..=0x1ffe | 0x2100..=0x214f | 0x1d49c..=0x1d59f => true,
         _ => false,

@@ -133,7 +133,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             }
         }
     }
-    let summary = (!found.is_empty()).then(|| contents::summary(&found));
+    let summary = (!found.is_empty()).then(|| contents::summary(&found.iter().map(seen).collect::<Vec<_>>()));
     if out.is_json() {
         files.extend(found);
         out.json(&Report {
@@ -145,6 +145,20 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         contents::print_summary(&summary, out)?;
     }
     Ok(failed.code())
+}
+
+/// What is added up of a file.
+fn seen(i: &Info) -> contents::Seen {
+    contents::Seen {
+        path: i.path.clone(),
+        bytes: i.bytes,
+        release: match i.githash.as_str() {
+            "" => i.lean_version.clone(),
+            githash => format!("{} ({githash})", i.lean_version),
+        },
+        format: format!("{}-bit, version {}, {} bignums", i.width, i.format, i.bignums),
+        taken_by: i.base_taken_by.clone(),
+    }
 }
 
 fn look(source: &Source, maps: &mut Option<Vec<Mapping>>) -> Result<Info> {

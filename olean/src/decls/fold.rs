@@ -83,11 +83,11 @@ fn above(decl: &Decl, by_name: &HashMap<&str, usize>) -> Option<usize> {
 }
 
 fn is_auxiliary(component: &str) -> bool {
-    let numbered = |p: &&str| {
+    let numbered = |p: &&'static str| {
         let rest = component.strip_prefix(*p).unwrap_or("");
         !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit())
     };
-    component.starts_with('_') || DERIVED.contains(&component) || NUMBERED.iter().any(|p| numbered(&p))
+    component.starts_with('_') || DERIVED.contains(&component) || NUMBERED.iter().any(numbered)
 }
 
 #[cfg(test)]

@@ -185,7 +185,8 @@ fn side(
     writeln!(out, "{blank}{style}{sign}{style:#} {line}")?;
     let under = under.trim_end();
     // A mark below everything says nothing.
-    if !under.is_empty() && !(under.starts_with('^') && !under.contains(' ') && under.len() >= columns) {
+    let all = under.starts_with('^') && !under.contains(' ') && under.len() >= columns;
+    if !under.is_empty() && !all {
         writeln!(out, "{blank}  {DIM}{under}{DIM:#}")?;
     }
     Ok(())

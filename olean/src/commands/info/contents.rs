@@ -1,7 +1,6 @@
 //! What `olean info` tells of modules: imports, flags, how many declarations of each kind; and of folders, what all
 //! files have in common and which are odd.
 
-use super::Info;
 use crate::decls::kind::Kind;
 use crate::decls::module::{Import, Module};
 use crate::error::{Failure, Result};
@@ -146,21 +145,23 @@ struct Odd {
     what: String,
 }
 
-fn release(i: &Info) -> String {
-    if i.githash.is_empty() {
-        i.lean_version.clone()
-    } else {
-        format!("{} ({})", i.lean_version, i.githash)
-    }
-}
-
-fn format(i: &Info) -> String {
-    format!("{}-bit, version {}, {} bignums", i.width, i.format, i.bignums)
+/// What is added up of a file.
+pub struct Seen {
+    /// Its path.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The Lean that wrote it.
+    pub release: String,
+    /// Width, version, layout of bignums.
+    pub format: String,
+    /// What lies at its base address.
+    pub taken_by: Option<String>,
 }
 
 /// Adds up files.
-pub fn summary(files: &[Info]) -> Summary {
-    let counts = |of: &dyn Fn(&Info) -> Option<String>| {
+pub fn summary(files: &[Seen]) -> Summary {
+    let counts = |of: &dyn Fn(&Seen) -> Option<String>| {
         let mut all = BTreeMap::new();
         for key in files.iter().filter_map(of) {
             *all.entry(key).or_insert(0u64) += 1;
@@ -168,26 +169,26 @@ pub fn summary(files: &[Info]) -> Summary {
         all
     };
     let most = |all: &BTreeMap<String, u64>| all.iter().max_by_key(|(_, n)| **n).map(|(key, _)| key.clone());
-    let part = |i: &Info| {
+    let part = |i: &Seen| {
         let name = Path::new(&i.path).file_name()?.to_string_lossy().into_owned();
         let suffixes = [".olean.private", ".olean.server", ".olean", ".ir.sig", ".ir"];
         let suffix = suffixes.into_iter().find(|s| name.ends_with(s));
         Some(suffix.unwrap_or("others").to_owned())
     };
     let parts = counts(&part);
-    let releases = counts(&|i| Some(release(i)));
-    let formats = counts(&|i| Some(format(i)));
+    let releases = counts(&|i| Some(i.release.clone()));
+    let formats = counts(&|i| Some(i.format.clone()));
     let (usual_release, usual_format) = (most(&releases), most(&formats));
     let mut odd = Vec::new();
     for i in files {
         let mut what = Vec::new();
-        if Some(release(i)) != usual_release {
-            what.push(release(i));
+        if Some(&i.release) != usual_release.as_ref() {
+            what.push(i.release.clone());
         }
-        if Some(format(i)) != usual_format {
-            what.push(format(i));
+        if Some(&i.format) != usual_format.as_ref() {
+            what.push(i.format.clone());
         }
-        if let Some(other) = &i.base_taken_by {
+        if let Some(other) = &i.taken_by {
             what.push(format!("its base address is taken by {other}"));
         }
         if !what.is_empty() {
