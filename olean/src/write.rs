@@ -2,7 +2,7 @@
 
 use crate::error::{Failure, Result};
 use crate::output::Output;
-use lean_region::os::file::NewFile;
+use lean_region::os::new_file::NewFile;
 use serde::Serialize;
 use std::ffi::CString;
 use std::io::{self, Write};

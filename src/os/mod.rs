@@ -16,6 +16,7 @@ mod linker;
 pub mod lock;
 pub mod map;
 pub mod maps;
+pub mod new_file;
 pub mod notes;
 pub mod originals;
 pub mod page;

@@ -2,8 +2,10 @@
 
 use std::ffi::CString;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,8 +14,8 @@ use super::process::process_id;
 use super::{attachment, verdict};
 use crate::host::Host;
 use crate::os::counters::{self, Counts};
-use crate::os::file::NewFile;
 use crate::os::limits::mapping_counts;
+use crate::os::new_file::{NewFile, WriteStep};
 use crate::os::stderr::complain;
 use crate::os::{image_use, notes, saved_files};
 
@@ -37,11 +39,24 @@ fn expand(path: &Path) -> PathBuf {
     std::ffi::OsString::from_vec(bytes).into()
 }
 
-/// Puts `text` into the file `path` as a whole.
+/// Puts `text` into the file `path` as a whole. What is no regular file, such as a terminal, a pipe or `/dev/null`, stays
+/// what it is, and the text is written into it.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let target = CString::new(path.as_os_str().as_bytes())?;
-    let written = NewFile::write(&target, &[text.as_bytes()]).and_then(NewFile::publish);
-    written.map_err(|(_, error)| error)
+    match NewFile::write(&target, &[text.as_bytes()]).and_then(NewFile::publish) {
+        Err((WriteStep::Target, _)) => {
+            // A pipe that nobody reads must not keep the process from ending.
+            let mut options = std::fs::OpenOptions::new();
+            options
+                .write(true)
+                .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+            let mut file = options.open(path)?;
+            // SAFETY: changes the descriptor of `file` alone; one that is read waits for its reader.
+            unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, 0) };
+            file.write_all(text.as_bytes())
+        }
+        written => written.map_err(|(_, error)| error),
+    }
 }
 
 /// The report as of now: one line of JSON with a line end.

@@ -12,11 +12,13 @@ use super::image::read::{read_from_image, read_parts_from_image};
 use super::read::{self, Loaded, Placed};
 use super::registry::{self, By, NewRegion, NotReleased, Released};
 use super::save;
-use crate::compactor::Compactor;
+use crate::compactor::{CompactError, Compactor};
 use crate::dependencies::{Dependencies, RegionView};
 use crate::host::{Generation, Host, RegionFacts};
 use crate::object::Obj;
+use crate::os::new_file::{NewFile, publish_all};
 use crate::os::{env, saved_files};
+use olean_reader::format::room::room;
 use once_cell::race::OnceNonZeroUsize;
 use std::ffi::{CStr, OsStr};
 use std::num::NonZeroUsize;
@@ -127,7 +129,7 @@ unsafe fn save_part(
     }
 }
 
-fn publish(path: &CStr, file: crate::os::file::NewFile) -> Result<(), CallError> {
+fn publish(path: &CStr, file: NewFile) -> Result<(), CallError> {
     file.publish().map_err(|(step, cause)| SaveError::Write {
         file: super::error::shown(path),
         step,
@@ -182,7 +184,8 @@ unsafe fn part_of<'a>(part: Obj) -> Result<(&'a CStr, Obj), CallError> {
 /// renamed. Both arguments borrowed; answers the bytes of each file.
 ///
 /// # Errors
-/// [`CallError`]; no temporary file is left. Only a failed rename can leave earlier parts in place.
+/// [`CallError`]; no temporary file is left. If one cannot be renamed, the earlier ones are put back; where that fails,
+/// the error says which are new.
 ///
 /// # Safety
 /// As [`save`].
@@ -195,16 +198,20 @@ pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, 
             .first()
             .map_or(Ok(c""), |&part| part_of(part).map(|(path, _)| path))?;
         let mut compactor = compactor(host, first, key, &Dependencies::default())?;
-        let mut files = Vec::with_capacity(parts.len());
-        let mut bytes = Vec::with_capacity(parts.len());
+        let listed = |e| SaveError::compact(first, CompactError::from(e));
+        let mut files = room(parts.len(), "the list of files").map_err(listed)?;
+        let mut paths = room(parts.len(), "the list of files").map_err(listed)?;
+        let mut bytes = room(parts.len(), "the list of files").map_err(listed)?;
         for &part in parts {
             let (path, data) = part_of(part)?;
             let saved = save::save(&mut compactor, path, data, false, &identity, host)?;
             bytes.push(saved.size);
-            files.push((path, saved.file));
+            files.push(saved.file);
+            paths.push(path);
         }
-        for (path, file) in files {
-            publish(path, file)?;
+        publish_all(files).map_err(|e| SaveError::not_all(&paths, e))?;
+        for path in paths {
+            saved_files::add(Path::new(OsStr::from_bytes(path.to_bytes())));
         }
         Ok(bytes)
     }

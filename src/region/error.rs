@@ -2,9 +2,10 @@
 
 use crate::compactor::CompactError;
 use crate::dependencies::DependencyError;
-use crate::os::file::{WriteStep, errno_text};
+use crate::os::file::errno_text;
 use crate::os::limits::Limits;
 use crate::os::map::OutOfMemory;
+use crate::os::new_file::{NotAll, WriteStep};
 use crate::relocate::WalkError;
 use olean_reader::format::header::field_text;
 use olean_reader::format::room::NoMemory;
@@ -171,6 +172,16 @@ pub enum SaveError {
         /// What the system said.
         cause: io::Error,
     },
+    /// One file of a batch could not get its name after others had theirs, which could not be undone.
+    #[error("failed to write '{file}': {detail}; these files are new all the same: {new}")]
+    Partly {
+        /// The file.
+        file: String,
+        /// At which step, and what the system said.
+        detail: String,
+        /// The names of the files that are new.
+        new: String,
+    },
     /// Something about the request itself is wrong.
     #[error("failed to write '{file}': {detail}")]
     Request {
@@ -182,6 +193,27 @@ pub enum SaveError {
 }
 
 impl SaveError {
+    /// Why the files `paths` did not appear together.
+    pub(super) fn not_all(paths: &[&CStr], e: NotAll) -> Self {
+        let file = shown(paths[e.index]);
+        if e.new.is_empty() {
+            return SaveError::Write {
+                file,
+                step: e.step,
+                cause: e.cause,
+            };
+        }
+        let names: Vec<String> = e.new.iter().map(|&i| format!("'{}'", shown(paths[i]))).collect();
+        SaveError::Partly {
+            file,
+            detail: format!(
+                "{} while renaming the complete temporary file",
+                errno_text(&e.cause)
+            ),
+            new: names.join(", "),
+        }
+    }
+
     pub(super) fn compact(file: &CStr, cause: CompactError) -> Self {
         SaveError::Compact {
             file: shown(file),
@@ -201,6 +233,7 @@ fn limits(cause: &CompactError) -> String {
 fn step_text(step: WriteStep, cause: &io::Error) -> String {
     let why = errno_text(cause);
     match step {
+        WriteStep::Target => format!("{why}, which no save replaces; nothing was changed"),
         WriteStep::Create => format!("failed to create file: {why}"),
         WriteStep::Write => format!("{why} while writing; nothing was changed"),
         WriteStep::Close => format!("{why} while closing; nothing was changed"),

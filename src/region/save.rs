@@ -5,7 +5,7 @@ use super::error::{SaveError, shown};
 use crate::compactor::{CompactError, Compactor, Part, Values};
 use crate::host::FileIdentity;
 use crate::object::Obj;
-use crate::os::file::NewFile;
+use crate::os::new_file::NewFile;
 use olean_reader::format::header::{Header, ROOT_SLOT_V3, VERSION_2, VERSION_3};
 use olean_reader::format::room::collected;
 use std::ffi::CStr;
