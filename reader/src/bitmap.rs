@@ -1,5 +1,10 @@
 //! One bit per word of a file, with ranks: where objects start, and the number of each.
 
+use crate::format::room::{NoMemory, collected, filled};
+
+/// What the memory is for, in errors.
+const WHAT: &str = "the table of objects";
+
 /// A set of word indexes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bitmap {
@@ -9,11 +14,11 @@ pub(crate) struct Bitmap {
 }
 
 impl Bitmap {
-    pub(crate) fn new(words: usize) -> Self {
-        Self {
-            bits: vec![0; words / 64 + 1],
+    pub(crate) fn new(words: usize) -> Result<Self, NoMemory> {
+        Ok(Self {
+            bits: filled(0, words / 64 + 1, WHAT)?,
             rank: Vec::new(),
-        }
+        })
     }
 
     #[inline]
@@ -35,17 +40,15 @@ impl Bitmap {
     }
 
     /// Counts; call it after the last [`Bitmap::set`] and before [`Bitmap::index_of`].
-    pub(crate) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) -> Result<(), NoMemory> {
         let mut n = 0;
-        self.rank = self
-            .bits
-            .iter()
-            .map(|b| {
-                let before = n;
-                n += b.count_ones();
-                before
-            })
-            .collect();
+        let ranks = self.bits.iter().map(|b| {
+            let before = n;
+            n += b.count_ones();
+            before
+        });
+        self.rank = collected(ranks, WHAT)?;
+        Ok(())
     }
 
     /// How many set bits come before bit `i`, if it is set.
@@ -77,13 +80,13 @@ mod tests {
 
     #[test]
     fn ranks_number_the_set_bits() {
-        let mut b = Bitmap::new(1000);
+        let mut b = Bitmap::new(1000).unwrap();
         let set = [0, 1, 63, 64, 65, 127, 128, 640, 999, 1000];
         for i in set {
             assert!(!b.replace(i));
             assert!(b.replace(i));
         }
-        b.finish();
+        b.finish().unwrap();
         assert_eq!(b.iter().collect::<Vec<_>>(), set);
         for (n, i) in set.into_iter().enumerate() {
             assert_eq!(b.index_of(i), Some(n as u32));

@@ -2,6 +2,7 @@
 
 use super::error::{BadPointer, CheckError, Violation};
 use super::file::File;
+use super::format::room::{collected, room};
 use super::parse::parse;
 use super::region::Region;
 use crate::format::word::Width;
@@ -24,62 +25,69 @@ pub(crate) struct Deps<'r, 'a> {
     list: Vec<Dep<'r, 'a>>,
 }
 
+/// What memory is for, in errors.
+const FILES: &str = "the list of dependencies";
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a list has one kind only, and a box for each could not be had politely"
+)]
 enum Dep<'r, 'a> {
     Walked(&'r Region<'a>),
     /// Walked when the first pointer goes into it.
-    Lazy(Box<(File<'a>, OnceCell<Region<'a>>)>),
+    Lazy(File<'a>, OnceCell<Region<'a>>),
 }
 
 impl<'a> Dep<'_, 'a> {
     fn file(&self) -> &File<'a> {
         match self {
             Self::Walked(r) => &r.file,
-            Self::Lazy(lazy) => &lazy.0,
+            Self::Lazy(file, _) => file,
         }
     }
 
     fn region(&self) -> Result<&Region<'a>> {
         match self {
             Self::Walked(r) => Ok(r),
-            Self::Lazy(lazy) => {
-                let (file, region) = &**lazy;
-                match region.get() {
-                    Some(region) => Ok(region),
-                    None => {
-                        let walked = Region::rewalk(file.clone())?;
-                        Ok(region.get_or_init(|| walked))
-                    }
+            Self::Lazy(file, region) => match region.get() {
+                Some(region) => Ok(region),
+                None => {
+                    let walked = Region::rewalk(file.clone())?;
+                    Ok(region.get_or_init(|| walked))
                 }
-            }
+            },
         }
     }
 }
 
 impl<'r, 'a> Deps<'r, 'a> {
-    pub(crate) fn walked(regions: &[&'r Region<'a>]) -> Self {
-        Self::sorted(regions.iter().map(|r| Dep::Walked(r)).collect())
+    pub(crate) fn walked(regions: &[&'r Region<'a>]) -> Result<Self> {
+        let list = collected(regions.iter().map(|r| Dep::Walked(r)), FILES)?;
+        Ok(Self::sorted(list))
     }
 
     pub(crate) fn lazy(deps: &[DepBytes<'a>], width: Width) -> Result<Self> {
-        let dep = |d: &DepBytes<'a>| {
+        let mut list = room(deps.len(), FILES)?;
+        for d in deps {
             let file = parse(d.bytes, d.name, width)?.root_at_start();
-            Ok(Dep::Lazy(Box::new((file, OnceCell::new()))))
-        };
-        Ok(Self::sorted(deps.iter().map(dep).collect::<Result<_>>()?))
+            list.push(Dep::Lazy(file, OnceCell::new()));
+        }
+        Ok(Self::sorted(list))
     }
 
     /// Dependencies that lie elsewhere than their files want, each with the address that pointers know it by.
     pub(crate) fn moved(deps: &[(DepBytes<'a>, u64)], width: Width) -> Result<Self> {
-        let parse = |(d, at): &(DepBytes<'a>, u64)| {
+        let mut list = room(deps.len(), FILES)?;
+        for (d, at) in deps {
             let mut file = parse(d.bytes, d.name, width)?.root_at_start();
             file.base = *at;
-            Ok(Dep::Lazy(Box::new((file, OnceCell::new()))))
-        };
-        Ok(Self::sorted(deps.iter().map(parse).collect::<Result<_>>()?))
+            list.push(Dep::Lazy(file, OnceCell::new()));
+        }
+        Ok(Self::sorted(list))
     }
 
     fn sorted(mut list: Vec<Dep<'r, 'a>>) -> Self {
-        list.sort_by_key(|d| d.file().base);
+        list.sort_unstable_by_key(|d| d.file().base);
         Self { list }
     }
 
@@ -92,7 +100,8 @@ impl<'r, 'a> Deps<'r, 'a> {
                 return Err(e.in_file(d.file().name()));
             }
         }
-        let mut files: Vec<&File<'_>> = self.list.iter().map(Dep::file).collect();
+        let mut files: Vec<&File<'_>> = room(self.list.len() + 1, FILES)?;
+        files.extend(self.list.iter().map(Dep::file));
         files.insert(files.partition_point(|f| f.base < main.base), main);
         for pair in files.windows(2) {
             let (a, b) = (pair[0], pair[1]);

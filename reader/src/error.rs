@@ -1,5 +1,6 @@
 //! What is wrong with a file, where, and in which object and field.
 
+use super::format::room::NoMemory;
 use crate::format::object::Kind;
 use std::fmt;
 
@@ -50,6 +51,9 @@ pub enum Violation {
         /// Bytes of the header.
         need: u64,
     },
+    /// There is no memory for the check.
+    #[error(transparent)]
+    Memory(NoMemory),
     /// More than this reader numbers (2^32 words).
     #[error("the file has {0} bytes, more than this reader can number")]
     TooLarge(u64),
@@ -246,6 +250,12 @@ pub enum BadPointer {
     /// It hits a file, but no start of an object in it.
     #[error("no object starts there")]
     NoObject,
+}
+
+impl From<NoMemory> for CheckError {
+    fn from(e: NoMemory) -> Self {
+        Self::new(Violation::Memory(e))
+    }
 }
 
 impl CheckError {

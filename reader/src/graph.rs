@@ -109,7 +109,7 @@ impl<'r, 'a> Graph<'r, 'a> {
     /// # Errors
     /// A pointer into one of the files hits no object, or the files do not fit together.
     pub fn new(main: &'r Region<'a>, deps: &[&'r Region<'a>]) -> Result<Self> {
-        super::deps::Deps::walked(deps).fit(&main.file)?;
+        super::deps::Deps::walked(deps)?.fit(&main.file)?;
         let mut regions = vec![main];
         regions.extend(deps);
         let space = Space::new(regions)?;

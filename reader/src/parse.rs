@@ -3,6 +3,7 @@
 
 use super::error::{CheckError, Violation};
 use super::file::{File, Library, Sections};
+use super::format::room::push;
 use crate::format::base::BASE_ALIGN;
 use crate::format::object::Bignums;
 use crate::format::trailer::EXTENSION_MAGIC;
@@ -172,11 +173,12 @@ fn sections(bytes: &[u8], width: Width) -> Result<(Range<usize>, Sections<'_>)> 
         let base = word(bytes, p, width);
         let at = p + w + 4;
         let len = fits(u64::from(int32(bytes, p + w)), 1, at, "id_len")?;
-        libraries.push(Library {
+        let library = Library {
             base,
             id: &bytes[at..at + len],
             offset: p,
-        });
+        };
+        push(&mut libraries, library, "the list of libraries")?;
         p = at + len;
     }
     let rest = &bytes[p..];

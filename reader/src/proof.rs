@@ -5,6 +5,7 @@ use super::bitmap::Bitmap;
 use super::deps::Deps;
 use super::error::{BadPointer, CheckError, Violation};
 use super::file::File;
+use super::format::room::{filled, room};
 use super::region::{Region, Summary};
 use super::space::Space;
 use super::walk::Object;
@@ -20,9 +21,10 @@ impl<'a> Region<'a> {
     /// # Errors
     /// The first violation.
     pub fn check(file: File<'a>, deps: &[&Region<'a>]) -> Result<Self> {
-        let region = Self::check_among(file, &Deps::walked(deps))?;
+        let region = Self::check_among(file, &Deps::walked(deps)?)?;
         if region.summary.forward > 0 || region.summary.cross > 0 {
-            let mut all = vec![&region];
+            let mut all = room(deps.len() + 1, "the list of files")?;
+            all.push(&region);
             all.extend(deps);
             let space = Space::new(all)?;
             space.postorder((0..region.summary.objects).map(|n| space.node(0, n)))?;
@@ -119,8 +121,8 @@ impl<'a> Region<'a> {
                 return bad(Violation::LibraryNul);
             }
         }
-        let mut listed = Bitmap::new(bytes.len() / w);
-        let mut used = vec![false; libraries.len()];
+        let mut listed = Bitmap::new(bytes.len() / w)?;
+        let mut used = filled(false, libraries.len(), "the list of libraries")?;
         let mut number = 0u32;
         for (n, offset) in sections.closure_offsets().enumerate() {
             let bad = |what| {

@@ -65,7 +65,7 @@ impl<'a> Region<'a> {
         file: File<'a>,
         mut sink: impl FnMut(&Bitmap, &Object) -> Result<()>,
     ) -> Result<Self> {
-        let mut starts = Bitmap::new(file.bytes.len() / W);
+        let mut starts = Bitmap::new(file.bytes.len() / W)?;
         let mut per_kind = [(0, 0); 10];
         let Seen {
             objects,
@@ -79,7 +79,7 @@ impl<'a> Region<'a> {
             sink(&starts, o)
         })
         .map_err(|e| e.in_file(&file.name))?;
-        starts.finish();
+        starts.finish()?;
         let summary = Summary {
             objects,
             unrounded,

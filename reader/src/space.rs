@@ -1,6 +1,7 @@
 //! A file and the files it may point into as one space of numbered objects.
 
 use super::error::{CheckError, Violation};
+use super::format::room::{collected, filled, push, room};
 use super::region::Region;
 use super::walk::Object;
 use crate::format::word::word;
@@ -35,17 +36,19 @@ pub(crate) enum Hit {
 
 impl<'r, 'a> Space<'r, 'a> {
     pub(crate) fn new(regions: Vec<&'r Region<'a>>) -> Result<Self> {
-        let mut first = vec![0u32];
+        const FILES: &str = "the list of files";
+        let mut first = room(regions.len() + 1, FILES)?;
+        first.push(0u32);
         for r in &regions {
             let n = first[first.len() - 1].checked_add(r.summary.objects);
             first.push(n.ok_or_else(|| CheckError::new(Violation::TooMany))?);
         }
-        let mut starts = Vec::with_capacity(first[regions.len()] as usize);
+        let mut starts = room(first[regions.len()] as usize, "the list of objects")?;
         for r in &regions {
             starts.extend(r.starts.iter().map(|i| i as u32));
         }
-        let mut by_base: Vec<usize> = (0..regions.len()).collect();
-        by_base.sort_by_key(|&i| regions[i].file.base);
+        let mut by_base = collected(0..regions.len(), FILES)?;
+        by_base.sort_unstable_by_key(|&i| regions[i].file.base);
         Ok(Self {
             regions,
             first,
@@ -152,7 +155,8 @@ impl<'r, 'a> Space<'r, 'a> {
             Open,
             Done,
         }
-        let mut state = vec![State::New; self.len()];
+        const WALK: &str = "the walk over the objects";
+        let mut state = filled(State::New, self.len(), WALK)?;
         let mut order = Vec::new();
         let mut stack: Vec<(NodeId, usize, usize)> = Vec::new();
         let open = |n: NodeId| (n, 0, self.object(n).1.count);
@@ -161,12 +165,12 @@ impl<'r, 'a> Space<'r, 'a> {
                 continue;
             }
             state[root.0 as usize] = State::Open;
-            stack.push(open(root));
+            push(&mut stack, open(root), WALK)?;
             while let Some(top) = stack.last_mut() {
                 let (n, i, count) = *top;
                 if i == count {
                     state[n.0 as usize] = State::Done;
-                    order.push(n);
+                    push(&mut order, n, WALK)?;
                     stack.pop();
                     continue;
                 }
@@ -177,7 +181,7 @@ impl<'r, 'a> Space<'r, 'a> {
                 match state[child.0 as usize] {
                     State::New => {
                         state[child.0 as usize] = State::Open;
-                        stack.push(open(child));
+                        push(&mut stack, open(child), WALK)?;
                     }
                     State::Open => {
                         let (r, o) = self.object(n);

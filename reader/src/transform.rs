@@ -144,7 +144,7 @@ pub fn relocate(region: &Region<'_>, base: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// A value does not fit, or the result would not fit the address space.
 pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Rewritten<'_>) -> Result<Vec<u8>> {
-    Deps::walked(deps).fit(&region.file)?;
+    Deps::walked(deps)?.fit(&region.file)?;
     let mut all = vec![region];
     all.extend(deps);
     let from = &region.file;

@@ -72,10 +72,28 @@ impl Pages {
                     libc::MREMAP_MAYMOVE,
                 )
             };
+            if got == libc::MAP_FAILED {
+                // A sandbox may refuse this call, and where memory is short two mappings may fit that one does not.
+                return self.grow_by_copy(bytes, what);
+            }
             Self::taken(got, bytes, what)?
         };
         // The old mapping has become the new one.
         std::mem::forget(std::mem::replace(self, grown));
+        Ok(())
+    }
+
+    /// The same with another mapping, into which the content is copied.
+    #[cold]
+    fn grow_by_copy(&mut self, bytes: usize, what: &'static str) -> Result<(), CompactError> {
+        let grown = Self::zeroed(bytes, what)?;
+        // SAFETY: both mappings are owned, and have the bytes of the smaller one.
+        unsafe {
+            grown
+                .start()
+                .copy_from_nonoverlapping(self.start(), self.bytes.min(bytes))
+        };
+        *self = grown;
         Ok(())
     }
 

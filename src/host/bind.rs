@@ -33,13 +33,23 @@ impl Host {
     /// As [`Host::get`], but leaves the choice open if no runtime is loaded yet.
     ///
     /// # Errors
-    /// A runtime is loaded, but cannot be used.
+    /// A runtime is loaded, but cannot be used, or the embedded one was bound before it was loaded.
     pub fn get_runtime() -> Result<Option<&'static Host>, HostError> {
         let host = match HOST.get() {
             Some(host) => Some(host),
             None => find_runtime()?.map(|found| HOST.get_or_init(|| Box::new(found))),
         };
-        Ok(host.filter(|host| !host.is_embedded()))
+        match host {
+            Some(host) if host.is_embedded() => match find_runtime()? {
+                // It came after the choice was made.
+                Some(found) => Err(HostError::AlreadyBound {
+                    bound: None,
+                    wanted: found.library_path().to_owned(),
+                }),
+                None => Ok(None),
+            },
+            host => Ok(host),
+        }
     }
 
     /// Binds this process to the runtime in the library `path`, as [`Host::open`] finds it: of several that

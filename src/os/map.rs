@@ -205,13 +205,22 @@ fn read_exactly(file: &File, at: usize, bytes: &mut [u8]) -> io::Result<()> {
     }
 }
 
-impl Drop for Memory {
-    fn drop(&mut self) {
+impl Memory {
+    /// Gives the memory back.
+    ///
+    /// # Errors
+    /// What `munmap` says; then the memory stays as it is, and nobody has it any more.
+    pub fn release(mut self) -> io::Result<()> {
+        self.give_back()
+    }
+
+    fn give_back(&mut self) -> io::Result<()> {
         let start = self.start.as_ptr().cast();
         match std::mem::replace(&mut self.kind, MemoryKind::Gone) {
             // SAFETY: exactly the mapping this value owns.
-            MemoryKind::Mapping => unsafe {
-                libc::munmap(start, self.size);
+            MemoryKind::Mapping => match unsafe { libc::munmap(start, self.size) } {
+                0 => return Ok(()),
+                _ => return Err(io::Error::last_os_error()),
             },
             // SAFETY: exactly the piece this value owns.
             MemoryKind::Piece(share) => unsafe { share.give_back(self.start, self.size) },
@@ -219,6 +228,14 @@ impl Drop for Memory {
             // SAFETY: exactly the allocation this value owns.
             MemoryKind::Heap => unsafe { libc::free(start) },
         }
+        Ok(())
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // Who drops it asks for nothing.
+        let _ = self.give_back();
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::mode::{Mode, UnknownMode};
 use super::patch::{self, PatchError, Redirected, Redirection};
-use super::{exit, got, preload};
+use super::{exit, exit_code, got, preload};
 use crate::host::{Generation, Host, HostError};
 use crate::os::elf::ElfObject;
 use crate::os::stderr::complain;
@@ -266,9 +266,8 @@ unsafe fn redirect(
     let names = wanted.iter().map(|w| w.name).collect();
     let mut exits = Vec::new();
     if exit::begin(mode, names) {
-        let leave = exit::leave as extern "C" fn(i32) -> ! as usize;
-        // SAFETY: the host stays loaded, and `leave` takes and does what both functions do.
-        match unsafe { got::redirect(object, &[c"_exit", c"_Exit"], leave) } {
+        // SAFETY: the host stays loaded.
+        match unsafe { redirect_exits(object) } {
             Ok(slots) => exits = slots,
             Err(error) => complain(&format!(
                 "a process that ends by _exit will leave no report and no verdict: {error}"
@@ -280,6 +279,16 @@ unsafe fn redirect(
         redirected,
         exits,
     })
+}
+
+/// Has the host's calls of `_exit` and `_Exit` lead here.
+///
+/// # Safety
+/// `object` stays loaded.
+unsafe fn redirect_exits(object: &ElfObject) -> std::io::Result<Vec<got::Slot>> {
+    let leave = exit::leave as extern "C" fn(i32) -> ! as usize;
+    // SAFETY: it stays loaded, by the caller's word, and `leave` takes and does what both functions do.
+    unsafe { got::redirect(object, &[c"_exit", c"_Exit"], leave) }
 }
 
 /// Puts the host's functions back. Our exported names are served here again.
@@ -352,6 +361,10 @@ pub unsafe fn attach_if_preloaded(table: impl Fn(Mode) -> Vec<Entry>) {
         Err(error) => {
             set_forwards(|name| host.function(name).map(|function| function.entry));
             complain(&format!("not attached, Lean's own loader serves: {error}"));
+            if exit_code::not_attached() {
+                // SAFETY: the host stays loaded, as the program needs it.
+                let _ = unsafe { redirect_exits(host) };
+            }
         }
     }
 }

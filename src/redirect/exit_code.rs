@@ -1,14 +1,13 @@
-//! The exit code of a process in which mode compare found a difference.
+//! The exit code of a process in which mode compare found a difference, or that could not be attached.
 
 use std::ptr;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::process::owns_process;
+use super::process::{own_process, owns_process};
 use super::verdict;
 use crate::os::env;
 
-/// With the value 1, a process that found a difference ends with [`EXIT_CODE`].
+/// Switched on, a process that found a difference, or could not be attached, ends with [`EXIT_CODE`].
 const STRICT: &str = "LEAN_REGION_STRICT";
 
 /// How a process ends that found a difference under `LEAN_REGION_STRICT=1`, whatever its own code was.
@@ -16,24 +15,33 @@ pub const EXIT_CODE: i32 = 86;
 
 static IS_STRICT: AtomicBool = AtomicBool::new(false);
 
+/// Whether the process was to be attached and is not.
+static NOT_ATTACHED: AtomicBool = AtomicBool::new(false);
+
+/// Says that the process is not attached although it was to be: whether its exit code has to be changed for that.
+pub(super) fn not_attached() -> bool {
+    NOT_ATTACHED.store(true, Ordering::Relaxed);
+    own_process();
+    begin()
+}
+
 /// Begins to compare: whether the process's exit code may have to be changed.
 pub(super) fn begin() -> bool {
-    static AT_EXIT: Once = Once::new();
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
     let strict = env::switch(STRICT, true);
     IS_STRICT.store(strict, Ordering::Relaxed);
-    if strict {
+    if strict && !REGISTERED.swap(true, Ordering::Relaxed) {
         // SAFETY: the handler stays in memory, as this library does. Without an object to belong to, it is run by
         // `exit` itself, and, if registered before the program starts, after all destructors.
-        AT_EXIT.call_once(|| unsafe {
-            __cxa_atexit(at_exit, ptr::null_mut(), ptr::null_mut());
-        });
+        unsafe { __cxa_atexit(at_exit, ptr::null_mut(), ptr::null_mut()) };
     }
     strict
 }
 
 /// The code that the process has to end with in place of its own.
 fn exit_code() -> Option<i32> {
-    (IS_STRICT.load(Ordering::Relaxed) && verdict::any_different() && owns_process()).then_some(EXIT_CODE)
+    let failed = verdict::any_different() || NOT_ATTACHED.load(Ordering::Relaxed);
+    (IS_STRICT.load(Ordering::Relaxed) && failed && owns_process()).then_some(EXIT_CODE)
 }
 
 unsafe extern "C" {

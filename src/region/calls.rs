@@ -16,6 +16,7 @@ use crate::compactor::{CompactError, Compactor};
 use crate::dependencies::{Dependencies, RegionView};
 use crate::host::{Generation, Host, RegionFacts};
 use crate::object::Obj;
+use crate::os::file::errno_text;
 use crate::os::new_file::{NewFile, publish_all};
 use crate::os::{env, saved_files};
 use olean_reader::format::room::room;
@@ -457,10 +458,7 @@ pub unsafe fn free(host: &Host, region: Obj) -> Result<(), CallError> {
         ))
     };
     match registry::release(region.0, By::Handle) {
-        Ok(released) => {
-            drop(released);
-            return Ok(());
-        }
+        Ok(released) => return give_back(released),
         Err(NotReleased::Shared(holders)) => {
             return Err(CallError::Argument(format!(
                 "failed to free a region: {holders} structures share the one with this handle: free each of them"
@@ -492,8 +490,20 @@ pub unsafe fn free(host: &Host, region: Obj) -> Result<(), CallError> {
             host.neutralise_region(region);
         }
         host.dec(region);
-        drop(freed?);
-        Ok(())
+        give_back(freed?)
+    }
+}
+
+/// Gives the memory of a region back with its last holder.
+fn give_back(released: Released) -> Result<(), CallError> {
+    match released {
+        Released::Held => Ok(()),
+        Released::Last(memory) => memory.release().map_err(|e| {
+            CallError::Argument(format!(
+                "failed to free a region: {}: its memory stays in use",
+                errno_text(&e)
+            ))
+        }),
     }
 }
 
