@@ -104,41 +104,40 @@ static void prepare_region(void) {
     lean_region_dec(read);
 }
 
-/* Frees what a read gave: a pair of root and region, or an array of such pairs. */
-static void free_read(lean_object *value) {
-    lean_object *freed, *held;
-    if (lean_region_tag(value) == 246) {
-        for (size_t i = lean_region_child_count(value); i-- > 0;) free_read(lean_region_child(value, i));
-        return;
+/* The regions that a read gave, a pair of root and region or an array of such pairs: each owned, to be freed when nothing
+ * leads to their roots any more. */
+static size_t regions_of(lean_object *value, lean_object **regions) {
+    if (lean_region_tag(value) != 246) {
+        regions[0] = inc(lean_region_child(value, 1));
+        return 1;
     }
-    held = inc(lean_region_child(value, 1));
-    freed = lean_compacted_region_free(held);
-    CHECK(lean_region_io_is_ok(freed));
-    lean_region_dec(freed);
+    size_t count = lean_region_child_count(value);
+    CHECK(count <= PARTS);
+    for (size_t i = 0; i < count; i++) regions_of(lean_region_child(value, i), regions + i);
+    return count;
 }
-static void drop_nothing(lean_object *value) { (void)value; }
 
 static const struct operation {
     const char *name;
     lean_object *(*call)(void);
     void (*prepare)(void);
-    void (*undo)(lean_object *value);
+    int reads;
     /* What its error says when memory is not the cause. */
     const char *otherwise;
     const char *file;
 } operations[] = {
-    {"save-2", save_two, NULL, drop_nothing, NULL, "out"},
-    {"save-3", save_three, NULL, drop_nothing, NULL, "out"},
-    {"save-sharing", save_sharing, NULL, drop_nothing, NULL, "out"},
-    {"save-on", save_on, prepare_chain, drop_nothing, NULL, "out"},
-    {"save-parts", save_parts, NULL, drop_nothing, NULL, "part"},
-    {"read-2", read_two, NULL, free_read, NULL, "two"},
-    {"read-3", read_three, NULL, free_read, NULL, "three"},
-    {"read-with-many", read_with_many, NULL, free_read, NULL, "two"},
-    {"read-parts", read_parts, NULL, free_read, NULL, "part"},
-    {"read-missing", read_missing, NULL, free_read, "No such file", "missing"},
-    {"read-damaged", read_damaged, NULL, free_read, "invalid header", "damaged"},
-    {"free", free_one, prepare_region, drop_nothing, NULL, NULL},
+    {"save-2", save_two, NULL, 0, NULL, "out"},
+    {"save-3", save_three, NULL, 0, NULL, "out"},
+    {"save-sharing", save_sharing, NULL, 0, NULL, "out"},
+    {"save-on", save_on, prepare_chain, 0, NULL, "out"},
+    {"save-parts", save_parts, NULL, 0, NULL, "part"},
+    {"read-2", read_two, NULL, 1, NULL, "two"},
+    {"read-3", read_three, NULL, 1, NULL, "three"},
+    {"read-with-many", read_with_many, NULL, 1, NULL, "two"},
+    {"read-parts", read_parts, NULL, 1, NULL, "part"},
+    {"read-missing", read_missing, NULL, 1, "No such file", "missing"},
+    {"read-damaged", read_damaged, NULL, 1, "invalid header", "damaged"},
+    {"free", free_one, prepare_region, 0, NULL, NULL},
 };
 
 static int entries(const char *where) {
@@ -170,9 +169,11 @@ static int once(const struct operation *o, uint64_t first, uint64_t last, uint64
     *asked = lean_region_fault_memory(0, 0);
     CHECK(result);
     int refused = 0;
+    size_t count = 0;
+    lean_object *regions[PARTS];
     if (lean_region_io_is_ok(result)) {
         CHECK(!o->otherwise);
-        o->undo(lean_region_child(result, 0));
+        if (o->reads) count = regions_of(lean_region_child(result, 0), regions);
     } else {
         const char *text = lean_region_io_error_text(result);
         refused = strstr(text, "memory") != NULL;
@@ -182,14 +183,20 @@ static int once(const struct operation *o, uint64_t first, uint64_t last, uint64
         }
     }
     lean_region_dec(result);
+    while (count-- > 0) {
+        lean_object *freed = lean_compacted_region_free(regions[count]);
+        CHECK(lean_region_io_is_ok(freed));
+        lean_region_dec(freed);
+    }
     return refused;
 }
 
 static void exhaust(const struct operation *o) {
     uint64_t asked = 0, most = 0;
     int reported = 0;
-    /* What is kept between calls comes to its size. */
-    for (int i = 0; i < 3; i++) once(o, 0, 0, &asked);
+    /* What is kept between calls comes to its size, and all notes for the report are written: those about parts whose
+     * place is taken, as the dependencies are parts of the same names. */
+    for (int i = 0; i < (o->reads ? 40 : 3); i++) once(o, 0, 0, &asked);
     struct held before = held();
     for (int lasting = 0; lasting < 2; lasting++) {
         for (uint64_t n = 1;; n++) {
@@ -199,6 +206,14 @@ static void exhaust(const struct operation *o) {
             uint64_t again;
             CHECK(!once(o, 0, 0, &again));
             struct held now = held();
+            if (now.memory != before.memory) {
+                /* Room for copies is taken in large pieces, now and then: what leaks does so each time. */
+                once(o, n, lasting ? UINT64_MAX : n, &asked);
+                CHECK(!once(o, 0, 0, &again));
+                struct held later = held();
+                if (later.memory == now.memory) before.memory = now.memory;
+                now = later;
+            }
             if (memcmp(&now, &before, sizeof now)) {
                 fprintf(stderr, "%s, request %llu%s: memory %lld, objects %zu, regions %zu, files %d, descriptors %d; before %lld, %zu, %zu, %d, %d\n",
                         o->name, (unsigned long long)n, lasting ? " and all after it" : "", (long long)now.memory, now.objects, now.regions, now.files,

@@ -98,6 +98,10 @@ impl NewFile {
         let mut attempt = 0;
         loop {
             let kept = temporary_name(&self.target, std::process::id(), attempt).ok()?;
+            if kept == self.temporary {
+                attempt += 1;
+                continue;
+            }
             // SAFETY: both are terminated strings.
             let linked = retry(|| unsafe { libc::link(self.target.as_ptr(), kept.as_ptr()) } as isize);
             match linked {
