@@ -258,7 +258,7 @@ size_t lean_region_live_objects(void);
 size_t lean_region_live_regions(void);
 
 /**
- * Tag of an object (spec section 1.2); 255 for a boxed scalar.
+ * Tag of an object; 255 for a boxed scalar.
  *
  * # Safety
  * `object` is a scalar or a live object.
@@ -288,7 +288,7 @@ lean_object *lean_region_child(lean_object *object, size_t index);
  * @param tag          0 to 243
  * @param fields       consumed objects
  * @param field_count  at most 255
- * @param scalars      bytes behind the fields, in the order of spec section 1.3
+ * @param scalars      bytes behind the fields: `USize` first, then by falling size
  * @param scalar_bytes fewer than 1024
  * @return owned; NULL if an argument is out of range
  *
