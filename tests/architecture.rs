@@ -184,7 +184,8 @@ fn used(source: &str, module: &Module, modules: &BTreeMap<Module, String>) -> Ve
             }
             "}" => {
                 if let Some(&(_, test, from)) = inside.last().filter(|i| i.0 == depth) {
-                    (inside.pop(), here.pop());
+                    inside.pop();
+                    here.pop();
                     out.truncate(if test { from } else { out.len() });
                 }
                 depth -= 1;

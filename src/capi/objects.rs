@@ -25,7 +25,7 @@ unsafe fn slice<'a, T>(data: *const T, count: usize) -> &'a [T] {
     if count == 0 {
         return &[];
     }
-    // SAFETY: the caller vouches for `count` > 0 values.
+    // SAFETY: `data` points to `count` values by the contract, and as there are some it is not null.
     unsafe { std::slice::from_raw_parts(data, count) }
 }
 
@@ -166,7 +166,7 @@ pub unsafe extern "C" fn lean_region_mk_ctor(
         if field_count == 0 && scalar_bytes == 0 {
             return Ok(Obj::boxed(tag.into()));
         }
-        // SAFETY: the caller vouches for the pointers; an object pointer is passed like an `Obj`.
+        // SAFETY: fields and scalars can be read by the contract; an object pointer is laid out like an `Obj`.
         unsafe {
             Ok(host.mk_ctor(
                 tag,
@@ -205,7 +205,7 @@ pub unsafe extern "C" fn lean_region_ctor_scalars(object: *mut lean_object) -> *
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_mk_string(text: *const c_char, bytes: usize) -> *mut lean_object {
     make(|host| {
-        // SAFETY: the caller vouches for the bytes.
+        // SAFETY: the bytes can be read by the contract.
         let text = std::str::from_utf8(unsafe { slice(text.cast::<u8>(), bytes) });
         let text = text.map_err(|e| format!("lean_region_mk_string: {e}"))?;
         // SAFETY: a runtime is bound, and this function is called where objects may be made.
@@ -253,7 +253,7 @@ pub unsafe extern "C" fn lean_region_mk_array(
     elements: *const *mut lean_object,
     count: usize,
 ) -> *mut lean_object {
-    // SAFETY: the caller vouches for the elements; an object pointer is passed like an `Obj`.
+    // SAFETY: the elements can be read by the contract; an object pointer is laid out like an `Obj`.
     make(|host| Ok(unsafe { host.mk_array(slice(elements.cast::<Obj>(), count)) }))
 }
 
@@ -278,7 +278,7 @@ pub unsafe extern "C" fn lean_region_mk_sarray(
                 "lean_region_mk_sarray: the element size is none, or does not divide the bytes".to_owned(),
             );
         }
-        // SAFETY: the caller vouches for the bytes; the element size divides them.
+        // SAFETY: the bytes can be read by the contract, and the element size divides them.
         Ok(unsafe { host.mk_sarray(element_size, slice(data, bytes)) })
     })
 }
@@ -322,7 +322,7 @@ pub unsafe extern "C" fn lean_region_mk_name_str(
     prefix: *mut lean_object,
     string: *mut lean_object,
 ) -> *mut lean_object {
-    // SAFETY: the caller vouches for both.
+    // SAFETY: a name and its component, both the caller's to give, by the contract.
     make(|host| Ok(unsafe { host.mk_name_str(obj(prefix), obj(string)) }))
 }
 
@@ -337,7 +337,7 @@ pub unsafe extern "C" fn lean_region_mk_name_num(
     prefix: *mut lean_object,
     number: *mut lean_object,
 ) -> *mut lean_object {
-    // SAFETY: the caller vouches for both.
+    // SAFETY: a name and its component, both the caller's to give, by the contract.
     make(|host| Ok(unsafe { host.mk_name_num(obj(prefix), obj(number)) }))
 }
 
@@ -359,7 +359,7 @@ pub unsafe extern "C" fn lean_region_mk_number(
     count: usize,
 ) -> *mut lean_object {
     make(|host| {
-        // SAFETY: the caller vouches for the limbs.
+        // SAFETY: the limbs can be read by the contract.
         let made = unsafe {
             let limbs = slice(limbs, count);
             if integer {
@@ -380,7 +380,7 @@ pub unsafe extern "C" fn lean_region_mk_number(
 /// The caller owns `value`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_mk_thunk(value: *mut lean_object) -> *mut lean_object {
-    // SAFETY: the caller vouches for the argument.
+    // SAFETY: the argument is an object that is the caller's to give, by the contract.
     make(|host| Ok(unsafe { host.mk_thunk(obj(value)) }))
 }
 
@@ -392,7 +392,7 @@ pub unsafe extern "C" fn lean_region_mk_thunk(value: *mut lean_object) -> *mut l
 /// The caller owns `value`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_mk_task(value: *mut lean_object) -> *mut lean_object {
-    // SAFETY: the caller vouches for the argument.
+    // SAFETY: the argument is an object that is the caller's to give, by the contract.
     make(|host| Ok(unsafe { host.mk_task(obj(value)) }))
 }
 
@@ -404,7 +404,7 @@ pub unsafe extern "C" fn lean_region_mk_task(value: *mut lean_object) -> *mut le
 /// The caller owns `task`, which is a task.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_mk_promise(task: *mut lean_object) -> *mut lean_object {
-    // SAFETY: the caller vouches for the argument.
+    // SAFETY: the argument is an object that is the caller's to give, by the contract.
     make(|host| Ok(unsafe { host.mk_promise(obj(task)) }))
 }
 
@@ -416,7 +416,7 @@ pub unsafe extern "C" fn lean_region_mk_promise(task: *mut lean_object) -> *mut 
 /// The caller owns `value`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_mk_ref(value: *mut lean_object) -> *mut lean_object {
-    // SAFETY: the caller vouches for the argument.
+    // SAFETY: the argument is an object that is the caller's to give, by the contract.
     make(|host| Ok(unsafe { host.mk_ref(obj(value)) }))
 }
 
@@ -441,7 +441,7 @@ pub unsafe extern "C" fn lean_region_mk_closure(
         if count >= arity.into() {
             return Err("lean_region_mk_closure: a closure holds fewer arguments than its arity".to_owned());
         }
-        // SAFETY: the caller vouches for code and arguments.
+        // SAFETY: the code takes `arity` arguments and the given ones can be read, by the contract; they are fewer.
         Ok(unsafe { host.mk_closure(code, arity, slice(args.cast::<Obj>(), count)) })
     })
 }

@@ -180,7 +180,7 @@ impl Compactor {
     /// `frame` is on top of the stack.
     #[inline(always)]
     pub(super) unsafe fn room(&mut self, frame: Frame, words: usize) -> Result<Frame, CompactError> {
-        // SAFETY: by the caller's word.
+        // SAFETY: the frame is on top of the stack, by the contract.
         unsafe {
             if self.scratch.stack.fits(frame.above(), words) {
                 Ok(frame)

@@ -46,8 +46,8 @@ impl Host {
     /// The runtime can allocate on this thread; `data` may be given to the finalizer once, on any thread.
     #[must_use]
     pub unsafe fn alloc_external(&self, data: *mut c_void) -> Obj {
-        // SAFETY: the functions have the required types and stay in memory as long as this library does.
         let class = self.class.get_or_init(|| {
+            // SAFETY: the functions have the required types and stay in memory as long as this library does.
             let class = unsafe { (self.entries.register_external_class)(finalize, foreach) };
             NonZeroUsize::new(class as usize).expect("a class has an address")
         });

@@ -154,8 +154,8 @@ impl Obj {
     pub unsafe fn pointers(self, header: ObjectHeader) -> Option<(usize, usize)> {
         let kind = header.kind()?;
         let count = match kind {
-            // SAFETY: a live array or closure has the word that says its number of elements or arguments.
             Kind::Array | Kind::Closure => match LIVE.count_word(kind) {
+                // SAFETY: a live array or closure has the word that says its number of elements or arguments.
                 Some(at) => LIVE.count_in(kind, unsafe { self.word(at) } as u64),
                 None => 0,
             },

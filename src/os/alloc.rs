@@ -133,8 +133,8 @@ static ALLOCATOR: Allocator = Allocator;
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: passed on from the caller.
         let got = match refused() {
+            // SAFETY: the contract is the same.
             false => unsafe { System.alloc(layout) },
             true => ptr::null_mut(),
         };
@@ -143,8 +143,8 @@ unsafe impl GlobalAlloc for Allocator {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: passed on from the caller.
         let mut got = match refused() {
+            // SAFETY: the contract is the same.
             false => unsafe { System.alloc_zeroed(layout) },
             true => ptr::null_mut(),
         };

@@ -203,7 +203,7 @@ impl<R: Placed> Table<R> {
         if self.buckets.push(NONE).is_err() {
             return;
         }
-        let old = new & ((new + 1).next_power_of_two() - 1 >> 1);
+        let old = new & (((new + 1).next_power_of_two() - 1) >> 1);
         let Some(first) = self.buckets.get_mut(old as u32) else {
             return;
         };

@@ -1,7 +1,7 @@
 //! An entry of the index: the identity of a source file, and where its region lies in the image.
 
 use super::hash::{u32_at, u64_at};
-use super::header::{Layout, PAGE};
+use super::header::{ENTRY_SIZE, Layout, PAGE};
 use crate::format::header::ROOT_SLOT_V2;
 use crate::format::identity::Identity;
 
@@ -26,9 +26,7 @@ const BASE_AT: usize = OFFSET_AT + 8;
 const ROOT_AT: usize = BASE_AT + 8;
 const CHAIN_AT: usize = ROOT_AT + 8;
 const FLAGS_AT: usize = CHAIN_AT + 4;
-/// Bytes of an entry.
-pub const ENTRY_SIZE: usize = FLAGS_AT + 4;
-const _: () = assert!(ENTRY_SIZE == 80);
+const _: () = assert!(FLAGS_AT + 4 == ENTRY_SIZE);
 
 /// Bit of the flags: the region lies in the changeable section.
 const CHANGEABLE: u32 = 1;

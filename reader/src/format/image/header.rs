@@ -1,7 +1,6 @@
 //! The first page of an image, and where everything lies by it. Sizes of tables and sections are all that stands
 //! there; offsets follow from them, so that they cannot contradict each other.
 
-use super::entry::ENTRY_SIZE;
 use super::hash::{DIGEST_LEN, Digest, SLOTS_PER, digest, u32_at, u64_at};
 use std::ops::Range;
 use thiserror::Error;
@@ -14,6 +13,8 @@ pub const UNFINISHED: u8 = b'!';
 pub const VERSION: u32 = 1;
 /// Regions begin at multiples of this many bytes, the smallest page of the machines that Lean runs on.
 pub const PAGE: u64 = 4096;
+/// Bytes of an entry.
+pub const ENTRY_SIZE: usize = 80;
 /// Sections begin at multiples of this, in the file and in memory: the size of a huge page, so that the system can
 /// map whole ones.
 pub const SECTION: u64 = 2 << 20;

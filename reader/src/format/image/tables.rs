@@ -1,8 +1,9 @@
 //! The tables of an image, read where they lie. Every look-up checks its bounds, so damaged tables lead to other
 //! answers at worst.
 
-use super::entry::{ENTRY_SIZE, Entry, LISTED};
+use super::entry::{Entry, LISTED};
 use super::hash::{DIGEST_LEN, Digest, EMPTY, SLOTS_PER, digest, file_slot, path_slot, u32_at};
+use super::header::ENTRY_SIZE;
 use super::header::{Header, ImageError, Layout};
 use crate::format::identity::Identity;
 use std::ops::Range;
