@@ -3,6 +3,9 @@
 //!
 //!     cargo run --release -p testkit --example pages              all pages
 //!     cargo run --release -p testkit --example pages -- PAGE…     these, such as docs/olean.md
+//!
+//! With `UPDATE_EXPECT=1` outputs that are shown wrongly are put right in the pages; read the difference before you commit
+//! it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,6 +67,14 @@ fn main() -> ExitCode {
                     println!("{}, {text}", name.display());
                 }
                 wrong += outcome.wrong.len();
+                if std::env::var_os("UPDATE_EXPECT").is_some() {
+                    let page = root.join(&name);
+                    let mut text = fs::read_to_string(&page).expect("the page");
+                    for (from, to) in &outcome.fixes {
+                        text = text.replacen(from, to, 1);
+                    }
+                    fs::write(&page, text).expect("the page");
+                }
             }
             Err(e) => {
                 println!("{}: {e}", name.display());

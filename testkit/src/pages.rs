@@ -11,7 +11,8 @@
 //! * anything else is not run.
 //!
 //! Times, process ids, addresses and the folder of the repository differ everywhere and are masked; counts are
-//! compared exactly. Below the comment `<!-- numbers vary -->` all numbers of the block are masked.
+//! compared exactly. Below the comment `<!-- numbers vary -->` all numbers of the block are masked, and below
+//! `<!-- the last N lines are compared -->` (tables of measurements, whose columns come and go) only those are.
 
 use regex::Regex;
 use std::fs;
@@ -40,6 +41,8 @@ pub struct Step {
     pub action: Action,
     /// All numbers of the output are masked.
     pub numbers_vary: bool,
+    /// Only so many lines at the end of the output are compared.
+    pub last: Option<usize>,
 }
 
 /// The steps of a page.
@@ -49,12 +52,16 @@ pub struct Step {
 pub fn parse(page: &str) -> Result<Vec<Step>, String> {
     let mut steps: Vec<Step> = Vec::new();
     let mut lines = page.lines().enumerate();
-    let mut numbers_vary = false;
+    let (mut numbers_vary, mut last) = (false, None);
     while let Some((at, line)) = lines.next() {
         let line_number = at + 1;
         let Some(info) = line.strip_prefix("```") else {
             if line.trim() == "<!-- numbers vary -->" {
                 numbers_vary = true;
+            }
+            let lines = line.trim().strip_prefix("<!-- the last ");
+            if let Some(n) = lines.and_then(|l| l.strip_suffix(" lines are compared -->")) {
+                last = Some(n.parse().map_err(|e| format!("line {line_number}: {e}"))?);
             }
             continue;
         };
@@ -64,12 +71,13 @@ pub fn parse(page: &str) -> Result<Vec<Step>, String> {
             body.push('\n');
         }
         let mut words = info.split_whitespace();
-        let vary = std::mem::take(&mut numbers_vary);
+        let (vary, tail) = (std::mem::take(&mut numbers_vary), last.take());
         let mut push = |action| {
             steps.push(Step {
                 line: line_number,
                 action,
                 numbers_vary: vary,
+                last: tail,
             });
         };
         let language = words.next();
@@ -92,11 +100,13 @@ pub fn parse(page: &str) -> Result<Vec<Step>, String> {
                 if let Some(Step {
                     action: Action::Script(_, output @ None),
                     numbers_vary,
+                    last,
                     ..
                 }) = steps.last_mut()
                 {
                     *output = Some(body);
                     *numbers_vary |= vary;
+                    *last = last.or(tail);
                 }
             }
             Some(_) => {}
@@ -149,10 +159,16 @@ impl Masks {
         }
     }
 
+    /// `text` with the repository's folder masked alone.
+    #[must_use]
+    pub fn folder(&self, text: &str) -> String {
+        text.replace(&self.folder, "…")
+    }
+
     /// `text` without what varies.
     #[must_use]
     pub fn apply(&self, text: &str, numbers_vary: bool) -> String {
-        let mut text = text.replace(&self.folder, "…");
+        let mut text = self.folder(text);
         for (pattern, with) in &self.always {
             text = pattern.replace_all(&text, *with).into_owned();
         }
@@ -235,6 +251,8 @@ pub struct Outcome {
     pub left_out: usize,
     /// What is wrong, each with the page's line.
     pub wrong: Vec<String>,
+    /// Outputs that the page shows wrongly: what stands in the page, and what should.
+    pub fixes: Vec<(String, String)>,
     /// Steps that took long, with their time.
     pub slow: Vec<(usize, Duration)>,
 }
@@ -285,11 +303,16 @@ pub fn run(text: &str, folder: &Path, scratch: &Path, leave_out: &[&str]) -> Res
         }
         if let Some(expected) = expected {
             outcome.compared += 1;
-            let (wanted, got) = (
-                masks.apply(&expected, step.numbers_vary),
-                masks.apply(&printed, step.numbers_vary),
-            );
+            let masked = |text: &str| masks.apply(last_lines(text, step.last), step.numbers_vary);
+            let (wanted, got) = (masked(&expected), masked(&printed));
             if !matches(&wanted, &got) {
+                let printed = masks.folder(&printed);
+                outcome
+                    .fixes
+                    .push((format!("{script}{expected}"), format!("{script}{printed}")));
+                outcome
+                    .fixes
+                    .push((format!("```text\n{expected}"), format!("```text\n{printed}")));
                 outcome.wrong.push(format!(
                     "line {at}: the output is another one:\n{script}--- the page shows\n{expected}--- printed\n{printed}"
                 ));
@@ -297,6 +320,13 @@ pub fn run(text: &str, folder: &Path, scratch: &Path, leave_out: &[&str]) -> Res
         }
     }
     Ok(outcome)
+}
+
+/// The last lines of a text; all of it if no number is given.
+fn last_lines(text: &str, lines: Option<usize>) -> &str {
+    let ends = text.trim_end().rmatch_indices('\n');
+    let start = lines.and_then(|n| ends.skip(n.saturating_sub(1)).map(|(at, _)| at + 1).next());
+    &text[start.unwrap_or(0)..]
 }
 
 /// Whether `got` is what the page shows; a line of `…` alone stands for any lines.
@@ -359,6 +389,9 @@ mod tests {
         assert_eq!(wrong("```sh\nfalse\ntrue\n```\n"), 1);
         assert_eq!(wrong("```console\n$ seq 9\n1\n…\n8\n9\n```\n"), 0);
         assert_eq!(wrong("```console\n$ seq 9\n1\n…\n8\n```\n"), 1);
+        let tail = "<!-- the last 2 lines are compared -->\n```console\n$ seq 9\nany\n8\n9\n```\n";
+        assert_eq!(wrong(tail), 0);
+        assert_eq!(wrong(&tail.replace("8", "7")), 1);
         assert!(parse("```\nls\n```\n").unwrap_err().contains("line 1"));
     }
 }
