@@ -2,6 +2,7 @@
 //! workspace and `python3`.
 
 mod corpus;
+mod decls;
 mod resave;
 mod tool;
 mod written;
