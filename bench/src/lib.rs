@@ -6,7 +6,8 @@
 //!   [`inputs`]: which of them there are;
 //! * [`measure`]: interleaved timing; [`report`]: rows, the table, JSON;
 //! * [`readable`]: files to be read;
-//! * [`save`], [`memory`], [`read`]: the rows; [`scaling`]: cost against size, drawn by [`plot`].
+//! * [`save`], [`memory`], [`read`]: the rows; [`scaling`]: cost against size, drawn by [`plot`];
+//! * [`scale`]: whole processes over thousands of modules.
 
 pub mod files;
 pub mod inputs;
@@ -19,5 +20,6 @@ pub mod readable;
 pub mod report;
 pub mod runtime;
 pub mod save;
+pub mod scale;
 pub mod scaling;
 pub mod shapes;

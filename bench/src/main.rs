@@ -6,7 +6,7 @@ use bench::measure::{self, Effort};
 use bench::report::{HEAD, Row};
 use bench::runtime::Runtime;
 use bench::save::{self, INCUMBENT, OURS};
-use bench::{memory, read, scaling};
+use bench::{memory, read, scale, scaling};
 use clap::Parser;
 use serde_json::json;
 use std::path::PathBuf;
@@ -32,6 +32,14 @@ struct Args {
     /// Instead of the table, measure cost against size and write the charts into this directory.
     #[arg(long, value_name = "DIR")]
     scaling: Option<PathBuf>,
+    /// Instead of the table, measure whole processes of a real Lean over the tree of modules in this directory, which
+    /// is made if it is not there: import, header snapshot saved and loaded.
+    #[arg(long, value_name = "DIR")]
+    scale: Option<PathBuf>,
+    /// With --scale, also: `cold` (drops the page cache of the whole machine), `delay` (1 ms on each system call about
+    /// a file, by strace), `calls` (counts system calls, by strace), `restored` (new change times for all files).
+    #[arg(long, value_name = "WORK", value_delimiter = ',', requires = "scale")]
+    also: Vec<String>,
     /// Let only one side save, for a profiler; files are not compared then.
     #[arg(long, value_name = "SIDE", value_parser = ["ours", "incumbent"])]
     alone: Option<String>,
@@ -42,6 +50,15 @@ struct Args {
 
 fn main() {
     let args = Args::parse();
+    if let Some(dir) = &args.scale {
+        let options = scale::Options {
+            runs: args.runs.unwrap_or(if args.quick { 3 } else { 11 }),
+            filter: args.filter,
+            extra: args.also,
+            json: args.json,
+        };
+        return scale::run(dir, &options);
+    }
     // Before anything is allocated: what one thread's heap once holds is not given back.
     bench::readable::fresh_memory();
     let thread = std::thread::Builder::new().stack_size(STACK);
