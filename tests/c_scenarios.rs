@@ -7,12 +7,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::{c, library, process, shared_dir, static_library, temp_dir, workspace_dir};
 
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     "main.c",
     "common.c",
     "objects.c",
     "regions.c",
     "rereads.c",
+    "stale.c",
     "errors.c",
     "threads.c",
 ];

@@ -16,6 +16,7 @@ static const scenario *const all[] = {
     object_scenarios,
     region_scenarios,
     reread_scenarios,
+    stale_scenarios,
     error_scenarios,
     thread_scenarios,
 #endif

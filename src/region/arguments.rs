@@ -5,7 +5,7 @@ use crate::host::Host;
 use crate::object::Obj;
 use olean_reader::format::base::{ANONYMOUS_HASH, base_address};
 use olean_reader::format::object::{ARRAY_HEADER, TAG_ARRAY, TAG_STRING};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 /// A string object as a file name.
 ///
@@ -77,5 +77,18 @@ pub(super) unsafe fn take_some(host: &Host, option: Obj) -> Option<Obj> {
         host.inc(value);
         host.dec(option);
         Some(value)
+    }
+}
+
+/// The path in element `index` of an array of regions, where regions are structures.
+///
+/// # Safety
+/// `regions` is a scalar or a live object of `host`.
+pub(super) unsafe fn region_path(host: &Host, regions: Obj, index: usize) -> Option<CString> {
+    // SAFETY: the caller vouches for the array, and an array for its elements; a region's structure has a path.
+    unsafe {
+        let region = *elements(regions, "dependency regions").ok()?.get(index)?;
+        host.read_region_structure(region)?;
+        path(host.region_file_path(region)).ok().map(CStr::to_owned)
     }
 }

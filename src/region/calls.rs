@@ -2,16 +2,17 @@
 //! freed, and the answer is put together as an object of the host again. The C entry points call these and wrap what they
 //! answer into the host's IO result.
 
-use super::arguments::{elements, key_base, path, take_some};
+use super::arguments::{elements, key_base, path, region_path, take_some};
 use super::chain::{BadChain, Chain};
 use super::deps::dependencies;
 use super::error::{CallError, ReadError, SaveError};
 use super::examine::ReadOptions;
+use super::freshness;
 use super::image::in_use as image;
 use super::image::read::{read_from_image, read_parts_from_image};
 use super::read::{self, Loaded, Placed};
 use super::registry::{self, By, NewRegion, NotReleased, Released};
-use super::save;
+use super::save::{self, FileVersion};
 use crate::compactor::{CompactError, Compactor};
 use crate::dependencies::{Dependencies, RegionView};
 use crate::host::{Generation, Host, RegionFacts};
@@ -115,18 +116,37 @@ unsafe fn save_part(
         let path = path(fname)?;
         let identity = host.file_identity();
         let Some(object) = chain else {
-            let mut compactor = compactor(host, path, key, &*dependencies(host, deps)?)?;
-            let saved = save::save(&mut compactor, path, data, allow_closures, &identity, host)?;
+            let regions = dependencies(host, deps)?;
+            let record = match allow_closures {
+                true => freshness::record(&regions, &|i| region_path(host, deps, i)).map_err(|_| {
+                    SaveError::Request {
+                        file: super::error::shown(path),
+                        detail: "out of memory: no room for the record of dependencies".to_owned(),
+                    }
+                })?,
+                false => Vec::new(),
+            };
+            let mut compactor = compactor(host, path, key, &regions)?;
+            let version = version(allow_closures, &record);
+            let saved = save::save(&mut compactor, path, data, version, &identity, host)?;
             publish(path, saved.file)?;
-            return Ok((Chain::into_object(compactor, host), saved.size));
+            return Ok((Chain::into_object(compactor, record, host), saved.size));
         };
         let mut compactor = Chain::lock(object, host).map_err(|e| bad_chain(path, e))?;
-        let saved = save::save(&mut compactor, path, data, allow_closures, &identity, host)?;
+        let version = version(allow_closures, Chain::dependencies(object, host));
+        let saved = save::save(&mut compactor, path, data, version, &identity, host)?;
         if let Err(e) = publish(path, saved.file) {
             compactor.poison();
             return Err(e);
         }
         Ok((object, saved.size))
+    }
+}
+
+fn version(allow_closures: bool, dependencies: &[u8]) -> FileVersion<'_> {
+    match allow_closures {
+        true => FileVersion::V3 { dependencies },
+        false => FileVersion::V2,
     }
 }
 
@@ -205,7 +225,7 @@ pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, 
         let mut bytes = room(parts.len(), "the list of files").map_err(listed)?;
         for &part in parts {
             let (path, data) = part_of(part)?;
-            let saved = save::save(&mut compactor, path, data, false, &identity, host)?;
+            let saved = save::save(&mut compactor, path, data, FileVersion::V2, &identity, host)?;
             bytes.push(saved.size);
             files.push(saved.file);
             paths.push(path);
@@ -234,13 +254,14 @@ pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts
             let read = served(&facts);
             return Ok((hand_out(host, fname, &facts), read));
         }
-        let deps = dependencies(host, deps)?;
+        let regions = dependencies(host, deps)?;
         let options = read_options(host);
-        let opened = read::open(path(fname)?, &deps, &options)?;
+        let opened = read::open(path(fname)?, &regions, &options)?;
+        opened.check_dependencies(&regions, &|i| region_path(host, deps, i))?;
         let placed = match host.generation() {
-            Generation::Structure => opened.load_once(&deps, &options)?,
+            Generation::Structure => opened.load_once(&regions, &options)?,
             // Of two handles to the same memory nobody could tell which was freed.
-            Generation::Batch | Generation::Handle => Placed::Own(opened.load(&deps, &options)?),
+            Generation::Batch | Generation::Handle => Placed::Own(opened.load(&regions, &options)?),
         };
         match placed {
             Placed::Own(loaded) => {

@@ -12,6 +12,8 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 /// What our external objects hold.
 pub struct Chain {
     compactor: Mutex<Compactor>,
+    /// The record of the files that the parts depend on.
+    dependencies: Vec<u8>,
     /// In mode compare: a boxed [`Twin`], or null.
     twin: AtomicPtr<Twin>,
 }
@@ -30,10 +32,11 @@ impl Chain {
     ///
     /// # Safety
     /// The host can allocate on this thread.
-    pub unsafe fn into_object(compactor: Compactor, host: &Host) -> Obj {
+    pub unsafe fn into_object(compactor: Compactor, dependencies: Vec<u8>, host: &Host) -> Obj {
         Host::set_compactor_finalizer(release);
         let chain = Box::new(Chain {
             compactor: Mutex::new(compactor),
+            dependencies,
             twin: AtomicPtr::new(ptr::null_mut()),
         });
         // SAFETY: the box goes to `release`, which takes it back once, on whatever thread.
@@ -56,6 +59,15 @@ impl Chain {
             Err(TryLockError::Poisoned(left)) => Ok(left.into_inner()),
             Err(TryLockError::WouldBlock) => Err(BadChain::Busy),
         }
+    }
+
+    /// The record of dependencies that the compactor in `object` (borrowed) was made with.
+    ///
+    /// # Safety
+    /// As [`Chain::lock`]; the object outlives the result.
+    pub unsafe fn dependencies<'a>(object: Obj, host: &Host) -> &'a [u8] {
+        // SAFETY: passed on from the caller.
+        unsafe { Self::of(object, host) }.map_or(&[], |chain| &chain.dependencies)
     }
 
     /// # Safety

@@ -3,7 +3,8 @@
 //! * [`calls`] is what the loader's functions do, in terms of the host's objects; [`arguments`] takes those apart,
 //!   [`deps`] the dependency regions among them;
 //! * [`examine`], [`mod@read`] and [`save`] work on one file and know no host;
-//! * [`closures`] is what version 3 adds to both;
+//! * [`closures`] is what version 3 adds to both, and [`freshness`], over digests of files, finds what has changed
+//!   since;
 //! * [`image`] answers reads from one large mapping;
 //! * [`registry`] knows which regions are alive, [`unchanging`] which of them a second read of their file can share;
 //! * [`chain`] is a compactor as the host carries it, [`twin`] the host's own beside it in mode compare.
@@ -12,11 +13,13 @@ mod arguments;
 pub mod calls;
 pub mod chain;
 pub mod closures;
+mod content;
 mod deps;
 pub mod error;
 pub mod examine;
 #[cfg(feature = "fault-injection")]
 mod fault;
+pub mod freshness;
 pub mod image;
 pub mod read;
 pub mod registry;

@@ -4,18 +4,20 @@
 use super::closures::load::relocate_closures;
 use super::error::{ReadError, shown};
 use super::examine::{Examined, ReadOptions, examine};
+use super::freshness::{self, Paths};
 use super::registry::Claim;
 use super::unchanging::UnchangingClaim;
 use crate::dependencies::{Dependencies, RegionView};
 use crate::os::file::{File, errno_text};
 use crate::os::limits::mapping_counts;
-use crate::os::map::{Filling, Memory, Missed};
+use crate::os::map::{Filling, Memory, Missed, OutOfMemory};
 use crate::os::notes;
 use crate::relocate::{self, AHEAD, Placement};
 use olean_reader::DepBytes;
 use olean_reader::format::header::{FLAG_GMP, VERSION_3};
 use olean_reader::format::identity::Identity;
 use olean_reader::format::room::collected;
+use olean_reader::format::trailer::Trailer;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -96,6 +98,32 @@ impl Opened<'_> {
             size: self.examined.size,
             base,
         }
+    }
+
+    /// Checks that the dependencies are those that the file was made with, as far as it remembers them.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn check_dependencies(&self, deps: &Dependencies, paths: Paths<'_>) -> Result<(), ReadError> {
+        let Examined {
+            header, data, size, ..
+        } = &self.examined;
+        // Eight bytes are no closures and no libraries, and nothing behind.
+        if header.version != VERSION_3 || deps.views().is_empty() || size - data.end <= 8 {
+            return Ok(());
+        }
+        let mut trailer = Vec::new();
+        let bytes = size - data.end;
+        trailer
+            .try_reserve_exact(bytes)
+            .map_err(|_| ReadError::memory(self.path, OutOfMemory { bytes }))?;
+        trailer.resize(bytes, 0);
+        let got = self.file.read_at(&mut trailer, data.end as u64);
+        let got = got.map_err(|e| ReadError::read(self.path, e))?;
+        let at = data.end as u64;
+        let trailer =
+            Trailer::parse(&trailer[..got], at).map_err(|e| ReadError::content(self.path, e.to_string()))?;
+        freshness::check(self.path, &trailer, deps, paths)
     }
 
     /// Maps the file at its base address, or reads and relocates it.

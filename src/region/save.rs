@@ -18,6 +18,18 @@ pub struct Saved {
     pub size: u64,
 }
 
+/// The version of a file, and what it can hold.
+#[derive(Clone, Copy, Debug)]
+pub enum FileVersion<'a> {
+    /// No closures.
+    V2,
+    /// Closures, and the record of the files that it depends on, or nothing.
+    V3 {
+        /// See [`super::freshness::record`].
+        dependencies: &'a [u8],
+    },
+}
+
 /// Compacts the graph below `root` and writes it into a temporary file beside `path`.
 ///
 /// # Errors
@@ -29,20 +41,23 @@ pub unsafe fn save(
     compactor: &mut Compactor,
     path: &CStr,
     root: Obj,
-    allow_closures: bool,
+    version: FileVersion<'_>,
     identity: &FileIdentity,
     values: &impl Values,
 ) -> Result<Saved, SaveError> {
-    let version = if allow_closures { VERSION_3 } else { VERSION_2 };
     let compact = |cause| SaveError::Compact {
         file: shown(path),
         cause,
     };
+    let number = match version {
+        FileVersion::V2 => VERSION_2,
+        FileVersion::V3 { .. } => VERSION_3,
+    };
     // SAFETY: the contract is that of `add_part`.
-    let part = unsafe { compactor.add_part(root, version, values) }.map_err(compact)?;
-    let trailer = match allow_closures {
-        true => Some(trailer(compactor, &part).map_err(compact)?),
-        false => None,
+    let part = unsafe { compactor.add_part(root, number, values) }.map_err(compact)?;
+    let trailer = match version {
+        FileVersion::V3 { dependencies } => Some(trailer(compactor, &part, dependencies).map_err(compact)?),
+        FileVersion::V2 => None,
     };
     let FileIdentity {
         version: lean_version,
@@ -50,7 +65,7 @@ pub unsafe fn save(
         flags,
     } = *identity;
     let header = Header {
-        version,
+        version: number,
         flags,
         lean_version,
         githash,
@@ -77,7 +92,7 @@ pub unsafe fn save(
 }
 
 /// Writes the size of the data into a version 3 part and reserves the room of its trailer, which is answered.
-fn trailer(compactor: &mut Compactor, part: &Part) -> Result<Vec<u8>, CompactError> {
+fn trailer(compactor: &mut Compactor, part: &Part, dependencies: &[u8]) -> Result<Vec<u8>, CompactError> {
     let data_offset = ROOT_SLOT_V3;
     let fields = compactor
         .closure_offsets(part)
@@ -90,7 +105,7 @@ fn trailer(compactor: &mut Compactor, part: &Part) -> Result<Vec<u8>, CompactErr
     let bytes = compactor.bytes_mut(part);
     let (head, data) = bytes.split_at_mut(data_offset);
     head[data_offset - 8..].copy_from_slice(&(data.len() as u64).to_le_bytes());
-    let trailer = closures::save::trailer(data, &fields);
+    let trailer = closures::save::trailer(data, &fields, dependencies);
     if trailer.is_err() {
         compactor.poison();
     }

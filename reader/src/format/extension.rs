@@ -1,12 +1,15 @@
 //! The payload of the extension section of a version 3 file: records that name themselves, so that a reader
-//! skips what it does not know. One record exists: what each library of the library table is, beyond its path.
+//! skips what it does not know: what each library of the library table is beyond its path, a digest of the sections
+//! before, and which files the regions came from that the file depends on.
 //!
 //! Layout, little endian: records of `u32 kind, u32 length, length bytes`. Record 1 holds for each library
 //! of the table, in its order, `u8 scheme, u32 length, length bytes`: scheme 1 is the GNU build id; scheme 2 a
 //! 32-byte digest followed by the offsets (u64 each, from the library's base) of the functions whose code went
 //! into it. Record 2 is a 16-byte digest (BLAKE2b) of the closure offsets and the library table, counts
-//! included, as they stand in the file.
+//! included, as they stand in the file. Record 3 is that of [`super::dependencies`].
 
+use super::dependencies::DependencyRecord;
+use std::collections::TryReserveError;
 use std::fmt;
 use thiserror::Error;
 
@@ -14,6 +17,8 @@ use thiserror::Error;
 const RECORD_LIBRARIES: u32 = 1;
 /// Kind of the record that holds the digest of the sections before.
 const RECORD_SECTIONS: u32 = 2;
+/// Kind of the record that names the files which the regions came from.
+const RECORD_DEPENDENCIES: u32 = 3;
 /// At most this many functions of a library go into its digest, so that the cost stays bounded.
 pub const MAX_SAMPLES: usize = 64;
 /// Bytes of a digest (BLAKE2b).
@@ -74,6 +79,9 @@ pub enum ExtensionError {
         /// The scheme's number.
         scheme: u8,
     },
+    /// The record of dependencies does not hold what it should.
+    #[error("the record of dependencies in the extension section is malformed")]
+    Dependencies,
     /// An identity is not what its scheme demands.
     #[error("the identity of library {0} is malformed")]
     Malformed(usize),
@@ -112,6 +120,38 @@ pub fn encode(identities: &[LibraryIdentity], sections: &SectionsDigest) -> Vec<
         out.extend(record);
     }
     out
+}
+
+/// Adds the record of dependencies to a payload. None is added if it has more than 32 bits of length.
+///
+/// # Errors
+/// When there is no memory for it.
+pub fn push_dependencies(payload: &mut Vec<u8>, record: &[u8]) -> Result<(), TryReserveError> {
+    let Ok(length) = u32::try_from(record.len()) else {
+        return Ok(());
+    };
+    payload.try_reserve_exact(8 + record.len())?;
+    payload.extend(RECORD_DEPENDENCIES.to_le_bytes());
+    payload.extend(length.to_le_bytes());
+    payload.extend(record);
+    Ok(())
+}
+
+/// The record of dependencies in `payload`, if it has one.
+///
+/// # Errors
+/// When the payload is cut off, or the record is none.
+pub fn dependencies(payload: &[u8]) -> Result<Option<DependencyRecord<'_>>, ExtensionError> {
+    let mut rest = payload;
+    while !rest.is_empty() {
+        let at = payload.len() - rest.len();
+        let (kind, record) = take_sized(&mut rest, 4).ok_or(ExtensionError::Truncated(at))?;
+        if kind == RECORD_DEPENDENCIES {
+            let record = DependencyRecord::parse(record).ok_or(ExtensionError::Dependencies)?;
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
 }
 
 /// What `payload` says about a table of `libraries` entries.

@@ -43,6 +43,26 @@ impl Identity {
     pub fn youngest(&self) -> i64 {
         self.modified.max(self.changed)
     }
+
+    /// The modification time in nanoseconds, wrapping around after some centuries: to be compared only.
+    #[must_use]
+    #[inline]
+    pub const fn modified_at(&self) -> i64 {
+        nanoseconds(self.modified, self.modified_ns)
+    }
+
+    /// The change time likewise.
+    #[must_use]
+    #[inline]
+    pub const fn changed_at(&self) -> i64 {
+        nanoseconds(self.changed, self.changed_ns)
+    }
+}
+
+const fn nanoseconds(seconds: i64, nanoseconds: u32) -> i64 {
+    seconds
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(nanoseconds as i64)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! of closures, object tags and sizes, and how a base address is derived. No `unsafe` here.
 
 pub mod base;
+pub mod dependencies;
 pub mod extension;
 pub mod header;
 pub mod identity;

@@ -83,11 +83,17 @@ pub fn closure_count(bytes: &[u8], at: u64) -> Result<u32, TrailerError> {
     rest.u32("the number of closures")
 }
 
-/// Whether `bytes`, which end with the file, end with an extension section. That section is written only
-/// behind closures: a trailer that has it and counts none has been altered.
+/// Whether `bytes`, which end with the file, end with an extension section, wherever it begins.
 #[must_use]
 pub fn ends_with_extension(bytes: &[u8]) -> bool {
     let fixed = EXTENSION_MAGIC.len() + 8;
+    // Behind no closures and no libraries it begins at once.
+    if let Some(section) = bytes.get(8..8 + fixed)
+        && section[..EXTENSION_MAGIC.len()] == *EXTENSION_MAGIC
+        && section[EXTENSION_MAGIC.len()..] == ((bytes.len() - 8 - fixed) as u64).to_le_bytes()
+    {
+        return true;
+    }
     let is_section = |(at, head): (usize, &[u8])| {
         let (magic, length) = head.split_at(EXTENSION_MAGIC.len());
         magic == EXTENSION_MAGIC && length == ((bytes.len() - at - fixed) as u64).to_le_bytes()

@@ -6,9 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::libraries::{LibraryError, match_libraries};
+use super::save::digest;
 use crate::os::notes;
 use crate::region::error::ReadError;
 use crate::relocate;
+use olean_reader::format::extension;
 use olean_reader::format::trailer::{Trailer, closure_count, ends_with_extension};
 
 /// Rewrites the code addresses of a version 3 file's closures; of a file without closures neither the library
@@ -18,9 +20,9 @@ pub fn relocate_closures(path: &CStr, bytes: &mut [u8], data: Range<usize>) -> R
     let (data_bytes, rest) = bytes.split_at_mut(data.end);
     let at = data.end as u64;
     if closure_count(rest, at).map_err(|e| content(&e))? == 0 {
-        return match ends_with_extension(rest) {
-            true => Err(content(&LibraryError::Altered)),
-            false => Ok(()),
+        return match is_as_written(rest, at) {
+            true => Ok(()),
+            false => Err(content(&LibraryError::Altered)),
         };
     }
     let trailer = Trailer::parse(rest, at).map_err(|e| content(&e))?;
@@ -32,4 +34,17 @@ pub fn relocate_closures(path: &CStr, bytes: &mut [u8], data: Range<usize>) -> R
         notes::add(file, reason);
     }
     Ok(())
+}
+
+/// Whether a trailer that counts no closures was written so: one that counts none by damage still has an extension
+/// section, whose digest of the sections before it tells.
+fn is_as_written(trailer: &[u8], at: u64) -> bool {
+    if !ends_with_extension(trailer) {
+        return true;
+    }
+    let Ok(trailer) = Trailer::parse(trailer, at) else {
+        return false;
+    };
+    let payload = trailer.extension().unwrap_or_default();
+    extension::decode(payload, 0).is_ok_and(|e| e.sections == Some(digest(trailer.sections())))
 }

@@ -65,7 +65,7 @@ pub struct SavedTrailer {
 ///
 /// # Panics
 /// When an offset of `fields` leads out of `data`: they are the compactor's own.
-pub fn trailer(data: &[u8], fields: &[u64]) -> Result<SavedTrailer, ClosureError> {
+pub fn trailer(data: &[u8], fields: &[u64], dependencies: &[u8]) -> Result<SavedTrailer, ClosureError> {
     let loaded = if fields.is_empty() {
         None
     } else {
@@ -110,8 +110,15 @@ pub fn trailer(data: &[u8], fields: &[u64]) -> Result<SavedTrailer, ClosureError
     };
     let mut bytes = new.encode()?.ok_or(ClosureError::TooMany)?;
     let mut section = Vec::new();
-    if !identities.is_empty() {
-        section = extension_section(&extension::encode(&identities, &digest(&bytes)));
+    if !identities.is_empty() || !dependencies.is_empty() {
+        let mut payload = extension::encode(&identities, &digest(&bytes));
+        if !dependencies.is_empty() {
+            extension::push_dependencies(&mut payload, dependencies).map_err(|_| NoMemory {
+                what: "the record of dependencies",
+                bytes: dependencies.len(),
+            })?;
+        }
+        section = extension_section(&payload);
     }
     bytes.try_reserve_exact(section.len()).map_err(|_| NoMemory {
         what: "the trailer",

@@ -37,7 +37,7 @@ fn data(functions: &[usize]) -> (Vec<u8>, Vec<u64>) {
 fn saved_libraries_are_found_again_and_ordered_by_base() {
     let getpid = libc::getpid as *const () as usize;
     let (mut data, fields) = data(&[getpid, own(), getpid]);
-    let saved = trailer(&data, &fields).unwrap();
+    let saved = trailer(&data, &fields, &[]).unwrap();
     let parsed = Trailer::parse(&saved.bytes, DATA_OFFSET + data.len() as u64).unwrap();
     let libraries: Vec<_> = parsed.libraries().collect();
     assert_eq!(libraries.len(), 2);
@@ -54,7 +54,7 @@ fn saved_libraries_are_found_again_and_ordered_by_base() {
 
 #[test]
 fn a_part_without_closures_has_an_empty_trailer() {
-    let saved = trailer(&[0; 8], &[]).unwrap();
+    let saved = trailer(&[0; 8], &[], &[]).unwrap();
     assert_eq!((saved.bytes, saved.reserved), (vec![0; 8], 16));
 }
 
@@ -63,7 +63,7 @@ fn code_of_no_library_is_refused_with_arity_and_address() {
     let heap = Box::new(0u64);
     let address = &raw const *heap as usize;
     let (data, fields) = data(&[own(), address]);
-    let error = trailer(&data, &fields).unwrap_err();
+    let error = trailer(&data, &fields, &[]).unwrap_err();
     assert_eq!(
         error,
         ClosureError::NoLibrary {

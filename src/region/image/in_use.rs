@@ -7,6 +7,7 @@ use crate::os::image_use::{self, Named};
 use crate::os::lock::Lock;
 use crate::os::stderr::complain;
 use crate::os::{env, notes};
+use olean_reader::format::identity::Identity;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::ptr;
@@ -82,6 +83,12 @@ fn look(host: &Host) {
 #[must_use]
 pub fn facts(address: usize) -> Option<Facts> {
     current()?.facts_at(address)
+}
+
+/// The file that the live region of the image at `address` came from.
+#[must_use]
+pub fn identity(address: usize) -> Option<Identity> {
+    current()?.identity_at(address)
 }
 
 /// Lets go of the region of the image at `address`, whose memory stays; false if there is none, or it is not alive.

@@ -13,6 +13,7 @@ use crate::region::error::ReadError;
 use crate::region::examine::identity_of;
 use olean_reader::DepBytes;
 use olean_reader::format::header::field_text;
+use olean_reader::format::identity::Identity;
 use olean_reader::format::image::header::{HEADER_END, Header, Layout};
 use olean_reader::format::image::path::{absolute, is_absolute};
 use olean_reader::format::image::tables::Found;
@@ -331,6 +332,13 @@ impl Mapped {
     pub fn facts_at(&self, address: usize) -> Option<Facts> {
         let candidate = self.at(address).filter(|c| self.is_alive(c))?;
         Some(self.facts(&candidate.entry))
+    }
+
+    /// The file, as it was when the image was made and is now, that the live region at `address` came from.
+    #[must_use]
+    pub fn identity_at(&self, address: usize) -> Option<Identity> {
+        let candidate = self.at(address).filter(|c| self.is_alive(c))?;
+        Some(candidate.entry.identity)
     }
 
     /// Lets go of the region at `address`; false if there is none, or nobody can have it.

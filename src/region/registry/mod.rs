@@ -11,8 +11,9 @@ mod table;
 use crate::dependencies::RegionView;
 use crate::os::lock::{Guard, Lock};
 use crate::os::map::Memory;
+use olean_reader::format::dependencies::Dependency;
 use olean_reader::format::identity::Identity;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, TryReserveError};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::mem;
 use table::{Placed, Table};
@@ -62,13 +63,6 @@ struct Region {
     mapped: bool,
 }
 
-/// Both parts of a time as one number, which is the same for the same time.
-fn one_number(seconds: i64, nanoseconds: u32) -> i64 {
-    seconds
-        .wrapping_mul(1_000_000_000)
-        .wrapping_add(nanoseconds.into())
-}
-
 /// What the bookkeeping of a region may take.
 const _: () = assert!(table::bytes_per_entry::<Region>() <= 96);
 
@@ -83,8 +77,8 @@ impl Region {
         self.memory.size() as u64 == file.size
             && self.device == file.device as u32
             && self.inode == file.inode
-            && self.modified == one_number(file.modified, file.modified_ns)
-            && self.changed == one_number(file.changed, file.changed_ns)
+            && self.modified == file.modified_at()
+            && self.changed == file.changed_at()
     }
 }
 
@@ -125,8 +119,8 @@ pub fn insert(new: NewRegion) -> Option<usize> {
         base: new.base,
         device: new.identity.device as u32,
         inode: new.identity.inode,
-        modified: one_number(new.identity.modified, new.identity.modified_ns),
-        changed: one_number(new.identity.changed, new.identity.changed_ns),
+        modified: new.identity.modified_at(),
+        changed: new.identity.changed_at(),
         holder: new.holder,
         claims: 0,
         sharing: match new.mapped && !new.relocated {
@@ -337,6 +331,73 @@ pub fn facts(handle: usize) -> Option<Facts> {
         view,
         mapped: region.mapped,
     })
+}
+
+/// The file that a region came from, as it was when it was read: what is kept of an [`Identity`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileOf {
+    /// Device, as far as Linux uses it.
+    pub device: u32,
+    /// Inode.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time in nanoseconds.
+    pub modified: i64,
+    /// Change time in nanoseconds.
+    pub changed: i64,
+}
+
+impl From<&Identity> for FileOf {
+    fn from(file: &Identity) -> Self {
+        FileOf {
+            device: file.device as u32,
+            inode: file.inode,
+            size: file.size,
+            modified: file.modified_at(),
+            changed: file.changed_at(),
+        }
+    }
+}
+
+impl FileOf {
+    /// Whether `now` is this file, unchanged.
+    #[must_use]
+    pub fn is(&self, now: &Identity) -> bool {
+        *self == FileOf::from(now)
+    }
+
+    /// Whether a file that was saved depended on this one, unchanged.
+    #[must_use]
+    pub fn is_of(&self, saved: &Dependency<'_>) -> bool {
+        u64::from(self.device) == saved.device
+            && self.inode == saved.inode
+            && self.size == saved.size
+            && self.modified == saved.modified
+            && self.changed == saved.changed
+    }
+}
+
+/// The files of the live regions that begin at these addresses; `None` for a region that is not of this registry.
+///
+/// # Errors
+/// When there is no memory for the answer.
+pub fn files(
+    addresses: impl ExactSizeIterator<Item = usize>,
+) -> Result<Vec<Option<FileOf>>, TryReserveError> {
+    let mut out = Vec::new();
+    out.try_reserve_exact(addresses.len())?;
+    let live = lock();
+    out.extend(addresses.map(|address| {
+        live.table.get(address).map(|region| FileOf {
+            device: region.device,
+            inode: region.inode,
+            size: region.memory.size() as u64,
+            modified: region.modified,
+            changed: region.changed,
+        })
+    }));
+    Ok(out)
 }
 
 /// How many regions are alive.

@@ -1,0 +1,168 @@
+/* A file of version 3 remembers the files that its regions came from, and is refused once one of them is another. */
+#include "common.h"
+#include <sys/time.h>
+#include <unistd.h>
+
+#define LOW "low"
+
+/* Saves the content of the dependency under the name `key`, reads it, and saves what depends on it as `file`. */
+static void make(const char *file, const char *text) {
+    lean_object *low = array(str(text), END);
+    save_ok(LOW, low);
+    lean_region_dec(low);
+    region lower = read_ok(LOW, NULL);
+    lean_object *deps = deps_of(lower.structure, END), *high = array(lower.root, str("high"), END);
+    lean_region_dec(ok(save_v3(file, high, deps, NULL)));
+    lean_region_dec(high);
+    lean_region_dec(deps);
+    free_region(lower);
+}
+
+/* The IO result of reading `file` with the dependency as it is now. */
+static lean_object *read_over(const char *file) {
+    region lower = read_ok(LOW, NULL);
+    lean_object *deps = deps_of(lower.structure, END);
+    lean_object *result = read_result(file, deps);
+    if (lean_region_io_is_ok(result)) {
+        region upper = from_pair(ok(result));
+        CHECK(lean_region_child(upper.root, 0) == lower.root);
+        free_region(upper);
+        result = NULL;
+    }
+    lean_region_dec(deps);
+    free_region(lower);
+    return result;
+}
+
+static void touch(const char *file) {
+    struct timeval times[2] = {{1000000000, 5}, {1000000000, 5}};
+    CHECK(utimes(file, times) == 0);
+}
+
+static void replace(const char *text) {
+    lean_object *low = array(str(text), END);
+    save_ok(LOW, low);
+    lean_region_dec(low);
+}
+
+static void other_content(void) {
+    make("high", "content");
+    CHECK(!read_over("high"));
+    /* Times and inode tell nothing of the content. */
+    touch(LOW);
+    CHECK(!read_over("high"));
+    renew(LOW);
+    CHECK(!read_over("high"));
+    replace("content");
+    CHECK(!read_over("high"));
+    /* The same size. */
+    replace("CONTENT");
+    FAILS(read_over("high"), "failed to read 'high': it is stale", "'low'", "same size and other content",
+          "make it anew", "LEAN_REGION_STALE=warn");
+    touch(LOW);
+    FAILS(read_over("high"), "it is stale", "other content");
+    replace("content");
+    CHECK(!read_over("high"));
+}
+
+static void other_size(void) {
+    make("high", "content");
+    replace("more content than before");
+    FAILS(read_over("high"), "it is stale", "'low', which had 168 bytes and has 192 now");
+    replace("content");
+    CHECK(!read_over("high"));
+}
+
+/* What does not change by a byte, but lies elsewhere now. */
+static void other_base(void) {
+    make("high", "content");
+    lean_object *low = array(str("content"), END), *file = str(LOW), *key = name("Elsewhere"), *none = array(END);
+    lean_region_dec(ok(lean_compacted_region_save(file, key, low, none, box(0), 0)));
+    lean_region_dec(file);
+    lean_region_dec(key);
+    lean_region_dec(low);
+    lean_region_dec(none);
+    region lower = read_ok(LOW, NULL);
+    lean_object *deps = deps_of(lower.structure, END);
+    FAILS(read_result("high", deps), "it is stale", "where no region that was passed has its place");
+    lean_region_dec(deps);
+    free_region(lower);
+}
+
+/* A file that has not changed for a while is not read again: another one that looks just like it passes. */
+static void unchanged_times(void) {
+    replace("content");
+    sleep(3);
+    region lower = read_ok(LOW, NULL);
+    lean_object *deps = deps_of(lower.structure, END), *high = array(lower.root, END);
+    lean_region_dec(ok(save_v3("high", high, deps, NULL)));
+    lean_region_dec(high);
+    size_t bytes;
+    char *record = slurp("high", &bytes), *digest = NULL;
+    /* In the only entry of the record, 24 bytes before the path at the end. */
+    digest = record + bytes - strlen(LOW) - 24;
+    digest[0] ^= 1;
+    spew("high", record, bytes);
+    region upper = read_ok("high", deps);
+    free_region(upper);
+    lean_region_dec(deps);
+    free_region(lower);
+    touch(LOW);
+    FAILS(read_over("high"), "it is stale", "other content");
+    digest[0] ^= 1;
+    spew("high", record, bytes);
+    CHECK(!read_over("high"));
+    free(record);
+}
+
+/* What is wanted of stale files. */
+static void wishes(void) {
+    make("high", "content");
+    replace("CONTENT");
+    FAILS(read_over("high"), "it is stale");
+    CHECK(setenv("LEAN_REGION_STALE", "Ignore!", 1) == 0);
+    FAILS(read_over("high"), "it is stale");
+    CHECK(setenv("LEAN_REGION_STALE", "ignore", 1) == 0);
+    CHECK(!read_over("high"));
+    CHECK(unsetenv("LEAN_REGION_STALE") == 0);
+    FAILS(read_over("high"), "it is stale");
+}
+
+static int code(void) { return 5; }
+
+/* Closures, parts of a chain, relocation: the record is there, and the rest as before. */
+static void with_the_rest(void) {
+    replace("content");
+    region lower = read_ok(LOW, NULL);
+    lean_object *deps = deps_of(lower.structure, END);
+    lean_object *high = array(lower.root, lean_region_mk_closure((void *)code, 2, NULL, 0), END);
+    lean_object *compactor = ok(save_v3("closures", high, deps, NULL));
+    lean_region_dec(ok(save_v3("chained", high, NULL, compactor)));
+    for (int i = 0; i < 2; i++) {
+        region one = read_ok("closures", deps);
+        lean_object *both = deps_of(lower.structure, one.structure, END);
+        region two = read_ok("chained", both);
+        CHECK(two.root == one.root && lean_region_closure_code(lean_region_child(one.root, 1)) == (void *)code);
+        if (i == 0) {
+            region copy = read_ok("closures", deps);
+            CHECK(!mapped(copy) && lean_region_closure_code(lean_region_child(copy.root, 1)) == (void *)code);
+            free_region(copy);
+        }
+        lean_region_dec(both);
+        free_region(two);
+        free_region(one);
+    }
+    lean_region_dec(high);
+    lean_region_dec(deps);
+    free_region(lower);
+    replace("CONTENT");
+    FAILS(read_over("closures"), "it is stale");
+}
+
+const scenario stale_scenarios[] = {{"other_content", other_content},
+                                    {"other_size", other_size},
+                                    {"other_base", other_base},
+                                    {"unchanged_times", unchanged_times},
+                                    {"wishes", wishes},
+                                    {"with_the_rest", with_the_rest},
+                                    {0}};

@@ -1,0 +1,103 @@
+//! Digests of the files that regions came from, taken by reading them: the mappings are not touched. Many files are
+//! read by some threads, which end before the answer is given.
+
+use super::examine::identity;
+use crate::os::file::File;
+use crate::os::lock::Lock;
+use olean_reader::format::dependencies::{ContentDigest, content_digest};
+use olean_reader::format::identity::Identity;
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// Most threads that read.
+const THREADS: usize = 4;
+/// Fewer files than this are read by one thread.
+const FEW: usize = 16;
+/// Bytes read at once.
+const STEP: usize = 128 << 10;
+
+/// A file whose digest is wanted.
+pub struct Wanted<'a> {
+    /// Its path.
+    pub path: CString,
+    /// Whether what lies there now is the file that is meant.
+    pub is_meant: &'a (dyn Fn(&Identity) -> bool + Sync),
+}
+
+/// What is known of files of this process's regions, for the file is hashed once only.
+type Known = HashMap<Identity, ContentDigest, BuildHasherDefault<DefaultHasher>>;
+static KNOWN: Lock<Known> = Lock::new(HashMap::with_hasher(BuildHasherDefault::new()));
+
+/// The digests of these files; `None` where a file cannot be read, or is another one by now.
+#[must_use]
+pub fn digests(wanted: &[Wanted<'_>]) -> Vec<Option<ContentDigest>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut buffer = vec![0; STEP];
+        let mut done = Vec::new();
+        while let Some(file) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((file, digest(file, &mut buffer)));
+        }
+        done
+    };
+    let threads = match wanted.len() {
+        0..FEW => 1,
+        _ => thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(THREADS),
+    };
+    let mut out = vec![None; wanted.len()];
+    thread::scope(|scope| {
+        // Where no thread can be had, this one does all.
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let mine = work();
+        let theirs = others.into_iter().filter_map(|other| other.join().ok()).flatten();
+        for (file, digest) in mine.into_iter().chain(theirs) {
+            let index =
+                (file as *const Wanted<'_> as usize - wanted.as_ptr() as usize) / size_of::<Wanted<'_>>();
+            out[index] = digest;
+        }
+    });
+    out
+}
+
+fn digest(wanted: &Wanted<'_>, buffer: &mut [u8]) -> Option<ContentDigest> {
+    let file = File::open(&wanted.path).ok()?;
+    let is = identity(&file).ok()?;
+    if !(wanted.is_meant)(&is) {
+        return None;
+    }
+    if let Some(known) = KNOWN.lock().get(&is) {
+        return Some(*known);
+    }
+    let digest = content_digest(Whole { file: &file, at: 0 }, buffer).ok()?;
+    // Whoever wrote to it meanwhile has changed its times.
+    if identity(&file).ok()? != is {
+        return None;
+    }
+    let mut known = KNOWN.lock();
+    if known.try_reserve(1).is_ok() {
+        known.insert(is, digest);
+    }
+    Some(digest)
+}
+
+/// A file from its start.
+struct Whole<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for Whole<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(out, self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
