@@ -6,6 +6,7 @@ mod compile;
 mod damaged;
 mod session;
 mod snapshots;
+mod stale;
 mod tasks;
 
 use std::fs;
