@@ -8,6 +8,7 @@ use super::error::ReadError;
 use super::image::in_use as image;
 use super::registry::{self, FileOf};
 use crate::dependencies::Dependencies;
+use crate::os::stderr::complain;
 use crate::os::{env, notes};
 use olean_reader::format::dependencies::{Dependency, DependencyRecord, encode};
 use olean_reader::format::extension;
@@ -147,22 +148,12 @@ pub fn check(
     };
     if wish == Stale::Warn {
         notes::add(file, text.clone());
-        complain(path, &text);
+        complain(&format!("'{}' is stale: {text}", path.to_string_lossy()));
         return Ok(());
     }
     Err(content(&format!(
         "it is stale: {text}; make it anew, or set {STALE}=warn to use it at your own risk"
     )))
-}
-
-/// One line on stderr.
-fn complain(path: &CStr, text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(
-        std::io::stderr(),
-        "lean-region: '{}' is stale: {text}",
-        path.to_string_lossy()
-    );
 }
 
 /// What differs: the first finding in words, and how many there are.

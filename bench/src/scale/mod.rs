@@ -3,41 +3,19 @@
 //! left of a loader's gains when everything about it has its say: page faults later on, memory, start-up.
 //!
 //! * [`process`]: one run, and what it took;
-//! * [`works`]: what is run;
-//! * this file: sides, rounds and the table.
+//! * [`side`]: who loads; [`works`]: what is run;
+//! * this file: rounds and the table.
 
 pub mod process;
+pub mod side;
 pub mod works;
 
 use crate::measure::Spread;
 use process::Usage;
 use serde_json::{Value, json};
-use std::ffi::OsString;
+use side::{Side, sides};
 use std::path::{Path, PathBuf};
 use works::{Work, Works};
-
-/// Who loads: variables of the processes. The first side is what the others are divided by.
-pub struct Side {
-    /// For the table, and for names of files.
-    pub name: &'static str,
-    /// Set for every process of this side.
-    pub env: Vec<(OsString, OsString)>,
-}
-
-/// The sides: Lean's own loader and ours. Another way to load is one more side here.
-#[must_use]
-pub fn sides() -> Vec<Side> {
-    vec![
-        Side {
-            name: "stock",
-            env: Vec::new(),
-        },
-        Side {
-            name: "ours",
-            env: vec![("LD_PRELOAD".into(), testkit::library().into())],
-        },
-    ]
-}
 
 /// How much is run.
 pub struct Options {

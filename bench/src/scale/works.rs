@@ -1,7 +1,7 @@
 //! What is run: a tree of modules, and commands of a real Lean over it.
 
-use super::Side;
 use super::process::{self, Usage};
+use super::side::Side;
 use crate::files::Scratch;
 use std::ffi::OsString;
 use std::fs;
