@@ -2,6 +2,7 @@
 
 use super::format::room::NoMemory;
 use crate::format::object::Kind;
+use crate::format::word::Width;
 use std::fmt;
 
 /// A violation of the format, with the place.
@@ -63,6 +64,9 @@ pub enum Violation {
     /// A version other than 2 and 3.
     #[error("version {0} is not supported, only 2 and 3")]
     Version(u8),
+    /// The header of Lean 3, and of Lean 4 before its files had version numbers.
+    #[error("a file of Lean 3, or of a Lean 4 from before its files had version numbers")]
+    BeforeVersions,
     /// Bits besides the bignum layout.
     #[error("reserved flag bits are set: {0:#04x}")]
     Flags(u8),
@@ -166,6 +170,9 @@ pub enum Violation {
         /// Where the digits are.
         expected: u64,
     },
+    /// Bignums that are sound in the other layout than the one that the header names.
+    #[error("{0} says that bignums are {named}, but the file's are {found}", named = bignums(.0, 0), found = bignums(.0, 1))]
+    BignumLayout(u8),
     /// Arity and number of fixed arguments that exclude each other.
     #[error("closure with arity {arity} and {fixed} fixed arguments")]
     ClosureShape {
@@ -235,6 +242,15 @@ pub enum Violation {
     TooMany,
 }
 
+/// The layout that bit 0 of the header's flags stands for, once `change` is applied to them.
+fn bignums(flags: &u8, change: u8) -> &'static str {
+    if (flags ^ change) & 1 == 0 {
+        "native"
+    } else {
+        "GMP's"
+    }
+}
+
 /// Where a bad pointer goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPointer {
@@ -259,6 +275,13 @@ impl From<NoMemory> for CheckError {
 }
 
 impl CheckError {
+    /// The error of a file whose pointers have another width than those of the files it belongs to.
+    #[must_use]
+    pub fn mixed_width(name: &str, found: Width, expected: Width) -> Self {
+        let (found, expected) = (found.bits(), expected.bits());
+        Self::new(Violation::MixedWidth { found, expected }).in_file(name)
+    }
+
     #[cold]
     pub(crate) fn new(what: Violation) -> Self {
         Self(Box::new(Details {

@@ -114,6 +114,7 @@ mod graph;
 mod guess;
 mod hash;
 pub mod names;
+mod nats;
 mod parse;
 pub mod path;
 mod proof;

@@ -30,8 +30,11 @@ pub(crate) fn parse_as(bytes: &[u8], width: Width) -> Result<File<'_>> {
     let w = width.bytes();
     let header = HEADER_FIXED + w;
     let size = bytes.len();
-    if bytes.len() >= 5 && &bytes[..5] != b"olean" {
+    if !b"olean".starts_with(&bytes[..size.min(5)]) {
         return Err(CheckError::new(Violation::Magic).at(0).field("magic"));
+    }
+    if bytes.starts_with(b"oleanfile") {
+        return Err(CheckError::new(Violation::BeforeVersions).at(0).field("magic"));
     }
     if size < header {
         return Err(CheckError::new(Violation::TooShort {

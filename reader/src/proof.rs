@@ -44,12 +44,12 @@ impl<'a> Region<'a> {
 
     fn check_among(file: File<'a>, deps: &Deps<'_, 'a>) -> Result<Self> {
         deps.fit(&file)?;
-        let name = file.name.clone();
+        let like = file.clone();
         match file.width {
             Width::W32 => Self::prove::<4>(file, deps),
             Width::W64 => Self::prove::<8>(file, deps),
         }
-        .map_err(|e| e.in_file(&name))
+        .map_err(|e| Self::blame_flags(&like, e.in_file(&like.name)))
     }
 
     fn prove<const W: usize>(file: File<'a>, deps: &Deps<'_, 'a>) -> Result<Self> {

@@ -2,10 +2,10 @@
 //! linear pass. Where their pointers go is the matter of [`super::proof`].
 
 use super::bitmap::Bitmap;
-use super::error::{CheckError, ObjectRef};
+use super::error::{CheckError, ObjectRef, Violation};
 use super::file::File;
 use super::walk::{Object, Seen, walk};
-use crate::format::object::{Kind, ObjectHeader};
+use crate::format::object::{Bignums, Kind, ObjectHeader};
 use crate::format::word::{Width, word};
 
 type Result<T> = std::result::Result<T, CheckError>;
@@ -45,9 +45,38 @@ impl<'a> Region<'a> {
     /// # Errors
     /// The first violation.
     pub fn walk(file: File<'a>) -> Result<Self> {
+        let like = file.clone();
+        Self::walk_as_named(file).map_err(|e| Self::blame_flags(&like, e))
+    }
+
+    fn walk_as_named(file: File<'a>) -> Result<Self> {
         match file.width {
             Width::W32 => Self::scan::<4, true>(file, |_, _| Ok(())),
             Width::W64 => Self::scan::<8, true>(file, |_, _| Ok(())),
+        }
+    }
+
+    /// The flags of the header instead of the bignum that `error` is about, if all objects are sound in the other
+    /// layout.
+    #[cold]
+    pub(crate) fn blame_flags(file: &File<'a>, error: CheckError) -> CheckError {
+        if error.object_ref().and_then(|o| o.kind) != Some(Kind::Mpz) {
+            return error;
+        }
+        let (flags, bignums) = match file.bignums {
+            Bignums::Native => (0, Bignums::Gmp),
+            Bignums::Gmp => (1, Bignums::Native),
+        };
+        let other = File {
+            bignums,
+            ..file.clone()
+        };
+        match Self::walk_as_named(other) {
+            Ok(_) => CheckError::new(Violation::BignumLayout(flags))
+                .at(6)
+                .field("flags")
+                .in_file(&file.name),
+            Err(_) => error,
         }
     }
 

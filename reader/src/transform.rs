@@ -4,20 +4,26 @@
 //! A file says nothing about types, so three things stay as they are although Lean would store them
 //! otherwise on a machine of the other width: negative `Int`s and `UInt32`s in boxed scalars, `USize` fields
 //! in scalar areas that hold more than that one field, and bignums in [2^31, 2^63), which a 64-bit Lean
-//! would box if they are `Nat`s. The scalar area of a constructor keeps its length to the byte, so
+//! would box if they are `Nat`s. Narrowing makes such bignums of large boxed numbers where shapes tell that they are
+//! `Nat`s ([`super::nats`]), each right before the first object that holds it. The scalar area of a constructor keeps its length to the byte, so
 //! `m_cs_sz` need not be a multiple of the word size after widening; narrowing is the exact inverse.
 
+mod error;
+
+pub use error::{TransformError, Where};
+
 use super::deps::Deps;
-use super::error::{CheckError, ObjectRef};
 use super::graph::{bignum, closure, sarray_bytes, scalar_area, string_bytes};
+use super::nats::Nats;
 use super::parse::HEADER_FIXED;
 use super::region::Region;
 use super::space::{Hit, Space};
 use super::walk::{Object, mpz_parts};
 use crate::format::base::BASE_ALIGN;
-use crate::format::object::{Bignums, Kind, Layout, OBJECT_HEADER, ObjectHeader};
+use crate::format::object::{Bignums, Kind, Layout, OBJECT_HEADER, ObjectHeader, TAG_MPZ};
 use crate::format::trailer::EXTENSION_MAGIC;
 use crate::format::word::{Width, word};
+use std::collections::HashMap;
 
 /// What to make of a file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,64 +36,6 @@ pub struct Rewritten<'t> {
     pub base: Option<u64>,
     /// Base addresses of the dependencies in the order they are given, as for `base`; may be shorter.
     pub dep_bases: &'t [Option<u64>],
-}
-
-/// Why a file cannot be rewritten.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TransformError {
-    /// The files do not fit together.
-    #[error(transparent)]
-    Check(#[from] CheckError),
-    /// The base address is no multiple of 64 KiB.
-    #[error("base address {0:#x} is not a multiple of 0x10000")]
-    Unaligned(u64),
-    /// The file would reach beyond the address space.
-    #[error(
-        "a file of {size} bytes at {base:#x} does not fit in a {bits}-bit address space; choose another base"
-    )]
-    AddressSpace {
-        /// The base address.
-        base: u64,
-        /// Bytes of the rewritten file.
-        size: u64,
-        /// Bits of a pointer.
-        bits: u8,
-    },
-    /// A boxed scalar is too large for the narrower word.
-    #[error("{object}: the boxed scalar {value} does not fit in 31 bits")]
-    Scalar {
-        /// The object that holds it; `None` for the root.
-        object: Where,
-        /// The scalar.
-        value: u64,
-    },
-    /// A code or library address is too large for the narrower word.
-    #[error("the code address {0:#x} does not fit in 32 bits")]
-    Code(u64),
-    /// A closure has more arguments than `m_cs_sz` can tell at the wider word.
-    #[error("{0}: too many arguments for a wider word")]
-    Closure(ObjectRef),
-    /// A pointer leaves all files, and the width changes.
-    #[error("{object}: pointer {address:#x} leaves the file; give the dependency it goes to")]
-    Outside {
-        /// The object that holds it.
-        object: Where,
-        /// The pointer.
-        address: u64,
-    },
-}
-
-/// An object, or the root word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Where(pub Option<ObjectRef>);
-
-impl std::fmt::Display for Where {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(o) => o.fmt(f),
-            None => f.write_str("root"),
-        }
-    }
 }
 
 type Result<T> = std::result::Result<T, TransformError>;
@@ -169,6 +117,7 @@ pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Rewritten<'_>
             Plan {
                 base,
                 offsets: None,
+                nats: HashMap::new(),
                 end: r.file.objects.end,
             }
         } else {
@@ -179,6 +128,7 @@ pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Rewritten<'_>
         space: &space,
         plans: &plans,
         layout,
+        large: (!plans[0].nats.is_empty()).then(|| Nats::of(&space, 0)),
         bytes: Vec::with_capacity(from.bytes.len()),
     };
     if same {
@@ -197,11 +147,37 @@ pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Rewritten<'_>
     Ok(bytes)
 }
 
+/// How many bytes [`rewrite`] makes of each of some files that may point into each other; `target` says width and layout
+/// of bignums.
+///
+/// # Errors
+/// There are too many objects.
+pub fn sizes(regions: &[&Region<'_>], target: &Rewritten<'_>) -> Result<Vec<u64>> {
+    let space = Space::new(regions.to_vec())?;
+    let size = |(i, region): (usize, &&Region<'_>)| {
+        let file = &region.file;
+        let layout = Layout::new(
+            target.width.unwrap_or(file.width),
+            target.bignums.unwrap_or(file.bignums),
+        );
+        let w = layout.width.bytes();
+        let mut end = plan(layout, &space, i, 0).end + if file.root_first() { 0 } else { w };
+        if let Some(s) = &file.sections {
+            let libraries: usize = s.libraries.iter().map(|l| w + 4 + l.id.len()).sum();
+            end += 4 + s.closures.len() + 4 + libraries + s.extension.map_or(0, |payload| 16 + payload.len());
+        }
+        end as u64
+    };
+    Ok(regions.iter().enumerate().map(size).collect())
+}
+
 /// Where the objects of a region go.
 struct Plan {
     base: u64,
     /// New file offset by object number, [`BOXED`] for bignums that become scalars; `None` when all stay.
     offsets: Option<Vec<usize>>,
+    /// New file offset of the bignum for each natural number that was boxed and is too large for that.
+    nats: HashMap<u64, usize>,
     /// New file offset behind the objects.
     end: usize,
 }
@@ -214,10 +190,22 @@ fn plan(layout: Layout, space: &Space<'_, '_>, region: usize, base: u64) -> Plan
     let (r, w) = (space.regions[region], layout.width.bytes());
     let mut at = data_start(layout, r) + if r.file.root_first() { w } else { 0 };
     let mut offsets = Vec::with_capacity(r.summary.objects as usize);
+    let large = (layout.width == Width::W32).then(|| Nats::of(space, region));
+    let mut nats = HashMap::new();
     for o in r.objects() {
         if boxed(layout, r, &o).is_some() {
             offsets.push(BOXED);
             continue;
+        }
+        for value in large
+            .iter()
+            .flat_map(|l| (0..o.count).filter_map(|i| l.large(&o, i)))
+        {
+            nats.entry(value).or_insert_with(|| {
+                let offset = at;
+                at += bignum_size(layout, number(value, &mut [0; 8]).len()).next_multiple_of(w);
+                offset
+            });
         }
         offsets.push(at);
         at += size(layout, r, &o).next_multiple_of(w);
@@ -225,8 +213,20 @@ fn plan(layout: Layout, space: &Space<'_, '_>, region: usize, base: u64) -> Plan
     Plan {
         base,
         offsets: Some(offsets),
+        nats,
         end: at,
     }
+}
+
+/// Bytes of a bignum whose magnitude has so many.
+fn bignum_size(layout: Layout, magnitude: usize) -> usize {
+    layout.fixed(Kind::Mpz) + magnitude.next_multiple_of(layout.digit())
+}
+
+/// The bytes of a number, the lowest first, without leading zeros.
+fn number(value: u64, bytes: &mut [u8; 8]) -> &[u8] {
+    *bytes = value.to_le_bytes();
+    &bytes[..8 - value.leading_zeros() as usize / 8]
 }
 
 fn data_start(layout: Layout, r: &Region<'_>) -> usize {
@@ -267,6 +267,8 @@ struct Writer<'s, 'r, 'a> {
     space: &'s Space<'r, 'a>,
     plans: &'s [Plan],
     layout: Layout,
+    /// Which numbers become bignums, if any does.
+    large: Option<Nats<'s, 'r, 'a>>,
     bytes: Vec<u8>,
 }
 
@@ -317,26 +319,26 @@ impl Writer<'_, '_, '_> {
         if offset == BOXED {
             return scalar(boxed(self.layout, r, &o).expect("planned as a scalar"));
         }
-        let size = plan.end as u64;
-        match plan
-            .base
-            .checked_add(offset as u64)
+        self.address(plan, offset)
+    }
+
+    /// Where a file offset of a region will lie.
+    fn address(&self, plan: &Plan, offset: usize) -> Result<u64> {
+        let address = plan.base.checked_add(offset as u64);
+        address
             .filter(|&a| a <= self.layout.width.max())
-        {
-            Some(address) => Ok(address),
-            None => {
-                let bits = self.layout.width.bits();
-                Err(TransformError::AddressSpace {
-                    base: plan.base,
-                    size,
-                    bits,
-                })
-            }
-        }
+            .ok_or(TransformError::AddressSpace {
+                base: plan.base,
+                size: plan.end as u64,
+                bits: self.layout.width.bits(),
+            })
     }
 
     fn field(&self, o: &Object, i: usize) -> Result<u64> {
         let f = &self.main().file;
+        if let Some(value) = self.large.as_ref().and_then(|large| large.large(o, i)) {
+            return self.address(&self.plans[0], self.plans[0].nats[&value]);
+        }
         let p = word(f.bytes, o.fields + i * f.width.bytes(), f.width);
         self.value(p, Some(o))
     }
@@ -383,6 +385,14 @@ impl Writer<'_, '_, '_> {
             self.word(root);
         }
         for o in r.objects() {
+            for i in 0..o.count {
+                let value = self.large.as_ref().and_then(|large| large.large(&o, i));
+                // The first object that holds a number has its bignum before it.
+                if let Some(value) = value.filter(|value| plan.nats[value] == self.bytes.len()) {
+                    self.unboxed(value);
+                    self.bytes.resize(self.bytes.len().next_multiple_of(w), 0);
+                }
+            }
             if boxed(self.layout, r, &o).is_none() {
                 self.object(r, &o)?;
                 self.bytes.resize(self.bytes.len().next_multiple_of(w), 0);
@@ -396,7 +406,7 @@ impl Writer<'_, '_, '_> {
     }
 
     fn object(&mut self, r: &Region<'_>, o: &Object) -> Result<()> {
-        let (w, at) = (self.layout.width.bytes(), self.bytes.len());
+        let w = self.layout.width.bytes();
         let size = size(self.layout, r, o);
         let other = match o.kind {
             Kind::Ctor => o.count as u8,
@@ -439,20 +449,7 @@ impl Writer<'_, '_, '_> {
             }
             Kind::Mpz => {
                 let v = bignum(r, o);
-                let digits = v.magnitude.len().div_ceil(self.layout.digit());
-                if self.layout.bignums == Bignums::Gmp {
-                    let n = digits as i32;
-                    self.bytes.extend_from_slice(&n.to_le_bytes());
-                    self.bytes
-                        .extend_from_slice(&if v.negative { -n } else { n }.to_le_bytes());
-                } else {
-                    self.word(v.negative.into());
-                    self.word(digits as u64);
-                }
-                let behind = (self.bytes.len() + w) as u64;
-                self.word(self.plans[0].base.wrapping_add(behind));
-                self.bytes.extend_from_slice(v.magnitude);
-                self.bytes.resize(at + size, 0);
+                self.bignum(v.negative, v.magnitude);
             }
             Kind::Ctor | Kind::Thunk | Kind::Task | Kind::Ref | Kind::Promise => {}
         }
@@ -466,6 +463,39 @@ impl Writer<'_, '_, '_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The body of a bignum.
+    fn bignum(&mut self, negative: bool, magnitude: &[u8]) {
+        let end = self.bytes.len() - OBJECT_HEADER + bignum_size(self.layout, magnitude.len());
+        let digits = magnitude.len().div_ceil(self.layout.digit());
+        if self.layout.bignums == Bignums::Gmp {
+            let n = digits as i32;
+            self.bytes.extend_from_slice(&n.to_le_bytes());
+            self.bytes
+                .extend_from_slice(&if negative { -n } else { n }.to_le_bytes());
+        } else {
+            self.word(negative.into());
+            self.word(digits as u64);
+        }
+        let behind = (self.bytes.len() + self.layout.width.bytes()) as u64;
+        self.word(self.plans[0].base.wrapping_add(behind));
+        self.bytes.extend_from_slice(magnitude);
+        self.bytes.resize(end, 0);
+    }
+
+    /// A bignum for a number that was boxed.
+    fn unboxed(&mut self, value: u64) {
+        let mut bytes = [0; 8];
+        let magnitude = number(value, &mut bytes);
+        let size = bignum_size(self.layout, magnitude.len());
+        let header = ObjectHeader {
+            cs_sz: Layout::cs_sz(Kind::Mpz, size as u64),
+            other: 0,
+            tag: TAG_MPZ,
+        };
+        self.bytes.extend_from_slice(&header.word().to_le_bytes());
+        self.bignum(false, magnitude);
     }
 
     fn code(&mut self, address: u64) -> Result<()> {

@@ -6,8 +6,10 @@
 //! keeps it open until it has its name. What is left behind is removed; beside what is not another number is taken.
 
 use super::file::{File, retry, stat_of};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// At which step a new file could not be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,6 +77,24 @@ impl NewFile {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// Gives the file the permissions of the one that it will replace, if there is one.
+    ///
+    /// # Errors
+    /// What `stat` and `chmod` say; that there is nothing to replace is none.
+    pub fn keep_mode(&self) -> io::Result<()> {
+        let path = |name: &CStr| Path::new(OsStr::from_bytes(name.to_bytes())).to_owned();
+        match std::fs::metadata(path(&self.target)) {
+            Ok(old) => std::fs::set_permissions(path(&self.temporary), old.permissions()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Gives up the descriptor that says that the file is in use, for sets of more files than may be open.
+    pub fn release(&mut self) {
+        self.open = None;
     }
 
     /// Puts the file in the place of its target, atomically.
