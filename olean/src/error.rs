@@ -4,7 +4,8 @@ use crate::render::clean;
 use anstyle::{AnsiColor, Style};
 use olean_reader::transform::TransformError;
 use olean_reader::{BadPointer, CheckError, Violation};
-use std::io;
+use std::fmt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -26,6 +27,9 @@ pub enum Failure {
         /// What the system said.
         cause: io::Error,
     },
+    /// A pipe, a device or a socket, which may have no end.
+    #[error("'{}' is no regular file", .0.display())]
+    NotRegular(PathBuf),
     /// A file is not what it has to be.
     #[error("{0}")]
     Bad(CheckError),
@@ -85,6 +89,9 @@ impl Failure {
             } if cause.kind() == io::ErrorKind::NotFound => {
                 Some("check the path; a folder is searched for *.olean* and *.ir*")
             }
+            Self::NotRegular(_) => {
+                Some("send it in as standard input, with - for the file: olean … - < FILE")
+            }
             Self::Bad(e) | Self::BadDependency(e) => hint(e.violation()),
             _ => None,
         }
@@ -102,7 +109,10 @@ impl Failure {
 
     /// Tells the user on stderr.
     pub fn print(&self) {
-        anstream::eprintln!("{ERROR}error{ERROR:#}: {}", clean(&self.to_string()));
+        tell(format_args!(
+            "{ERROR}error{ERROR:#}: {}",
+            clean(&self.to_string())
+        ));
         if let Some(hint) = self.hint() {
             print_hint(hint);
         }
@@ -120,7 +130,12 @@ impl Failure {
 /// A line on stderr that says what to do next.
 pub fn print_hint(text: &str) {
     const HINT: Style = AnsiColor::Cyan.on_default().bold();
-    anstream::eprintln!("{HINT}hint{HINT:#}: {text}");
+    tell(format_args!("{HINT}hint{HINT:#}: {text}"));
+}
+
+/// A line on stderr. Where it cannot be written nobody is told; the exit code and the output say the same.
+pub fn tell(line: impl fmt::Display) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
 /// What to do about a file with this violation.
@@ -135,7 +150,9 @@ pub fn hint(violation: &Violation) -> Option<&'static str> {
             ..
         } => "the file is damaged, or a file that it points into has been built anew since; build both again",
         Violation::Magic => "this is no region file; sources (.lean) and .ilean files are none either",
-        Violation::Version(_) => "only files of Lean 4 with format version 2 or 3 can be read",
+        Violation::Version(_) | Violation::BeforeVersions => {
+            "only files of Lean 4 with format version 2 or 3 can be read"
+        }
         Violation::TooShort { .. }
         | Violation::Truncated
         | Violation::DoesNotFit { .. }
@@ -147,6 +164,9 @@ pub fn hint(violation: &Violation) -> Option<&'static str> {
         }
         Violation::MixedWidth { .. } => {
             "files of 32 and 64 bits cannot point into each other; see olean widen"
+        }
+        Violation::BignumLayout(_) => {
+            "one byte of the header is wrong, or was changed; build the file again, or copy it again"
         }
         Violation::TooLarge(_) | Violation::TooMany => return None,
         _ => "the file is damaged; build it again, or copy it again",

@@ -8,10 +8,13 @@
 //! * `demo`: the processes of the demonstration;
 //! * `image`: images of region files, built and looked into;
 //! * `dump`: graphs as lines, terms and pictures;
+//! * `addresses`: what is mapped where;
+//! * `scratch`: folders that go when a command ends;
 //! * `swap`: commands run with the library swapped into their Lean;
 //! * `error`, `outcome`: why a command failed and what to do next, how it ended and its exit code;
 //! * `arguments`: values on the command line that several subcommands take.
 
+mod addresses;
 mod arguments;
 mod cli;
 mod commands;
@@ -26,6 +29,7 @@ mod outcome;
 mod output;
 mod prove;
 mod render;
+mod scratch;
 mod swap;
 mod text;
 mod write;

@@ -1,6 +1,7 @@
 //! Which files belong together: the parts of a module, and a snapshot with the files that it was saved over.
 
 use crate::input::Source;
+use olean_reader::Region;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -13,7 +14,7 @@ const OLEAN_PARTS: [&str; 3] = [".olean", ".olean.server", ".olean.private"];
 const IR_PARTS: [&str; 2] = [".ir.sig", ".ir"];
 
 /// A file's place among the parts of its module.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Part {
     /// The path without the part's suffix.
     stem: PathBuf,
@@ -41,7 +42,23 @@ impl Part {
         None
     }
 
-    fn path(&self, rank: usize) -> PathBuf {
+    /// How many parts the sequence can have.
+    pub fn count(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The suffix of the first part of the sequence, which tells sequences of a module apart.
+    pub fn first(&self) -> &'static str {
+        self.parts[0]
+    }
+
+    /// The suffix of a part of the same sequence.
+    pub fn suffix_of(&self, rank: usize) -> &'static str {
+        self.parts[rank]
+    }
+
+    /// Where a part of the same sequence lies.
+    pub fn path(&self, rank: usize) -> PathBuf {
         with_suffix(&self.stem, self.parts[rank])
     }
 
@@ -81,6 +98,32 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut bytes = path.as_os_str().as_bytes().to_vec();
     bytes.extend(suffix.as_bytes());
     PathBuf::from(OsString::from_vec(bytes))
+}
+
+/// What tells modules apart: the path without the part's suffix, or that of a file by itself.
+pub fn module_of(source: &Source) -> PathBuf {
+    let path = source.path.as_deref().unwrap_or(Path::new("-"));
+    Part::of(path).map_or_else(|| path.to_owned(), |part| part.stem)
+}
+
+/// Whether a region is the first part of a module that uses the module system, which Lean saves in three parts.
+pub fn has_parts(region: &Region<'_>) -> bool {
+    let file = region.file();
+    let offset = file.root_word().wrapping_sub(file.base());
+    let Some(root) = usize::try_from(offset).ok().and_then(|at| file.bytes().get(at..)) else {
+        return false;
+    };
+    // `ModuleData`: five pointers, then `isModule` (upstream `src/Lean/Environment.lean`).
+    const FIELDS: usize = 5;
+    let flag = 8 + FIELDS * file.width().bytes();
+    root.get(6..8) == Some(&[FIELDS as u8, 0]) && root.get(flag) == Some(&1)
+}
+
+/// Whether a region is a module's first part and another part is not beside it, though importing needs it.
+pub fn lacks_parts(region: &Region<'_>) -> bool {
+    let part = Part::of(Path::new(region.file().name()));
+    let part = part.filter(|part| part.rank == 0 && part.parts == OLEAN_PARTS);
+    part.is_some_and(|part| has_parts(region) && (1..part.parts.len()).any(|rank| !part.path(rank).exists()))
 }
 
 /// A file of a group.

@@ -91,6 +91,15 @@ impl Deps {
         Ok(Self { files })
     }
 
+    /// Every file that is read when these sources are proved with these dependencies.
+    pub fn read_with(&self, sources: &[Source]) -> Vec<PathBuf> {
+        let groups = module::group(sources);
+        let members = groups.iter().flatten().filter_map(|m| m.source.path.clone());
+        members
+            .chain(self.files.iter().map(|(path, _)| path.clone()))
+            .collect()
+    }
+
     fn walk(&self, jobs: usize) -> Result<Vec<Region<'_>>> {
         let next = AtomicUsize::new(0);
         let cells: Vec<OnceLock<_>> = self.files.iter().map(|_| OnceLock::new()).collect();
@@ -104,9 +113,13 @@ impl Deps {
             }
         };
         thread::scope(|s| {
-            for _ in 0..jobs.min(self.files.len()) {
-                s.spawn(work);
+            for _ in 1..jobs.min(self.files.len()) {
+                // Where there is no thread to be had, the others and this one do the work.
+                if thread::Builder::new().spawn_scoped(s, work).is_err() {
+                    break;
+                }
             }
+            work();
         });
         cells
             .into_iter()
@@ -157,38 +170,79 @@ impl Many<'_> {
         let bar = bar(self.sources.len(), self.doing);
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (send, receive) = mpsc::channel();
+        let one = |group: &Group, send: &mpsc::Sender<_>| {
+            prove_group(group, &shared, &mut |i, proved| {
+                let result = proved.and_then(|p| Ok(work(p)?));
+                // Nobody listens any more once the output is closed.
+                let _ = send.send((i, result));
+            });
+        };
+        let take = || groups.get(next.fetch_add(1, Ordering::Relaxed));
+        let mut order = InOrder {
+            sources: self.sources,
+            bar: &bar,
+            early: BTreeMap::new(),
+            due: 0,
+            sink: &mut sink,
+        };
         thread::scope(|scope| {
+            let mut threads = 0;
             for _ in 0..jobs {
                 let send = send.clone();
-                scope.spawn(|| {
+                let run = || {
                     let send = send;
-                    while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    while let Some(group) = take() {
                         if stop.load(Ordering::Relaxed) {
                             break;
                         }
-                        prove_group(group, &shared, &mut |i, proved| {
-                            let result = proved.and_then(|p| Ok(work(p)?));
-                            // Nobody listens any more once the output is closed.
-                            let _ = send.send((i, result));
-                        });
+                        one(group, &send);
                     }
-                });
+                };
+                if thread::Builder::new().spawn_scoped(scope, run).is_err() {
+                    break;
+                }
+                threads += 1;
+            }
+            // Where there is no thread to be had, this one does the work between handing out results.
+            while let Some(group) = (threads == 0).then(take).flatten() {
+                one(group, &send);
+                receive
+                    .try_iter()
+                    .try_for_each(|(i, result)| order.hand(i, result))?;
             }
             drop(send);
-            let mut early = BTreeMap::new();
-            let mut due = 0;
             for (i, result) in receive {
-                early.insert(i, result);
-                while let Some(result) = early.remove(&due) {
-                    let handed = bar.suspend(|| sink(&self.sources[due], result));
-                    handed.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-                    due += 1;
-                    bar.inc(1);
-                }
+                let handed = order.hand(i, result);
+                handed.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
             }
             bar.finish_and_clear();
             Ok(())
         })
+    }
+}
+
+/// Hands results out in the order of the files.
+struct InOrder<'o, T> {
+    sources: &'o [Source],
+    bar: &'o ProgressBar,
+    /// Results of files behind the one that is due.
+    early: BTreeMap<usize, std::result::Result<T, Problem>>,
+    due: usize,
+    sink: Sink<'o, T>,
+}
+
+type Sink<'o, T> = &'o mut dyn FnMut(&Source, std::result::Result<T, Problem>) -> Result<()>;
+
+impl<T> InOrder<'_, T> {
+    fn hand(&mut self, i: usize, result: std::result::Result<T, Problem>) -> Result<()> {
+        self.early.insert(i, result);
+        while let Some(result) = self.early.remove(&self.due) {
+            let (source, sink) = (&self.sources[self.due], &mut self.sink);
+            self.bar.suspend(|| sink(source, result))?;
+            self.due += 1;
+            self.bar.inc(1);
+        }
+        Ok(())
     }
 }
 
@@ -249,9 +303,11 @@ fn prove_group(group: &Group, shared: &[(&Path, &Region<'_>)], visit: Visit<'_>)
         .filter(|(path, _)| !own.iter().any(|o| o == path))
         .map(|(_, region)| *region)
         .collect();
-    // The files of a module have one width; the largest tells it best.
-    let largest = inputs.iter().flatten().max_by_key(|i| i.len());
-    let width = largest.and_then(|i| Some(File::parse(i, "", None).ok()?.width()));
+    let widths: Vec<Option<Width>> = inputs
+        .iter()
+        .map(|i| i.as_deref().ok().and_then(width_of))
+        .collect();
+    let common = most_common(&widths);
     let regions: Vec<OnceCell<Region<'_>>> = group.iter().map(|_| OnceCell::new()).collect();
     // The first dependency that is bad or missing.
     let mut lacking: Option<String> = None;
@@ -262,7 +318,7 @@ fn prove_group(group: &Group, shared: &[(&Path, &Region<'_>)], visit: Visit<'_>)
         };
         let mut deps: Vec<&Region<'_>> = regions[..i].iter().filter_map(OnceCell::get).collect();
         deps.extend(&others);
-        match prove(input, width, &deps, member.wanted.is_some()) {
+        match prove(input, widths[i], common, &deps, member.wanted.is_some()) {
             Ok(region) => {
                 let region = regions[i].get_or_init(|| region);
                 if let Some(wanted) = member.wanted {
@@ -290,17 +346,61 @@ fn prove_group(group: &Group, shared: &[(&Path, &Region<'_>)], visit: Visit<'_>)
     }
 }
 
+/// The width that a file shows by itself.
+fn width_of(bytes: &[u8]) -> Option<Width> {
+    if is_surely_64(bytes) {
+        return Some(Width::W64);
+    }
+    Some(File::parse(bytes, "", None).ok()?.width())
+}
+
+/// Whether the header alone says that pointers have 64 bits, as it does for all but the smallest files: the root lies in
+/// the file, which wants addresses above 4 GiB. With 32 bits the word taken for the root here would begin an object,
+/// whose reference count is 0, so it would be a multiple of 4 GiB.
+fn is_surely_64(bytes: &[u8]) -> bool {
+    let word = |at: usize| {
+        let word = bytes.get(at..at + 8)?;
+        Some(u64::from_le_bytes(word.try_into().ok()?))
+    };
+    let (Some(base), Some(root)) = (word(80), word(88)) else {
+        return false;
+    };
+    let inside = root.wrapping_sub(base) < bytes.len() as u64;
+    bytes.get(5) == Some(&2) && base >> 32 != 0 && root as u32 != 0 && root.is_multiple_of(8) && inside
+}
+
+/// The width that most files have; where as many have the other, that of the first.
+fn most_common(widths: &[Option<Width>]) -> Option<Width> {
+    let count = |width: Width| widths.iter().filter(|w| **w == Some(width)).count();
+    let first = widths.iter().flatten().next().copied()?;
+    [Width::W64, Width::W32]
+        .into_iter()
+        .find(|&w| w != first && count(w) > count(first))
+        .or(Some(first))
+}
+
+/// Proves a file that shows the width `own` by itself, among files of which most have the width `common`.
 fn prove<'a>(
     input: &'a Input,
-    width: Option<Width>,
+    own: Option<Width>,
+    common: Option<Width>,
     deps: &[&Region<'a>],
     wanted: bool,
 ) -> std::result::Result<Region<'a>, CheckError> {
-    let file = File::parse(input, &input.name, width)?;
-    if wanted {
-        Region::check(file, deps)
-    } else {
-        Region::walk(file)
+    let proved = |width| {
+        let file = File::parse(input, &input.name, width)?;
+        if wanted {
+            Region::check(file, deps)
+        } else {
+            Region::walk(file)
+        }
+    };
+    match (own, common) {
+        // A few small objects can be read under either width; more cannot.
+        (Some(own), Some(common)) if own != common => {
+            proved(Some(common)).map_err(|_| CheckError::mixed_width(&input.name, own, common))
+        }
+        _ => proved(own.or(common)),
     }
 }
 

@@ -13,6 +13,9 @@ pub const GOOD: Style = AnsiColor::Green.on_default().bold();
 /// Bad news.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 
+/// News that may be bad.
+pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
+
 /// A number with its digits in groups of three.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -85,15 +88,26 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The lines, indented by `indent`; the first column is cut so that lines fit in `width` columns.
-    pub fn lines(&self, indent: usize, width: usize) -> Vec<String> {
-        let columns = self.rows[0].len();
-        let mut widths = vec![0; columns];
+    /// Characters in each column.
+    fn widths(&self) -> Vec<usize> {
+        let mut widths = vec![0; self.rows[0].len()];
         for row in &self.rows {
             for (w, cell) in widths.iter_mut().zip(row) {
                 *w = (*w).max(cell.chars().count());
             }
         }
+        widths
+    }
+
+    /// Characters in a line, if none is cut.
+    pub fn width(&self) -> usize {
+        let widths = self.widths();
+        widths.iter().sum::<usize>() + 2 * (widths.len() - 1)
+    }
+
+    /// The lines, indented by `indent`; the first column is cut so that lines fit in `width` columns.
+    pub fn lines(&self, indent: usize, width: usize) -> Vec<String> {
+        let mut widths = self.widths();
         let others: usize = widths[1..].iter().map(|w| w + 2).sum();
         widths[0] = widths[0].min(width.saturating_sub(others + indent).max(12));
         let line = |(i, row): (usize, &Vec<String>)| {

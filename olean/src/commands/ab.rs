@@ -3,9 +3,11 @@
 use crate::error::{Failure, Result};
 use crate::outcome::Outcome;
 use crate::output::Output;
-use crate::render::{BAD, DIM, GOOD, TITLE, clean, count, plural};
+use crate::render::{BAD, DIM, GOOD, TITLE, clean, count, cut, plural};
+use crate::scratch::Scratch;
 use crate::swap::judge::{Agreement, Equal, judge};
-use crate::swap::report::{Compare, Host, Image};
+use crate::swap::processes::Watch;
+use crate::swap::report::{Compare, Host, Image, Total};
 use crate::swap::run::{self, Mode, Run};
 use crate::swap::{library, table};
 use clap::ValueEnum;
@@ -48,7 +50,8 @@ pub struct Args {
     command: Vec<OsString>,
 }
 
-const EXAMPLES: &str = "Exit codes: 0 equal, 1 different, 2 something could not be run.\n\n\
+const EXAMPLES: &str = "Exit codes: 0 equal, 1 different, 2 no verdict: something could not be run, the command failed, or \
+     it made no call of the loader.\n\n\
      Examples:\n  \
      olean ab -- lean Foo.lean\n  \
      olean ab --runs 20 --compare -- lean -o Foo.olean Foo.lean\n  \
@@ -65,6 +68,12 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<&'a Image>,
     exit: Option<i32>,
+    /// Whether the command ended well under Lean's own loader; the verdict is none otherwise.
+    succeeded: bool,
+    /// Calls of the loader under Lean's own; without any, nothing was compared.
+    loader_calls: u64,
+    /// Leans that the library is not in, because they were started with another environment.
+    passed_over: &'a [PathBuf],
     host: &'a Host,
     library: String,
 }
@@ -72,10 +81,11 @@ struct Document<'a> {
 /// Runs `olean ab`.
 pub fn run_ab(args: &Args, out: &mut Output) -> Result<Outcome> {
     let library = library::find(args.library.as_deref())?;
-    let dir = tempfile::Builder::new().prefix("olean-ab-").tempdir();
-    let dir = dir.map_err(Failure::io("create", &std::env::temp_dir()))?;
+    let dir = Scratch::new("olean-ab-")?;
     let image = run::image(args.image.as_deref())?;
-    let runs = all_runs(args, &library, image.as_deref(), dir.path())?;
+    let mut watch = Watch::default();
+    let runs = all_runs(args, &library, image.as_deref(), dir.path(), &mut watch)?;
+    let passed_over = watch.found();
     let equal = judge(&runs)?;
     let compare = runs.iter().filter_map(|run| run.total.compare.as_ref());
     let compare = compare.fold(None, |sum: Option<Compare>, run| {
@@ -89,6 +99,11 @@ pub fn run_ab(args: &Args, out: &mut Output) -> Result<Outcome> {
         .iter()
         .flat_map(|run| &run.reports)
         .find_map(|r| r.image.as_ref());
+    let succeeded = runs
+        .iter()
+        .all(|run| run.mode != Mode::Observe || run.status.success());
+    let calls = |total: &Total| total.save.calls + total.read.calls;
+    let loader_calls = calls(&runs[0].total);
     if out.is_json() {
         out.json(&Document {
             schema: 1,
@@ -98,6 +113,9 @@ pub fn run_ab(args: &Args, out: &mut Output) -> Result<Outcome> {
             compare: compare.as_ref(),
             image,
             exit: runs[0].status.code(),
+            succeeded,
+            loader_calls,
+            passed_over: &passed_over,
             host,
             library: library.display().to_string(),
         })?;
@@ -116,15 +134,76 @@ pub fn run_ab(args: &Args, out: &mut Output) -> Result<Outcome> {
         }
     }
     let good = equal.is_equal() && compare.as_ref().is_none_or(Compare::is_equal);
+    let outcome = match (good, succeeded && loader_calls > 0) {
+        (false, _) => Outcome::Bad,
+        (true, true) => Outcome::Good,
+        (true, false) => Outcome::Unreadable,
+    };
     if !out.is_json() {
-        let (style, word) = if good { (GOOD, "equal") } else { (BAD, "different") };
-        writeln!(out, "{TITLE}verdict{TITLE:#}    {style}{word}{style:#}")?;
+        for lean in &passed_over {
+            writeln!(
+                out,
+                "{BAD}passed over{BAD:#} {}",
+                clean(&run::without_preload(lean))
+            )?;
+        }
+        print_verdict(good, succeeded, loader_calls, &runs[0], out)?;
     }
-    Ok(Outcome::good_if(good))
+    Ok(outcome)
+}
+
+fn print_verdict(
+    good: bool,
+    succeeded: bool,
+    loader_calls: u64,
+    first: &Run,
+    out: &mut Output,
+) -> Result<()> {
+    let (style, words) = if !good {
+        (BAD, "different".to_owned())
+    } else if !succeeded {
+        let how = match first.status.code() {
+            Some(code) => format!("with exit code {code}"),
+            None => format!("by {}", first.status),
+        };
+        (
+            BAD,
+            format!("none: the command failed {how}, under both loaders alike"),
+        )
+    } else if loader_calls == 0 {
+        (BAD, "none: the command made no call of the loader".to_owned())
+    } else {
+        (GOOD, "equal".to_owned())
+    };
+    writeln!(out, "{TITLE}verdict{TITLE:#}    {style}{words}{style:#}")?;
+    if !succeeded {
+        // What it said last is most often why.
+        let stderr = String::from_utf8_lossy(&first.stderr);
+        let text = if stderr.trim().is_empty() {
+            String::from_utf8_lossy(&first.stdout)
+        } else {
+            stderr
+        };
+        let last: Vec<&str> = text.lines().rev().take(5).collect();
+        for line in last.iter().rev() {
+            writeln!(
+                out,
+                "  {DIM}{}{DIM:#}",
+                cut(&clean(line), out.width().saturating_sub(2))
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// All runs that count.
-fn all_runs(args: &Args, library: &Path, image: Option<&Path>, dir: &Path) -> Result<Vec<Run>> {
+fn all_runs(
+    args: &Args,
+    library: &Path,
+    image: Option<&Path>,
+    dir: &Path,
+    watch: &mut Watch,
+) -> Result<Vec<Run>> {
     let mut legs = Vec::new();
     for round in 0..args.warmup + args.runs {
         let mut pair = [Mode::Observe, args.mode];
@@ -145,7 +224,9 @@ fn all_runs(args: &Args, library: &Path, image: Option<&Path>, dir: &Path) -> Re
         bar.set_message(mode.name());
         let place = dir.join(i.to_string());
         fs::create_dir(&place).map_err(Failure::io("create", &place))?;
-        let done = run::run(library, image, mode, &args.command, &place);
+        // The first run of each leg is watched, which takes time: with a warm-up it does not count.
+        let watch = (i < 2).then_some(&mut *watch);
+        let done = run::run(library, image, mode, &args.command, &place, watch);
         let done = done.inspect_err(|_| bar.finish_and_clear())?;
         bar.inc(1);
         if counts {

@@ -7,12 +7,13 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::prove::{Deps, Many};
 use crate::render::{BAD, DIM, GOOD, TITLE, bytes, count};
+use crate::scratch::{self, Scratch};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Save a module in one process and load it in others, mapped and relocated
 ///
@@ -94,10 +95,10 @@ pub fn step(args: &StepArgs, out: &mut Output) -> Result<Outcome> {
 pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     let temporary;
     let dir = match &args.dir {
-        Some(dir) => dir,
+        Some(dir) => dir.as_path(),
         None => {
-            temporary = Temporary(std::env::temp_dir().join(format!("olean-demo-{}", std::process::id())));
-            &temporary.0
+            temporary = Scratch::new("olean-demo-")?;
+            temporary.path()
         }
     };
     let run = |what: What| {
@@ -159,16 +160,6 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     Ok(Outcome::good_if(equal))
 }
 
-/// A folder that is removed at the end.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // What cannot be removed stays in the folder for temporary files.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn run_step(what: What, dir: &Path, theorems: usize) -> Result<Step> {
     let own = Path::new("/proc/self/exe");
     let mut command = Command::new(own);
@@ -184,12 +175,19 @@ fn run_step(what: What, dir: &Path, theorems: usize) -> Result<Step> {
         command.env("LEAN_REGION_FORCE_RELOCATE", "1");
     }
     let what = what.to_possible_value().expect("no step is skipped");
-    let run = command
+    let child = command
         .args(["__demo", what.get_name()])
         .arg(dir)
         .arg(theorems.to_string())
-        .output();
-    let output = run.map_err(Failure::io("start", own))?;
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(Failure::io("start", own))?;
+    let running = scratch::running(child.id());
+    let output = child.wait_with_output();
+    drop(running);
+    let output = output.map_err(Failure::io("run", own))?;
     serde_json::from_slice(&output.stdout).map_err(|_| {
         Failure::Usage(
             String::from_utf8_lossy(&output.stderr)

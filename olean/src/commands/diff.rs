@@ -32,8 +32,8 @@ pub struct Args {
     a: PathBuf,
     /// The other one
     b: PathBuf,
-    /// Files or folders that both may point into, besides the parts of their own modules
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// A file or folder that both may point into, besides the parts of their own modules; may be given again
+    #[arg(long, value_name = "FILE")]
     deps: Vec<PathBuf>,
     /// Only count; of two folders, list names without values
     #[arg(long)]
@@ -63,6 +63,8 @@ struct Report {
     different: u64,
     only_in_a: u64,
     only_in_b: u64,
+    /// Pairs of which one file is bad or cannot be read.
+    not_compared: u64,
     equal: bool,
     files: Vec<Pair>,
     modules: Vec<ModuleDiff>,
@@ -81,10 +83,19 @@ struct Pair {
 #[serde(rename_all = "snake_case", tag = "verdict")]
 enum Verdict {
     Identical,
-    SameGraph { because: Vec<String> },
-    Different { at: String, a: String, b: String },
+    SameGraph {
+        because: Vec<String>,
+    },
+    Different {
+        at: String,
+        value_a: String,
+        value_b: String,
+    },
     OnlyInA,
     OnlyInB,
+    NotCompared {
+        because: String,
+    },
 }
 
 impl From<Difference> for Verdict {
@@ -99,8 +110,8 @@ impl From<Difference> for Verdict {
                     "" => "root".to_owned(),
                     path => path.to_owned(),
                 },
-                a: left,
-                b: right,
+                value_a: left,
+                value_b: right,
             },
         }
     }
@@ -137,6 +148,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         different: 0,
         only_in_a: 0,
         only_in_b: 0,
+        not_compared: 0,
         equal: false,
         files: Vec::new(),
         modules: Vec::new(),
@@ -150,8 +162,9 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             (Some(a), Some(b)) => match compare(a, b, &args.deps) {
                 Ok(d) => Verdict::from(d),
                 Err(failure) => {
+                    let because = failure.to_string();
                     failed.note(failure);
-                    continue;
+                    Verdict::NotCompared { because }
                 }
             },
             (Some(_), None) => Verdict::OnlyInA,
@@ -163,6 +176,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             Verdict::Different { .. } => report.different += 1,
             Verdict::OnlyInA => report.only_in_a += 1,
             Verdict::OnlyInB => report.only_in_b += 1,
+            Verdict::NotCompared { .. } => report.not_compared += 1,
         }
         let name = |s: &Option<Source>| s.as_ref().map(|s| s.name.clone());
         let pair = Pair {
@@ -219,7 +233,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     {
         print(pair, several, args.stat, out)?;
     }
-    let graphs_equal = report.different + report.only_in_a + report.only_in_b == 0;
+    let graphs_equal = report.different + report.only_in_a + report.only_in_b + report.not_compared == 0;
     report.equal = graphs_equal && !(args.bytes && report.same_graph > 0);
     if out.is_json() {
         out.json(&report)?;
@@ -375,7 +389,13 @@ fn print(pair: &Pair, several: bool, stat: bool, out: &mut Output) -> Result<()>
         Verdict::OnlyInA => writeln!(out, "{name}: {BAD}only in the first folder{BAD:#}")?,
         Verdict::OnlyInB => writeln!(out, "{name}: {BAD}only in the second folder{BAD:#}")?,
         Verdict::Different { .. } if stat => writeln!(out, "{name}: {BAD}different{BAD:#}")?,
-        Verdict::Different { at, a, b } => {
+        // Said on stderr already.
+        Verdict::NotCompared { .. } => {}
+        Verdict::Different {
+            at,
+            value_a: a,
+            value_b: b,
+        } => {
             let prefix = if several {
                 format!("{name}: ")
             } else {
@@ -407,13 +427,14 @@ fn shorten(path: &str) -> String {
 }
 
 fn summary(r: &Report, out: &mut Output) -> Result<()> {
-    let all = r.identical + r.same_graph + r.different + r.only_in_a + r.only_in_b;
+    let all = r.identical + r.same_graph + r.different + r.only_in_a + r.only_in_b + r.not_compared;
     let mut line = format!("{}:", plural(all, "file"));
     for (n, what) in [
         (r.identical, "identical"),
         (r.same_graph, "same graph"),
         (r.different, "different"),
         (r.only_in_a + r.only_in_b, "only in one folder"),
+        (r.not_compared, "not compared"),
     ] {
         if n > 0 {
             line += &format!(" {n} {what},");

@@ -13,6 +13,7 @@ use crate::output::Output;
 use crate::prove::{self, Proved};
 use crate::render::{DIM, TEXT, clean, count};
 use olean_reader::Graph;
+use olean_reader::path::PathError;
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -27,8 +28,8 @@ use std::path::PathBuf;
 pub struct Args {
     /// The file; - is standard input
     file: PathBuf,
-    /// Files or folders that it may point into, besides the parts of its own module
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// A file or folder that it may point into, besides the parts of its own module; may be given again
+    #[arg(long, value_name = "FILE")]
     deps: Vec<PathBuf>,
     /// Where to start, as in constants[12].val.toConstantVal.type, constants[Nat.add].val, or .4[0] by number
     #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
@@ -132,7 +133,7 @@ fn dump(p: &Proved<'_, '_>, args: &Args, out: &mut Output) -> Result<()> {
 fn start(graph: &Graph<'_, '_>, p: &Proved<'_, '_>, args: &Args, path: &str, out: &mut Output) -> Result<()> {
     let start = graph.follow(path).map_err(|e| Failure::Refused {
         path: p.source.name.clone(),
-        text: format!("{e}; see what is there with olean dump --path '{}'", parent(path)),
+        text: advice(&e),
     })?;
     let limits = Limits {
         depth: args.depth,
@@ -157,9 +158,17 @@ fn start(graph: &Graph<'_, '_>, p: &Proved<'_, '_>, args: &Args, path: &str, out
     Ok(())
 }
 
-/// A path without its last step.
-fn parent(path: &str) -> &str {
-    path.rfind(['.', '[']).map_or("", |i| &path[..i])
+/// What to say of a path that leads nowhere: what is there instead of the step that fails.
+fn advice(e: &PathError) -> String {
+    let PathError::NoSuch { step, path, what } = e else {
+        return e.to_string();
+    };
+    let path = path.trim_start_matches('.');
+    let numbered = match what.starts_with("array") && step.parse::<u64>().is_err() {
+        true => format!("; its elements have numbers, as in {path}[12]"),
+        false => String::new(),
+    };
+    format!("{e}{numbered}; see what is there with olean dump --path '{path}'")
 }
 
 fn line(graph: &Graph<'_, '_>, e: &Entry, out: &mut Output) -> Result<()> {

@@ -3,18 +3,17 @@
 mod closure;
 mod contents;
 
+use crate::addresses::{self, Mapping, taken};
 use crate::error::{Failure, Result};
 use crate::input::{self, Input, Source};
 use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
 use crate::render::{BAD, GOOD, TITLE, bytes, clean, count, cut, plural};
-use lean_region::os::maps;
 use olean_reader::format::extension::{self, LibraryIdentity};
 use olean_reader::{Bignums, File, Kind, Library, Width};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Show what a file is: Lean, format, base address, root, libraries of closures
 ///
@@ -56,12 +55,15 @@ struct Info {
     lean_version: String,
     githash: String,
     base: u64,
-    /// Whether a process that has just started has nothing there; absent for 32-bit files.
+    /// Whether a process that has just started has nothing there; absent for 32-bit files, and where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     base_free: Option<bool>,
     /// What lies there instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     base_taken_by: Option<String>,
+    /// Why it is not known whether the base is free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_unknown: Option<String>,
     bytes: u64,
     data_bytes: u64,
     root: Root,
@@ -161,17 +163,21 @@ fn seen(i: &Info) -> contents::Seen {
     }
 }
 
-fn look(source: &Source, maps: &mut Option<Vec<Mapping>>) -> Result<Info> {
+/// The mappings of a fresh process, or why there are none; asked for once.
+type Fresh = std::result::Result<Vec<Mapping>, String>;
+
+fn look(source: &Source, maps: &mut Option<Fresh>) -> Result<Info> {
     let input = Input::open(source)?;
     let file = File::parse(&input, &source.name, None).map_err(Failure::Bad)?;
-    let (mut base_free, mut base_taken_by) = (None, None);
+    let (mut base_free, mut base_taken_by, mut base_unknown) = (None, None, None);
     if file.width() == Width::W64 {
-        let maps = match maps {
-            Some(maps) => maps,
-            None => maps.insert(fresh_maps()?),
-        };
-        base_taken_by = taken(maps, file.base(), input.len() as u64);
-        base_free = Some(base_taken_by.is_none());
+        match maps.get_or_insert_with(addresses::fresh) {
+            Ok(maps) => {
+                base_taken_by = taken(maps, file.base(), input.len() as u64);
+                base_free = Some(base_taken_by.is_none());
+            }
+            Err(why) => base_unknown = Some(why.clone()),
+        }
     }
     let (libraries, extension) = libraries(&file);
     // Standard input can be read only once.
@@ -192,6 +198,7 @@ fn look(source: &Source, maps: &mut Option<Vec<Mapping>>) -> Result<Info> {
         base: file.base(),
         base_free,
         base_taken_by,
+        base_unknown,
         bytes: input.len() as u64,
         data_bytes: file.data().len() as u64,
         root: root(&file),
@@ -307,6 +314,10 @@ fn print(info: &Info, out: &mut Output) -> Result<()> {
     };
     line("Lean", format!("{} ({githash})", info.lean_version))?;
     let free = match (&info.base_free, &info.base_taken_by) {
+        _ if info.base_unknown.is_some() => {
+            let why = info.base_unknown.as_deref().unwrap_or_default();
+            format!(", not known whether it is free: {}", clean(why))
+        }
         (Some(true), _) => format!(", {GOOD}free{GOOD:#} in a fresh process"),
         (Some(false), Some(by)) => format!(", {BAD}taken{BAD:#} in a fresh process by {}", clean(by)),
         _ => String::new(),
@@ -365,80 +376,5 @@ fn describe(root: &Root) -> String {
             plural(*scalar_bytes, "scalar byte")
         ),
         Root::Object { offset, kind, .. } => format!("{kind} at offset 0x{offset:x}"),
-    }
-}
-
-/// A mapping of a process.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// First address.
-    pub start: u64,
-    /// Address behind the last byte.
-    pub end: u64,
-    /// File or name of what is there; empty for anonymous memory.
-    pub what: String,
-}
-
-/// What lies between `base` and `base + size` in a process with these mappings.
-pub fn taken(maps: &[Mapping], base: u64, size: u64) -> Option<String> {
-    let end = base.saturating_add(size);
-    if base < 0x1_0000 {
-        return Some("nothing may be mapped so low".to_owned());
-    }
-    let other = maps.iter().find(|m| m.start < end && base < m.end)?;
-    Some(if other.what.is_empty() {
-        "anonymous memory".to_owned()
-    } else {
-        other.what.clone()
-    })
-}
-
-/// The mappings of a process that has just started, which is this program once more.
-fn fresh_maps() -> Result<Vec<Mapping>> {
-    let own = Path::new("/proc/self/exe");
-    let run = Command::new(own).arg("__maps").output();
-    let output = run.map_err(Failure::io("start", own))?;
-    Ok(parse_maps(&String::from_utf8_lossy(&output.stdout)))
-}
-
-/// Lines as in `/proc/PID/maps`.
-pub fn parse_maps(text: &str) -> Vec<Mapping> {
-    maps::lines(text.as_bytes())
-        .map(|(mapping, what)| Mapping {
-            start: mapping.range.start as u64,
-            end: mapping.range.end as u64,
-            what: String::from_utf8_lossy(what).into_owned(),
-        })
-        .collect()
-}
-
-/// What the fresh process does.
-pub fn print_own_maps(out: &mut Output) -> Result<Outcome> {
-    let maps = maps::own().map_err(Failure::io("read", Path::new("/proc/self/maps")))?;
-    out.raw(&maps)?;
-    Ok(Outcome::Good)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_taken_is_told() {
-        let maps = parse_maps(
-            "5000000000-5000010000 r-xp 00000000 fe:00 1   /usr/bin/my prog\n7000000000-7000001000 rw-p 00000000 00:00 0 \n",
-        );
-        assert_eq!(maps.len(), 2);
-        assert_eq!(taken(&maps, 0x4fff_ff0000, 0x10000), None);
-        assert_eq!(
-            taken(&maps, 0x4fff_ff0000, 0x10001).as_deref(),
-            Some("/usr/bin/my prog")
-        );
-        assert_eq!(
-            taken(&maps, 0x70_0000_0000, 1).as_deref(),
-            Some("anonymous memory")
-        );
-        assert_eq!(taken(&maps, 0x70_0000_1000, 1), None);
-        assert!(taken(&[], 0, 1).is_some());
     }
 }

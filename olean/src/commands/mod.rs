@@ -21,6 +21,7 @@ pub mod verify;
 pub mod width;
 pub mod with;
 
+use crate::addresses;
 use crate::error::Result;
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -100,6 +101,6 @@ pub fn run(command: Command, definition: fn() -> clap::Command, out: &mut Output
 pub fn run_internal(request: &Internal, out: &mut Output) -> Result<Outcome> {
     match request {
         Internal::DemoStep(args) => demo::step(args, out),
-        Internal::Maps => info::print_own_maps(out),
+        Internal::Maps => addresses::print_own_maps(out),
     }
 }

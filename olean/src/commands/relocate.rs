@@ -5,8 +5,9 @@ use crate::error::{Failure, Result};
 use crate::input::Source;
 use crate::outcome::Outcome;
 use crate::output::Output;
+use crate::prove::{self, Deps};
 use crate::render::bytes;
-use crate::{prove, write};
+use crate::write;
 use olean_reader::transform;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -26,8 +27,8 @@ pub struct Args {
     /// Where to write the result; - is standard output
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// Files or folders that it may point into, besides the parts of its own module
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// A file or folder that it may point into, besides the parts of its own module; may be given again
+    #[arg(long, value_name = "FILE")]
     deps: Vec<PathBuf>,
 }
 
@@ -48,6 +49,8 @@ struct Report {
 /// Runs it.
 pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     let source = Source::one(&args.file)?;
+    let read = Deps::open(&args.deps)?.read_with(std::slice::from_ref(&source));
+    write::refuse_inputs([args.output.as_path()], &read)?;
     let result = prove::one(&source, &args.deps, |p| {
         let region = p.region;
         let target = transform::Rewritten {

@@ -22,8 +22,8 @@ pub struct Args {
     /// Files or folders; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Files or folders that they may point into, besides the parts of their own modules
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// A file or folder that they may point into, besides the parts of their own modules; may be given again
+    #[arg(long, value_name = "FILE")]
     deps: Vec<PathBuf>,
     /// Of several files, show each one besides the sum
     #[arg(long)]

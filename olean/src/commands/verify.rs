@@ -1,11 +1,12 @@
 //! `olean verify`: proves files whole, one line per bad one.
 
-use crate::error::{self, Result};
-use crate::input;
+use crate::error::{self, Result, tell};
+use crate::input::{self, PassedOver, Why};
+use crate::module;
 use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
 use crate::prove::{self, Deps, Many, Problem};
-use crate::render::{BAD, GOOD, bytes, clean, plural};
+use crate::render::{BAD, DIM, GOOD, bytes, clean, plural};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -20,8 +21,8 @@ pub struct Args {
     /// Files or folders to verify; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Files or folders that they may point into, besides the parts of their own modules
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// A file or folder that they may point into, besides the parts of their own modules; may be given again
+    #[arg(long, value_name = "FILE")]
     deps: Vec<PathBuf>,
     /// Threads [default: all cores]
     #[arg(short, long, value_name = "N")]
@@ -47,6 +48,23 @@ struct Report {
     unreadable: u64,
     bytes: u64,
     files: Vec<Verdict>,
+    /// What has the name of a region file below a folder and is not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passed_over: Vec<Skipped>,
+    /// Modules that were proved without parts that importing them needs.
+    #[serde(skip_serializing_if = "is_zero")]
+    modules_lacking_parts: u64,
+}
+
+#[derive(Serialize)]
+struct Skipped {
+    path: String,
+    is: &'static str,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 #[derive(Serialize)]
@@ -66,7 +84,7 @@ struct Verdict {
 /// Runs it.
 pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     let start = Instant::now();
-    let sources = input::sources(&args.files)?;
+    let input::Found { sources, passed_over } = input::find(&args.files)?;
     let deps = Deps::open(&args.deps)?;
     let many = Many {
         sources: &sources,
@@ -81,14 +99,20 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         unreadable: 0,
         bytes: 0,
         files: Vec::new(),
+        passed_over: passed_over.iter().map(skipped).collect(),
+        modules_lacking_parts: 0,
     };
     let mut hints: Vec<&'static str> = Vec::new();
     let mut failed = Failed::default();
     many.each(
-        |p| Ok((p.region.file().bytes().len() as u64, p.region.summary().objects)),
+        |p| {
+            let size = p.region.file().bytes().len() as u64;
+            Ok((size, p.region.summary().objects, module::lacks_parts(p.region)))
+        },
         |source, result| {
             let verdict = match result {
-                Ok((bytes, objects)) => {
+                Ok((bytes, objects, lacks)) => {
+                    report.modules_lacking_parts += u64::from(lacks);
                     report.good += 1;
                     report.bytes += bytes;
                     Verdict {
@@ -143,12 +167,41 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     out.finish()?;
     if !args.quiet && !out.is_json() {
         hints.iter().for_each(|hint| error::print_hint(hint));
+        notes(&passed_over, report.modules_lacking_parts);
         summary(&report, start);
     }
     Ok(match failed.code() {
         Outcome::Good => Outcome::good_if(report.bad == 0),
         unreadable => unreadable,
     })
+}
+
+fn skipped(passed: &PassedOver) -> Skipped {
+    Skipped {
+        path: passed.path.display().to_string(),
+        is: passed.why.words().0,
+    }
+}
+
+/// What was passed over, and what proving bytes does not show.
+fn notes(passed_over: &[PassedOver], lacking: u64) {
+    for why in [Why::Dangling, Why::Temporary, Why::Special] {
+        let mut such = passed_over.iter().filter(|p| p.why == why);
+        if let Some(first) = such.next() {
+            let (one, several) = why.words();
+            let path = clean(&first.path.display().to_string());
+            tell(match such.count() {
+                0 => format!("{DIM}passed over: {one} {path}{DIM:#}"),
+                more => format!("{DIM}passed over: {} {several}, such as {path}{DIM:#}", more + 1),
+            });
+        }
+    }
+    if lacking > 0 {
+        let modules = plural(lacking, "module");
+        tell(format!(
+            "{DIM}without other parts that importing needs: {modules}; olean doctor says which{DIM:#}"
+        ));
+    }
 }
 
 fn summary(report: &Report, start: Instant) {
@@ -160,11 +213,11 @@ fn summary(report: &Report, start: Instant) {
     };
     if report.bad + report.unreadable == 0 {
         let size = bytes(report.bytes);
-        anstream::eprintln!("{GOOD}good{GOOD:#}: {all}, {size}, in {time:.2} s");
+        tell(format_args!("{GOOD}good{GOOD:#}: {all}, {size}, in {time:.2} s"));
     } else {
-        anstream::eprintln!(
+        tell(format_args!(
             "{BAD}bad{BAD:#}: {} of {all}, {unreadable}in {time:.2} s",
             report.bad
-        );
+        ));
     }
 }

@@ -1,18 +1,20 @@
 //! `olean widen` and `olean narrow`: files of the other pointer width.
 
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, tell};
 use crate::input::{self, Source};
+use crate::module::{self, Part};
 use crate::outcome::{Failed, Outcome};
 use crate::output::Output;
-use crate::prove::{self, Proved};
-use crate::render::bytes;
-use crate::write;
+use crate::prove::{self, Deps, Many, Proved};
+use crate::render::{BAD, GOOD, bytes, plural};
+use crate::write::{self, Set};
 use clap::ValueEnum;
 use olean_reader::format::base::BASE_ALIGN;
-use olean_reader::transform::{self, Rewritten};
+use olean_reader::transform::{self, Rewritten, TransformError};
 use olean_reader::{self, Region, Width};
 use serde::Serialize;
-use std::fs;
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Rewrite a 32-bit file (wasm) as a 64-bit one
@@ -36,8 +38,9 @@ const WIDEN_EXAMPLES: &str = "Exit codes: 0 written, 1 a file is bad or has the 
 
 /// Rewrite a 64-bit file as a 32-bit one (wasm)
 ///
-/// The reverse of widen, with the same limits. A boxed value that does not fit in 31 bits is an error, as only its type
-/// could say what it would have to become; so is a code address above 4 GiB. The base address keeps its low 32 bits.
+/// The reverse of widen, with the same limits. A boxed number that does not fit in 31 bits becomes a bignum where its place
+/// tells that it is a Nat: in names and in literals. Elsewhere it is an error, as only its type could say what it would
+/// have to become; so is a code address above 4 GiB. The base address keeps its low 32 bits.
 #[derive(clap::Args)]
 #[command(after_long_help = NARROW_EXAMPLES)]
 pub struct NarrowArgs {
@@ -64,9 +67,12 @@ struct Common {
     /// Base address of the result, in hexadecimal with 0x or in decimal; a multiple of 0x10000
     #[arg(long, value_name = "ADDR", value_parser = crate::arguments::address)]
     base: Option<u64>,
-    /// Files or folders that it may point into, besides the parts of its own module
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// A file or folder that it may point into, besides the parts of its own module; may be given again
+    #[arg(long, value_name = "FILE")]
     deps: Vec<PathBuf>,
+    /// Of a folder, write the modules that can be rewritten although others cannot
+    #[arg(long)]
+    keep_going: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -105,51 +111,125 @@ pub fn narrow(args: &NarrowArgs, out: &mut Output) -> Result<Outcome> {
 }
 
 fn run(args: &Common, width: Width, out: &mut Output) -> Result<Outcome> {
+    let work = work(args)?;
+    let sources: Vec<Source> = work.iter().map(|(source, _)| source.clone()).collect();
+    let deps = Deps::open(&args.deps)?;
+    write::refuse_inputs(work.iter().map(|(_, to)| to.as_path()), &deps.read_with(&sources))?;
+    let folder = args.from.is_dir();
+    let set = Set::default();
+    let many = Many {
+        sources: &sources,
+        deps: &deps,
+        jobs: prove::cores(),
+        doing: if width == Width::W32 {
+            "narrowing"
+        } else {
+            "widening"
+        },
+    };
+    let to: HashMap<&Source, &Path> = work.iter().map(|(s, to)| (s, to.as_path())).collect();
+    let mut converted = Vec::new();
+    many.each(
+        |p| {
+            let converted = convert(p, args, width);
+            Ok(converted.and_then(|(result, base)| {
+                let done = Written {
+                    path: p.source.name.clone(),
+                    output: to[p.source].display().to_string(),
+                    base,
+                    bytes_before: p.region.file().bytes().len() as u64,
+                    bytes: result.len() as u64,
+                };
+                // Files of a folder go to the disk at once, under names that nobody looks for yet.
+                match folder {
+                    true => set
+                        .add(to[p.source], &result)
+                        .map(|staged| (done, Made::Staged(staged))),
+                    false => Ok((done, Made::Bytes(result))),
+                }
+            }))
+        },
+        |source, result| {
+            let result = result.map_err(Failure::from).and_then(|made| made);
+            converted.push((source.clone(), result));
+            Ok(())
+        },
+    )?;
+    let (mut failed, mut told) = (Failed::default(), HashSet::new());
+    let mut refused = HashSet::new();
+    let mut made = Vec::new();
+    for (source, result) in converted {
+        match result {
+            Ok(done) => made.push((source, done)),
+            Err(failure) => {
+                refused.insert(module::module_of(&source));
+                // What is wrong with a file stands in the way of all parts behind it.
+                if told.insert(failure.to_string()) {
+                    failed.note(failure);
+                }
+            }
+        }
+    }
+    let modules: HashSet<_> = sources.iter().map(module::module_of).collect();
+    let (all, bad) = (modules.len() as u64, refused.len() as u64);
+    if folder && bad > 0 && !args.keep_going {
+        made.clear();
+    }
+    // A module is written whole or not at all.
+    made.retain(|(source, _)| !refused.contains(&module::module_of(source)));
     let mut report = Report {
         schema: 1,
         files: Vec::new(),
     };
-    let mut failed = Failed::default();
-    for (source, to) in work(args)? {
-        let converted = prove::one(&source, &args.deps, |p| {
-            let (result, base) = convert(p, args, width)?;
-            Ok((result, base, p.region.file().bytes().len() as u64))
-        });
-        let (result, base, before) = match converted {
-            Ok(converted) => converted,
-            Err(failure) => {
-                failed.note(failure);
-                continue;
-            }
-        };
-        if let Some(parent) = to.parent().filter(|_| args.from.is_dir()) {
-            fs::create_dir_all(parent).map_err(Failure::io("create", parent))?;
+    let mut staged = Vec::new();
+    for (_, (done, made)) in made {
+        match made {
+            Made::Bytes(bytes) => write::file(&args.to, &bytes, out)?,
+            Made::Staged(number) => staged.push(number),
         }
-        write::file(&to, &result, out)?;
-        report.files.push(Written {
-            path: source.name.clone(),
-            output: to.display().to_string(),
-            base,
-            bytes_before: before,
-            bytes: result.len() as u64,
-        });
+        report.files.push(done);
     }
-    if report.files.is_empty() && !out.is_json() {
-        return Ok(failed.code());
+    set.publish(&staged)?;
+    if !report.files.is_empty() || out.is_json() {
+        write::told(&args.to, &report, out, || {
+            report.files.iter().map(line).collect::<Vec<_>>().join("\n")
+        })?;
     }
-    write::told(&args.to, &report, out, || {
-        let line = |w: &Written| {
-            format!(
-                "{}: {}, was {}, base 0x{:x}",
-                w.output,
-                bytes(w.bytes),
-                bytes(w.bytes_before),
-                w.base
-            )
-        };
-        report.files.iter().map(line).collect::<Vec<_>>().join("\n")
-    })?;
+    out.flush()?;
+    if folder && !out.is_json() {
+        summary(report.files.len() as u64, all, bad, args.keep_going);
+    }
     Ok(failed.code())
+}
+
+/// A result.
+enum Made {
+    /// The bytes of the one file.
+    Bytes(Vec<u8>),
+    /// A file that waits for the others of its set, by its number there.
+    Staged(usize),
+}
+
+fn line(w: &Written) -> String {
+    format!(
+        "{}: {}, was {}, base 0x{:x}",
+        w.output,
+        bytes(w.bytes),
+        bytes(w.bytes_before),
+        w.base
+    )
+}
+
+/// How many modules were written, on stderr.
+fn summary(files: u64, all: u64, bad: u64, keep_going: bool) {
+    let (modules, files) = (plural(all, "module"), plural(files, "file"));
+    tell(match (bad, keep_going) {
+        (0, _) => format!("{GOOD}written{GOOD:#}: {modules}, {files}"),
+        (_, true) => format!("{BAD}refused{BAD:#}: {bad} of {modules}; {files} of the others written"),
+        (_, false) => {
+            format!("{BAD}nothing written{BAD:#}: {bad} of {modules} refused; --keep-going writes the others")
+        }
+    });
 }
 
 /// The files to read and where their results go.
@@ -157,7 +237,7 @@ fn work(args: &Common) -> Result<Vec<(Source, PathBuf)>> {
     if !args.from.is_dir() {
         return Ok(vec![(Source::one(&args.from)?, args.to.clone())]);
     }
-    if args.to == Path::new("-") || args.to.is_file() {
+    if args.to == Path::new("-") || args.to.exists() && !args.to.is_dir() {
         return Err(Failure::Usage("a folder needs a folder to write to".to_owned()));
     }
     if args.base.is_some() {
@@ -191,29 +271,47 @@ fn convert(p: &Proved<'_, '_>, args: &Common, width: Width) -> Result<(Vec<u8>, 
         Layout::Gmp => Some(olean_reader::Bignums::Gmp),
         Layout::Native => Some(olean_reader::Bignums::Native),
     };
-    // Dependencies may grow into what lies behind them, so each is moved behind the one before where it must.
-    let mut dep_bases: Vec<Option<u64>> = Vec::new();
-    let mut free = 0;
-    let rewrite = |region: &Region<'_>, deps: &[&Region<'_>], base: u64, dep_bases: &[Option<u64>]| {
-        let target = Rewritten {
-            width: Some(width),
-            bignums,
-            base: Some(base),
-            dep_bases,
-        };
-        transform::rewrite(region, deps, &target).map_err(|e| Failure::refused(region.file().name(), &e))
+    let target = Rewritten {
+        width: Some(width),
+        bignums,
+        ..Rewritten::default()
     };
-    for (i, dep) in p.deps.iter().enumerate() {
-        let base = place(dep, width, free);
-        let size = rewrite(dep, &p.deps[..i], base, &dep_bases)?.len() as u64;
-        free = (base + size).next_multiple_of(BASE_ALIGN);
-        dep_bases.push(Some(base));
-    }
-    let base = args.base.unwrap_or_else(|| place(p.region, width, free));
-    Ok((rewrite(p.region, p.deps, base, &dep_bases)?, base))
+    let mut bases = bases(p, &target).map_err(|e| Failure::refused(&p.source.name, &e))?;
+    let own = bases.pop().flatten();
+    let base = args.base.or(own).expect("every file has a place");
+    let target = Rewritten {
+        base: Some(base),
+        dep_bases: &bases,
+        ..target
+    };
+    let result = transform::rewrite(p.region, p.deps, &target);
+    Ok((result.map_err(|e| Failure::refused(file.name(), &e))?, base))
 }
 
-/// Where a file goes: where it was, as far as the width allows, or else to the first free address.
-fn place(region: &Region<'_>, width: Width, free: u64) -> u64 {
-    (region.file().base() & width.max()).max(free)
+/// Where the dependencies and then the file itself go: where they were, as far as the width allows. Parts of a module may
+/// grow into what lies behind them, so each is moved behind the one before where it must. What a file needs depends on
+/// its own module alone, so each goes where it also goes when it is rewritten itself.
+fn bases(
+    p: &Proved<'_, '_>,
+    target: &Rewritten<'_>,
+) -> std::result::Result<Vec<Option<u64>>, TransformError> {
+    let width = target.width.expect("the width changes");
+    let mut all: Vec<&Region<'_>> = p.deps.to_vec();
+    all.push(p.region);
+    let sizes = transform::sizes(&all, target)?;
+    let part = |region: &Region<'_>| Part::of(Path::new(region.file().name()));
+    let mut order: Vec<(Option<Part>, usize)> = all.iter().map(|r| part(r)).zip(0..).collect();
+    order.sort();
+    let mut bases = vec![None; all.len()];
+    let mut before: Option<(Part, u64)> = None;
+    for (part, i) in order {
+        let free = match (&part, &before) {
+            (Some(part), Some((other, end))) if part.is_beside(other) => *end,
+            _ => 0,
+        };
+        let base = (all[i].file().base() & width.max()).max(free);
+        bases[i] = Some(base);
+        before = part.map(|part| (part, (base + sizes[i]).next_multiple_of(BASE_ALIGN)));
+    }
+    Ok(bases)
 }

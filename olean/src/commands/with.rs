@@ -1,10 +1,11 @@
 //! `olean with`: a command with the library swapped into its Lean.
 
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, tell};
 use crate::outcome::Outcome;
 use crate::render::clean;
+use crate::scratch::{self, Scratch};
 use crate::swap::report::{self, Report};
-use crate::swap::{library, run};
+use crate::swap::{library, processes, run};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -53,13 +54,17 @@ pub fn run(args: &Args) -> Result<Outcome> {
         // Comes back only when it fails.
         return Err(run::cannot_start(&args.command[0], &command.exec()));
     }
-    let dir = tempfile::Builder::new().prefix("olean-with-").tempdir();
-    let dir = dir.map_err(Failure::io("create", &std::env::temp_dir()))?;
+    let dir = Scratch::new("olean-with-")?;
     let wanted = std::env::var_os(REPORT).filter(|path| !path.is_empty());
-    let status = command.env(REPORT, dir.path().join("%p.json")).status();
+    processes::adopt_orphans();
+    let child = command.env(REPORT, dir.path().join("%p.json")).spawn();
+    let mut child = child.map_err(|e| run::cannot_start(&args.command[0], &e))?;
+    let running = scratch::running(child.id());
+    let status = child.wait();
+    drop(running);
     let status = status.map_err(|e| run::cannot_start(&args.command[0], &e))?;
     let reports = report::read_all(dir.path())?;
-    tell(&library, &reports);
+    report_on(&library, &reports, processes::running_children().len());
     if let Some(wanted) = wanted {
         pass_on(&reports, dir.path(), &wanted)?;
     }
@@ -70,10 +75,14 @@ pub fn run(args: &Args) -> Result<Outcome> {
 }
 
 /// Says on stderr what the library did.
-fn tell(library: &Path, reports: &[Report]) {
-    eprintln!("olean: {}", clean(&library.display().to_string()));
+fn report_on(library: &Path, reports: &[Report], still_running: usize) {
+    let line = |text: String| tell(format_args!("olean: {text}"));
+    line(clean(&library.display().to_string()));
     if reports.is_empty() {
-        eprintln!("olean: attached to nothing: no process had a Lean runtime that could be attached to");
+        let so_far = if still_running > 0 { " so far" } else { "" };
+        line(format!(
+            "attached to nothing{so_far}: no process that has ended had a Lean runtime that could be attached to"
+        ));
     }
     for Report {
         pid,
@@ -90,9 +99,8 @@ fn tell(library: &Path, reports: &[Report]) {
             "" => "the program itself",
             library => library,
         };
-        eprintln!(
-            "olean: process {pid}: mode {mode}, attached to Lean {} in {} ({} regions, {}): {} saves, {} reads, {} of \
-             them mapped",
+        line(format!(
+            "process {pid}: mode {mode}, attached to Lean {} in {} ({} regions, {}): {} saves, {} reads, {} of them mapped",
             clean(&host.lean_version),
             clean(place),
             host.abi,
@@ -100,20 +108,30 @@ fn tell(library: &Path, reports: &[Report]) {
             save.calls,
             read.calls,
             read.mapped
-        );
+        ));
         if let Some(image) = image.as_ref().filter(|i| i.reason.is_none()) {
-            eprintln!(
-                "olean: process {pid}: {} of {} reads from the image, {} of files that changed, {} of files that are not in it",
+            line(format!(
+                "process {pid}: {} of {} reads from the image, {} of files that changed, {} of files that are not in it",
                 image.served, read.calls, image.stale, image.absent
-            );
+            ));
         }
         for note in notes {
-            eprintln!(
-                "olean: process {pid}: {}: {}",
+            line(format!(
+                "process {pid}: {}: {}",
                 clean(&note.file),
                 clean(&note.reason)
-            );
+            ));
         }
+    }
+    if still_running > 0 {
+        line(format!(
+            "{} that it started still run; what the library does there is not told here",
+            if still_running == 1 {
+                "1 process".to_owned()
+            } else {
+                format!("{still_running} processes")
+            }
+        ));
     }
 }
 

@@ -1,8 +1,10 @@
 //! One run of a command in one mode of the library: what it printed, wrote and used.
 
 use super::library;
+use super::processes::Watch;
 use super::report::{self, Report, Total};
 use crate::error::{Failure, Result};
+use crate::scratch;
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest};
 use lean_region::compare::files;
@@ -78,13 +80,15 @@ pub struct Run {
 }
 
 /// Runs `command` with `library` swapped in; `dir` is an empty directory for what the run leaves.
-/// Lean's own loader knows of no image, so that only ours is given one.
+/// Lean's own loader knows of no image, so that only ours is given one. With `watch`, the processes that it starts are looked
+/// at all the while, which takes time.
 pub fn run(
     library: &Path,
     image: Option<&Path>,
     mode: Mode,
     command: &[OsString],
     dir: &Path,
+    mut watch: Option<&mut Watch>,
 ) -> Result<Run> {
     let reports = dir.join("reports");
     fs::create_dir(&reports).map_err(Failure::io("create", &reports))?;
@@ -101,12 +105,18 @@ pub fn run(
         .stdin(Stdio::null())
         .stdout(create(&out)?)
         .stderr(create(&err)?);
-    let (status, usage) = measure(&mut process)?;
+    let (status, usage) = measure(&mut process, |pid| {
+        if let Some(watch) = watch.as_deref_mut() {
+            watch.look(pid, library);
+        }
+        watch.is_some()
+    })?;
     let content = |path: &Path| fs::read(path).map_err(Failure::io("read", path));
     let (stdout, stderr) = (content(&out)?, content(&err)?);
     let reports = report::read_all(&reports)?;
     if reports.is_empty() {
-        return Err(not_attached(mode, command, status, &stderr));
+        let passed_over = watch.map(|watch| watch.found()).unwrap_or_default();
+        return Err(not_attached(mode, command, status, &stderr, &passed_over));
     }
     let total = Total::of(&reports);
     let mut files = BTreeMap::new();
@@ -147,13 +157,20 @@ pub fn cannot_start(program: &OsString, cause: &io::Error) -> Failure {
 }
 
 /// No process of the command has a Lean that the library attached to.
-fn not_attached(mode: Mode, command: &[OsString], status: ExitStatus, stderr: &[u8]) -> Failure {
+fn not_attached(
+    mode: Mode,
+    command: &[OsString],
+    status: ExitStatus,
+    stderr: &[u8],
+    passed_over: &[PathBuf],
+) -> Failure {
     let stderr = String::from_utf8_lossy(stderr);
     let why = stderr.lines().find_map(|line| line.strip_prefix("lean-region: "));
-    let why = why.map_or_else(
-        || format!("no process of it has a Lean runtime with a loader ({status})"),
-        str::to_owned,
-    );
+    let why = match (why, passed_over.first()) {
+        (Some(why), _) => why.to_owned(),
+        (None, Some(lean)) => without_preload(lean),
+        (None, None) => format!("no process of it has a Lean runtime with a loader ({status})"),
+    };
     Failure::CannotRun(format!(
         "the library did nothing in '{}' under mode {}: {why}; `olean doctor -- COMMAND` tells more",
         command[0].display(),
@@ -161,8 +178,20 @@ fn not_attached(mode: Mode, command: &[OsString], status: ExitStatus, stderr: &[
     ))
 }
 
-/// Runs `process` to its end.
-fn measure(process: &mut Command) -> Result<(ExitStatus, Usage)> {
+/// What is to be said of a Lean that [`Watch`] found.
+pub fn without_preload(lean: &Path) -> String {
+    format!(
+        "'{}' was started without LD_PRELOAD in its environment, so that its loader is Lean's own; start it in a way that \
+         keeps the environment",
+        lean.display()
+    )
+}
+
+/// How long to wait before looking at a command's processes again.
+const LOOK_EVERY: Duration = Duration::from_millis(3);
+
+/// Runs `process` to its end. `look` gets its number while it runs, and says whether to look again.
+fn measure(process: &mut Command, mut look: impl FnMut(u32) -> bool) -> Result<(ExitStatus, Usage)> {
     let start = Instant::now();
     let program = process.get_program().to_owned();
     let child = process.spawn().map_err(|e| cannot_start(&program, &e))?;
@@ -170,10 +199,17 @@ fn measure(process: &mut Command) -> Result<(ExitStatus, Usage)> {
     let mut status = 0;
     // SAFETY: all-zero bytes are a valid `rusage`.
     let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    let _running = scratch::running(child.id());
     loop {
+        let flags = if look(child.id()) { libc::WNOHANG } else { 0 };
         // SAFETY: both are writable; the child is ours and nobody else waits for it: `child` is only dropped.
-        if unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut used) } == pid {
+        let ended = unsafe { libc::wait4(pid, &raw mut status, flags, &raw mut used) };
+        if ended == pid {
             break;
+        }
+        if ended == 0 {
+            std::thread::sleep(LOOK_EVERY);
+            continue;
         }
         let e = io::Error::last_os_error();
         if e.kind() != io::ErrorKind::Interrupted {

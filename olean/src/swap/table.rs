@@ -150,24 +150,44 @@ pub fn rows(runs: &[Run], other: Mode) -> Vec<Row> {
 }
 
 /// The rows as lines for people; rows with nothing on either side are left out.
+///
+/// Where the lines would be longer than `width`, the spreads are left out.
 pub fn lines(rows: &[Row], other: Mode, width: usize) -> Vec<String> {
-    let mut table = Table::new(&["", "observe", "min … max", other.name(), "min … max", "ratio"]);
+    let full = table(rows, other, true);
+    if full.width() <= width {
+        return full.lines(0, width);
+    }
+    table(rows, other, false).lines(0, width)
+}
+
+fn table(rows: &[Row], other: Mode, spreads: bool) -> Table {
+    let titles = ["", "observe", "min … max", other.name(), "min … max", "ratio"];
+    let shown_columns = |i: usize| spreads || !matches!(i, 2 | 4);
+    let titles: Vec<&str> = (0..6).filter(|&i| shown_columns(i)).map(|i| titles[i]).collect();
+    let mut table = Table::new(&titles);
     for row in rows.iter().filter(|row| row.host.max > 0.0 || row.ours.max > 0.0) {
         let unit = row.metric.unit;
         let spread = |s: Spread| match (shown(s.min, unit), shown(s.max, unit)) {
             (min, max) if min == max => String::new(),
             (min, max) => format!("{min} … {max}"),
         };
-        table.row([
+        let cells = [
             row.metric.label.to_owned(),
             shown(row.host.median, unit),
             spread(row.host),
             shown(row.ours.median, unit),
             spread(row.ours),
             row.ratio().map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
-        ]);
+        ];
+        table.row(
+            cells
+                .into_iter()
+                .enumerate()
+                .filter(|(i, _)| shown_columns(*i))
+                .map(|(_, cell)| cell),
+        );
     }
-    table.lines(0, width)
+    table
 }
 
 fn shown(number: f64, unit: Unit) -> String {

@@ -3,13 +3,17 @@
 
 mod deep;
 mod files;
+mod inputs;
 mod json;
 mod loads;
+mod outputs;
 mod pipes;
 mod pty;
 mod run;
 mod snapshots;
+mod swap;
 mod terminal;
+mod workspaces;
 
 // The demonstration's module serves as a test file.
 #[path = "../../src/demo/graph.rs"]

@@ -1,6 +1,6 @@
 //! The region files that a Lean would read: who wrote them, and whether their base addresses are free.
 
-use crate::commands::info::{Mapping, taken};
+use crate::addresses::{Mapping, taken};
 use crate::error::Result;
 use crate::input::region_files;
 use olean_reader::format::header::{HEADER_SIZE, Header, field_text};

@@ -1,14 +1,17 @@
 //! What a program's Lean is, found out by starting it: attached to in each mode, stopped with its libraries loaded,
 //! and asked where its own modules are; and the loader functions in its library.
 
-use crate::commands::info::{Mapping, parse_maps};
+use crate::addresses::{Mapping, parse_maps};
 use crate::error::{Failure, Result};
+use crate::scratch;
+use crate::swap::processes::Watch;
 use crate::swap::report::{self, Report};
 use crate::swap::run::{Mode, cannot_start, swapped_in};
-use object::read::elf::ElfFile64;
+use object::elf::PT_INTERP;
+use object::read::elf::{ElfFile64, ProgramHeader};
 use object::{Object, ObjectSymbol};
 use std::env;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -29,7 +32,7 @@ const FUNCTIONS: [&str; 7] = [
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The program that `name` stands for, as `execvp` finds it.
-pub fn resolve(name: &OsString) -> Result<PathBuf> {
+pub fn resolve(name: &OsStr) -> Result<PathBuf> {
     let path = Path::new(name);
     let found = match path.components().count() {
         1 if !path.is_absolute() => {
@@ -50,25 +53,48 @@ pub enum Attached {
     No(Option<String>),
 }
 
-/// Starts `PROGRAM --version` with the library in `mode`.
-pub fn attach(library: &Path, program: &Path, mode: Mode, dir: &Path) -> Result<Attached> {
+/// Starts `PROGRAM --version` with the library in `mode`. Answers as well which Leans among its processes the library
+/// could not get into.
+pub fn attach(library: &Path, program: &Path, mode: Mode, dir: &Path) -> Result<(Attached, Vec<PathBuf>)> {
     let reports = dir.join(mode.name());
     fs::create_dir(&reports).map_err(Failure::io("create", &reports))?;
+    let said = dir.join(format!("{}.stderr", mode.name()));
+    let stderr = fs::File::create(&said).map_err(Failure::io("create", &said))?;
     let command = [program.as_os_str().to_owned(), "--version".into()];
-    let output = swapped_in(library, &command)
+    let child = swapped_in(library, &command)
         .env("LEAN_REGION_MODE", mode.name())
         .env("LEAN_REGION_REPORT", reports.join("%p.json"))
         .stdin(Stdio::null())
-        .output()
-        .map_err(|e| cannot_start(&command[0], &e))?;
-    Ok(match report::read_all(&reports)?.pop() {
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn();
+    let mut child = child.map_err(|e| cannot_start(&command[0], &e))?;
+    let running = scratch::running(child.id());
+    let mut watch = Watch::default();
+    while child.try_wait().is_ok_and(|status| status.is_none()) {
+        watch.look(child.id(), library);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    drop(running);
+    let attached = match report::read_all(&reports)?.pop() {
         Some(report) => Attached::Yes(Box::new(report)),
         None => {
-            let stderr = String::from_utf8_lossy(&output.stderr);
+            let stderr = fs::read(&said).map_err(Failure::io("read", &said))?;
+            let stderr = String::from_utf8_lossy(&stderr);
             let words = stderr.lines().find_map(|line| line.strip_prefix("lean-region: "));
             Attached::No(words.map(str::to_owned))
         }
-    })
+    };
+    Ok((attached, watch.found()))
+}
+
+/// Whether an ELF program asks for a dynamic linker.
+pub fn has_linker(program: &Path) -> std::result::Result<bool, String> {
+    let bytes = fs::read(program).map_err(|e| e.to_string())?;
+    let elf: ElfFile64<'_> = ElfFile64::parse(&*bytes).map_err(|e| e.to_string())?;
+    let endian = elf.endian();
+    let headers = elf.elf_program_headers();
+    Ok(headers.iter().any(|header| header.p_type(endian) == PT_INTERP))
 }
 
 /// The shared libraries of `program` that have to do with Lean, by what the dynamic linker says (ld.so(8)).
