@@ -2,7 +2,7 @@
 
 use crate::error::{Failure, Result};
 use crate::output::Output;
-use lean_region::os::new_file::NewFile;
+use lean_region::os::new_file::{NewFile, publish_all};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -125,7 +125,9 @@ impl Set {
                 path.display()
             )));
         };
-        let staged = stage(target, bytes)?;
+        let mut staged = stage(target, bytes)?;
+        // There may be more files than a process may have open.
+        staged.new.release();
         let mut state = self.locked();
         state.staged.push(Some(staged));
         Ok(state.staged.len() - 1)
@@ -154,35 +156,11 @@ impl Set {
     /// Puts the files with these numbers under their names. If one cannot be, those before it are taken back.
     pub fn publish(self, numbers: &[usize]) -> Result<()> {
         let mut all = std::mem::take(&mut self.locked().staged);
-        let staged: Vec<Staged> = numbers.iter().filter_map(|&n| all[n].take()).collect();
+        let staged = numbers.iter().filter_map(|&n| all[n].take());
+        let (files, targets): (Vec<NewFile>, Vec<PathBuf>) = staged.map(|s| (s.new, s.target)).unzip();
         // The others go before folders do.
         drop(all);
-        let mut done: Vec<(PathBuf, Option<PathBuf>)> = Vec::new();
-        let mut result = Ok(());
-        for (i, staged) in staged.into_iter().enumerate() {
-            let target = staged.target.clone();
-            let old = keep_old(&target, i).map_err(Failure::io("keep a copy of", &target));
-            result = old.and_then(|old| {
-                let published = staged.publish();
-                if let (Err(_), Some(old)) = (&published, &old) {
-                    let _ = fs::remove_file(old);
-                }
-                published.map(|()| done.push((target, old)))
-            });
-            if result.is_err() {
-                break;
-            }
-        }
-        for (target, old) in done.into_iter().rev() {
-            // What cannot be taken back or removed stays; the error that led here is the one to tell.
-            let _ = match (&result, old) {
-                (Ok(()), Some(old)) => fs::remove_file(old),
-                (Ok(()), None) => Ok(()),
-                (Err(_), Some(old)) => fs::rename(old, target),
-                (Err(_), None) => fs::remove_file(target),
-            };
-        }
-        result
+        publish_all(files).map_err(|e| Failure::io("write", &targets[e.index])(e.cause))
     }
 }
 
@@ -195,19 +173,6 @@ impl Drop for Set {
             let _ = fs::remove_dir(folder);
         }
     }
-}
-
-/// A second name for a file that is about to be replaced, if there is one.
-fn keep_old(target: &Path, serial: usize) -> io::Result<Option<PathBuf>> {
-    if !target.exists() {
-        return Ok(None);
-    }
-    let mut name = target.as_os_str().to_owned();
-    name.push(format!(".tmp.{}.old{serial}", std::process::id()));
-    let old = PathBuf::from(name);
-    // Not every file system has links.
-    fs::hard_link(target, &old).or_else(|_| fs::copy(target, &old).map(drop))?;
-    Ok(Some(old))
 }
 
 /// Refuses to write where something is read: the same file, also by another name or through links.
