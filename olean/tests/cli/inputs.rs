@@ -266,10 +266,6 @@ fn what_is_wrong_is_called_what_it_is() {
     for (step, expected) in [
         ("constants[Eq.mpr]", "there is no declaration Eq.mpr"),
         (
-            "imports[x]",
-            "; its elements have numbers, as in imports[12]; see what is there with olean dump --path 'imports'",
-        ),
-        (
             "constants[0].vaal",
             "; see what is there with olean dump --path 'constants[0]'",
         ),
