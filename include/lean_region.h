@@ -7,10 +7,109 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * lean-region for C and C++: Lean objects saved into region files (.olean) and read back, with a Lean or without.
+ *
+ * Bind:    nothing to do; the Lean of the process serves, or else a small runtime in here (lean_region_bind).
+ * Make:    lean_region_mk_... answer owned objects and consume their object arguments; lean_region_dec releases.
+ * Save:    lean_compacted_region_save(file, key, root, dependencies, previous, closures).
+ * Read:    lean_compacted_region_read(file, dependencies); then lean_region_read_root, and lean_region_free_read.
+ * Look:    lean_region_tag and LEAN_REGION_TAG_..., lean_region_child, lean_region_string_text, lean_region_number.
+ * Distrust: lean_region_verify proves a file from elsewhere before it is read; lean_region_hash compares contents.
+ * Fail:    IO results carry an error (lean_region_io_is_ok); other functions say NULL or -1: lean_region_last_error.
+ * Examples are in examples/c and examples/cpp of the sources, and docs/embedding.md walks through them.
+ */
+
 #ifndef LEAN_MAX_CTOR_FIELDS
 /** Any Lean object. `lean/lean.h`, when it is included first, brings its own definition. */
 typedef struct lean_object lean_object;
 #endif
+
+/**
+ * What `lean_region_tag` answers: constructors have a tag from 0 to this one.
+ */
+#define LEAN_REGION_TAG_MAX_CTOR 243
+
+/**
+ * `lean_region_tag` of a promise.
+ */
+#define LEAN_REGION_TAG_PROMISE 244
+
+/**
+ * `lean_region_tag` of a closure.
+ */
+#define LEAN_REGION_TAG_CLOSURE 245
+
+/**
+ * `lean_region_tag` of an array of objects.
+ */
+#define LEAN_REGION_TAG_ARRAY 246
+
+/**
+ * `lean_region_tag` of an array of structures, which no release of Lean makes.
+ */
+#define LEAN_REGION_TAG_STRUCT_ARRAY 247
+
+/**
+ * `lean_region_tag` of an array of scalars, such as a `ByteArray`.
+ */
+#define LEAN_REGION_TAG_SARRAY 248
+
+/**
+ * `lean_region_tag` of a string.
+ */
+#define LEAN_REGION_TAG_STRING 249
+
+/**
+ * `lean_region_tag` of a bignum: a `Nat` from 2^63 on, an `Int` outside 32 bits.
+ */
+#define LEAN_REGION_TAG_BIGNUM 250
+
+/**
+ * `lean_region_tag` of a thunk.
+ */
+#define LEAN_REGION_TAG_THUNK 251
+
+/**
+ * `lean_region_tag` of a task.
+ */
+#define LEAN_REGION_TAG_TASK 252
+
+/**
+ * `lean_region_tag` of a mutable reference.
+ */
+#define LEAN_REGION_TAG_REF 253
+
+/**
+ * `lean_region_tag` of an object of the host's own, such as a compactor; no file holds one.
+ */
+#define LEAN_REGION_TAG_EXTERNAL 254
+
+/**
+ * `lean_region_tag` of a boxed scalar, which is no object.
+ */
+#define LEAN_REGION_TAG_SCALAR 255
+
+/**
+ * The major version of the library that this header belongs to.
+ */
+#define LEAN_REGION_VERSION_MAJOR 0
+
+/**
+ * The minor version of the library that this header belongs to.
+ */
+#define LEAN_REGION_VERSION_MINOR 1
+
+/**
+ * The patch version of the library that this header belongs to.
+ */
+#define LEAN_REGION_VERSION_PATCH 0
+
+/**
+ * The version as one number that can be compared: 1000000 * major + 1000 * minor + patch. A program compares it with
+ * `lean_region_version_number()` to learn whether the library that it runs with is the one it was built for.
+ */
+#define LEAN_REGION_VERSION_NUMBER 1000
 
 #ifdef __cplusplus
 extern "C" {
@@ -89,6 +188,136 @@ size_t lean_region_last_error(char *out, size_t capacity);
  * Forgets the last error of this thread.
  */
 void lean_region_clear_error(void);
+
+/**
+ * Proves a region file without loading it: that header and sections are sound, every object is whole, every pointer
+ * leads to the start of an object in the file or in a dependency, and none leads back to where it came from. For files
+ * from somewhere else, before they are read: a read looks at no more than it needs. It cannot show that the file holds
+ * what its maker says.
+ *
+ * @param file       the file's path
+ * @param deps       paths of the files that it may point into, in any order; may be NULL if `dep_count` is 0. Their
+ *                   objects are proved too, but not where their pointers lead: verify each by a call of its own
+ * @param dep_count  paths at `deps`
+ * @return 0 if the file is sound; -1 if it is not, or a file cannot be read or memory is short: lean_region_last_error
+ *         names file, place and reason
+ *
+ * Owns and keeps nothing, and needs no Lean. The files are read into memory whole. May be called from several threads
+ * at once. Nothing may change the file between this call and the read of it.
+ *
+ * # Safety
+ * `file` is a terminated string; `deps` points to `dep_count` of them.
+ */
+int32_t lean_region_verify(const char *file,
+                           const char *const *deps,
+                           size_t dep_count);
+
+/**
+ * The hash of what a region file holds (the graphhash that `olean hash` prints): the same for equal values, wherever and
+ * in which order their objects lie in the file and however they are shared. Proves the file first, as
+ * `lean_region_verify` does.
+ *
+ * @param file      the file's path
+ * @param deps      paths of all files that it and its dependencies point into; may be NULL if `dep_count` is 0
+ * @param dep_count paths at `deps`
+ * @param out       where the 16 bytes of the hash go
+ * @return 0 on success; -1 if the file is not sound or points into a file that is not given, or a file cannot be read
+ *         (see lean_region_last_error), and then `out` is as it was
+ *
+ * Owns and keeps nothing, and needs no Lean. May be called from several threads at once.
+ *
+ * # Safety
+ * `file` is a terminated string; `deps` points to `dep_count` of them; `out` to 16 writable bytes.
+ */
+int32_t lean_region_hash(const char *file,
+                         const char *const *deps,
+                         size_t dep_count,
+                         uint8_t *out);
+
+/**
+ * The value of a natural number or an integer, be it a boxed scalar or a bignum: the other way of
+ * `lean_region_mk_number`.
+ *
+ * @param number   borrowed
+ * @param integer  whether to take it as an `Int`: a boxed scalar does not say which of the two it is
+ * @param negative where its sign goes: whether it is below zero; may be NULL
+ * @param limbs    where its magnitude goes, lowest limb first; may be NULL if `capacity` is 0
+ * @param capacity limbs that have room there; what is beyond is left out
+ * @param count    where the number of limbs of the whole magnitude goes, 0 for zero; may be NULL
+ * @return 0 on success; -1 if `number` is no number (see lean_region_last_error), and then nothing is written
+ *
+ * May be called from several threads at once.
+ *
+ * # Safety
+ * `number` is a scalar or a live object; the pointers that are not NULL lead to a `bool`, to `capacity` limbs and to a
+ * `size_t`, all writable.
+ */
+int32_t lean_region_number(lean_object *number,
+                           bool integer,
+                           bool *negative,
+                           uint64_t *limbs,
+                           size_t capacity,
+                           size_t *count);
+
+/**
+ * The root of what was read: the object that was saved.
+ *
+ * @param result borrowed: the result of `lean_compacted_region_read`, or a pair out of the array that
+ *               `lean_read_module_data_parts` answers with
+ * @return borrowed, and not from `result`: the root lives until the region is freed, and needs no reference. NULL if
+ *         `result` is that of a failed read, or anything else (see lean_region_last_error)
+ *
+ * May be called from several threads at once.
+ *
+ * # Safety
+ * `result` is NULL, a scalar or a live object.
+ */
+lean_object *lean_region_read_root(lean_object *result);
+
+/**
+ * The region of what was read, as the host has it: a structure (v4.32 and later, and without Lean) or a boxed
+ * `USize`. It is what the array of dependencies of a save or a read is made of: take a reference for each place there
+ * (`lean_region_inc`).
+ *
+ * @param result borrowed: see `lean_region_read_root`
+ * @return borrowed from `result`; NULL as for `lean_region_read_root`
+ *
+ * May be called from several threads at once.
+ *
+ * # Safety
+ * `result` is NULL, a scalar or a live object.
+ */
+lean_object *lean_region_read_region(lean_object *result);
+
+/**
+ * The handle of the region of what was read, which is what `lean_compacted_region_size` and
+ * `lean_compacted_region_is_memory_mapped` take.
+ *
+ * @param result borrowed: see `lean_region_read_root`
+ * @return the handle, good until the region is freed; 0 where `lean_region_read_root` answers NULL
+ *
+ * May be called from several threads at once.
+ *
+ * # Safety
+ * `result` is NULL, a scalar or a live object.
+ */
+size_t lean_region_read_handle(lean_object *result);
+
+/**
+ * Frees the region of what was read, in the way of the host, and releases the result: what a destructor calls.
+ *
+ * @param result consumed: the result of `lean_compacted_region_read`, or an owned pair of root and region. That of a
+ *               failed read is released, and this is a success. NULL is one too
+ * @return 0 on success; -1 if its region is no live one (see lean_region_last_error), as when it was freed before; the
+ *         result is released all the same
+ *
+ * May be called from several threads at once.
+ *
+ * # Safety
+ * `result` is NULL or a live object of which the caller owns the only reference. No object of the region is used any more, by
+ * no thread and no other region.
+ */
+int32_t lean_region_free_read(lean_object *result);
 
 /**
  * Saves the graph below `data` into the file `fname` (`CompactedRegion.save`).
@@ -498,6 +727,13 @@ bool lean_region_io_is_ok(lean_object *result);
  * `result` is a live IO result.
  */
 const char *lean_region_io_error_text(lean_object *result);
+
+/**
+ * The version of the library that is loaded, as `LEAN_REGION_VERSION_NUMBER` says that of the header.
+ *
+ * @return 1000000 * major + 1000 * minor + patch. Cannot fail
+ */
+uint32_t lean_region_version_number(void);
 
 #ifdef __cplusplus
 }  // extern "C"

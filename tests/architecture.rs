@@ -22,7 +22,7 @@ const ROOMS: &[Room] = &[
     ("src/compare", "two loaders' files and regions held against each other", &["reader/src/format"]),
     ("src/region", "saving and reading files, registry of live regions, dependency regions of a call", &["reader/src/format", "reader/src", "src/os", "src/object", "src/dependencies.rs", "src/relocate", "src/compactor", "src/host", "src/compare"]),
     ("src/redirect", "the host's entry points redirected to ours, modes observe and compare, what happens at exit, the report", &["reader/src/format", "src/os", "src/object", "src/host", "src/compare", "src/region"]),
-    ("src/capi", "C entry points: translation and the panic boundary", &["reader/src/format", "src/os", "src/object", "src/host", "src/region", "src/redirect"]),
+    ("src/capi", "C entry points: translation and the panic boundary", &["reader/src/format", "reader/src", "src/os", "src/object", "src/host", "src/region", "src/redirect"]),
     ("olean/src", "what the subcommands share: input, output, errors, proofs", &["reader/src", "src/os"]),
     ("olean/src/demo", "the processes of the demonstration", &["src/os", "src/capi"]),
     ("olean/src/dump", "graphs as lines, terms and pictures", &["reader/src", "olean/src"]),

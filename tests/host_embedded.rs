@@ -49,7 +49,7 @@ unsafe fn bytes_of(o: Obj, len: usize) -> Vec<u8> {
     unsafe { std::slice::from_raw_parts(o.ptr(), len) }.to_vec()
 }
 
-/// Header bytes as spec section 1.1 orders them.
+/// A header with the count 1, in the order of docs/host-abi.md#objects-in-memory.
 fn header(cs_sz: u16, other: u8, tag: u8) -> Vec<u8> {
     let mut bytes = 1i32.to_le_bytes().to_vec();
     bytes.extend(cs_sz.to_le_bytes());

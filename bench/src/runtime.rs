@@ -13,7 +13,7 @@ type ReadFn = unsafe extern "C" fn(Obj, Obj) -> Obj;
 /// `lean_compacted_region_free`.
 type FreeFn = unsafe extern "C" fn(Obj) -> Obj;
 
-/// Offset of `isMemoryMapped` in a region structure (spec section 4).
+/// Offset of `isMemoryMapped` in a region structure: behind two objects and three words (docs/host-abi.md#generations).
 const IS_MEMORY_MAPPED: usize = 48;
 
 /// One loader.

