@@ -5,6 +5,7 @@ mod changes;
 mod documents;
 mod lists;
 mod loads;
+mod made;
 mod names;
 mod rests;
 mod trees;
