@@ -1,7 +1,7 @@
 //! Instructions that fixed work takes, counted by callgrind on the embedded runtime, against the counts in
 //! `bench/instructions.json`: a guard that does not depend on what else the machine does.
 //!
-//! `cargo run --release -p bench --bin instructions` fails when a count has grown by more than 5 % and says so
+//! `cargo run --release -p bench --bin instructions` fails when a count has grown by more than 1 % and says so
 //! when one has fallen by as much; `-- --refresh` writes the counts of this toolchain as the new reference.
 
 use bench::files::Scratch;
@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// By how much a count may differ from its reference.
-const TOLERANCE: f64 = 0.05;
+const TOLERANCE: f64 = 0.01;
 /// The symbol at which callgrind starts and stops counting.
 const MEASURED: &str = "lean_region_bench_measured";
 
