@@ -3,6 +3,10 @@
  *
  *   BATCH, HANDLE, STRUCTURE        the loader functions of that generation; none of them: a runtime of before
  *   FUSED, MIMALLOC, SMALL, PLAIN   that allocation scheme; none of them: plain malloc
+ *   OUTSIDE                         mimalloc in another library, which this one calls inside
+ *   STRANGE                         an allocator that no Lean has had
+ *   GMP_OUTSIDE                     calls GMP in another library
+ *   REFS                            lean_st_ref_get, with a result of its time
  *   IO_FIELDS=n                     IO results with n fields (default 1)
  *   NO_PROBE                        without the function whose result shows that
  *   VERSION_FUNCTIONS               version and githash as functions, as older releases have them
@@ -65,7 +69,7 @@ void *lean_alloc_small(unsigned bytes, unsigned slot) {
     heartbeats++;
     return fresh(bytes);
 }
-#elif !defined(PLAIN)
+#elif !defined(PLAIN) && !defined(OUTSIDE) && !defined(STRANGE)
 #define PLAIN
 #endif
 
@@ -78,14 +82,24 @@ static object *small(size_t bytes, uint8_t other, uint8_t tag) {
     object *o = fresh(bytes);
 #endif
     o->rc = 1;
+#if defined(OUTSIDE)
+    o->cs_sz = (uint16_t)bytes;
+#else
     o->cs_sz = 0;
+#endif
     o->other = other;
     o->tag = tag;
     return o;
 }
 
+#if defined(GMP_OUTSIDE)
+void __gmpz_init(void *number);
+void uses_gmp(void *number) { __gmpz_init(number); }
+#endif
+
 /* Releases constructors and strings, which is all that the tests release. */
 void lean_dec_ref_cold(object *o) {
+    if (o->rc < -1) o->rc++;
     if (o->rc != 1) return;
     object **field = (object **)(o + 1);
     for (int i = 0; o->tag < 244 && i < o->other; i++) {
@@ -94,6 +108,8 @@ void lean_dec_ref_cold(object *o) {
             lean_dec_ref_cold(field[i]);
         else if (field[i]->rc > 0)
             field[i]->rc--;
+        else if (field[i]->rc < -1)
+            field[i]->rc++;
     }
 #if defined(PLAIN)
     if (o->tag < 244 || o->tag > 249) {
@@ -140,6 +156,25 @@ void *lean_io_metadata(object *path) {
     object *o = small(8 + 8 * IO_FIELDS, IO_FIELDS, 1);
     for (int i = 1; i <= IO_FIELDS; i++) ((uintptr_t *)o)[i] = 1;
     return o;
+}
+#endif
+
+#if defined(REFS)
+/* The value, owned, in an IO result where these have two fields. */
+void *lean_st_ref_get(object *o) {
+    object *value = ((object **)o)[1];
+    if (value->rc > 0)
+        value->rc++;
+    else if (value->rc < 0)
+        value->rc--;
+#if IO_FIELDS == 2
+    object *result = small(24, 2, 0);
+    ((void **)result)[1] = value;
+    ((uintptr_t *)result)[2] = 1;
+    return result;
+#else
+    return value;
+#endif
 }
 #endif
 

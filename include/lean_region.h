@@ -167,7 +167,7 @@ int32_t lean_region_detach(void);
  * May be called from several threads at once, where the runtime can allocate.
  *
  * # Safety
- * `out` points to `capacity` writable bytes.
+ * The runtime can allocate on this thread. `out` points to `capacity` writable bytes.
  */
 size_t lean_region_report(char *out,
                           size_t capacity);

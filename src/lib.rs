@@ -26,6 +26,12 @@
 //! * [`redirect`]: the host's own entry points replaced by ours; report at exit.
 //! * [`capi`]: the C entry points, which only translate.
 
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+compile_error!(
+    "lean-region redirects functions of the host by writing jumps into them, and knows how to do that on Linux on x86-64 \
+     and AArch64 only"
+);
+
 pub mod capi;
 pub mod compactor;
 pub mod compare;

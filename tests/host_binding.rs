@@ -1,5 +1,7 @@
 //! Binding to runtimes of every generation and allocation scheme, imitated in C as far as binding looks.
 
+use lean_region::compactor::{CompactError, Compactor};
+use lean_region::dependencies::Dependencies;
 use lean_region::host::{FileIdentity, Generation, Host, HostError, RegionFacts};
 use lean_region::object::Obj;
 use libloading::os::unix::Library;
@@ -198,7 +200,7 @@ struct Scheme {
     asked: fn(i64) -> i64,
 }
 
-const SCHEMES: [Scheme; 4] = [
+const SCHEMES: [Scheme; 5] = [
     Scheme {
         define: "FUSED",
         name: "mimalloc-fused",
@@ -207,6 +209,12 @@ const SCHEMES: [Scheme; 4] = [
     },
     Scheme {
         define: "MIMALLOC",
+        name: "mimalloc",
+        recorded: |n| n.next_multiple_of(8),
+        asked: round,
+    },
+    Scheme {
+        define: "OUTSIDE",
         name: "mimalloc",
         recorded: |n| n.next_multiple_of(8),
         asked: round,
@@ -227,6 +235,96 @@ const SCHEMES: [Scheme; 4] = [
 
 fn round(n: i64) -> i64 {
     (n + 7) / 8 * 8
+}
+
+#[test]
+fn an_allocator_that_is_not_known_is_refused() {
+    let error = try_imitation(&["STRUCTURE", "STRANGE"])
+        .map(|i| i.host)
+        .expect_err("its objects are like no others");
+    assert!(matches!(error, HostError::UnknownAllocator(_)), "{error}");
+}
+
+#[test]
+fn gmp_may_lie_in_another_library() {
+    assert!(!imitation(&["STRUCTURE"]).host.uses_gmp());
+    let dir = testkit::temp_dir("host-gmp");
+    let source = dir.path().join("gmp.c");
+    std::fs::write(
+        &source,
+        "void __gmpz_init(void *number) { *(long *)number = 0; }\n",
+    )
+    .expect("a file");
+    let gmp = testkit::c::Build::new()
+        .shared()
+        .arg("-Wno-missing-prototypes")
+        .file(&source)
+        .build(dir.path().join("libgmpish.so"));
+    let path = testkit::c::Build::new()
+        .shared()
+        .define("STRUCTURE", "")
+        .define("GMP_OUTSIDE", "")
+        .file(RUNTIME)
+        .link(&gmp)
+        .build(dir.path().join("libruntime.so"));
+    // SAFETY: the libraries have no initialisers.
+    let library = unsafe { Library::new(&path) }.expect("the imitation can be loaded");
+    let host = Host::open(&path).expect("a runtime");
+    assert!(host.uses_gmp());
+    assert_eq!(host.flags(), 1);
+    drop(library);
+}
+
+/// A reference that several threads know to a constructor that they know too.
+unsafe fn shared_reference(host: &Host) -> Obj {
+    // SAFETY: the imitation can allocate; counts are set as marking them would.
+    unsafe {
+        let value = host.mk_ctor(1, &[Obj::boxed(3)], &[]);
+        let reference = host.mk_ref(value);
+        value.ptr().cast::<i32>().write(-1);
+        reference.ptr().cast::<i32>().write(-1);
+        reference
+    }
+}
+
+fn compact(host: &Host, root: Obj) -> Result<Vec<u8>, CompactError> {
+    let mut compactor = Compactor::new(0x1000_0000, &Dependencies::default(), false).expect("memory");
+    // SAFETY: a live object of the host, which nobody changes.
+    let part = unsafe { compactor.add_part(root, 2, host)? };
+    Ok(compactor.bytes(&part).to_vec())
+}
+
+#[test]
+fn shared_references_are_read_by_the_runtime_or_not_at_all() {
+    for (defines, served) in [
+        (&["STRUCTURE", "MIMALLOC"][..], false),
+        (&["STRUCTURE", "MIMALLOC", "REFS"], true),
+        (&["BATCH", "MIMALLOC", "REFS", "IO_FIELDS=2"], true),
+    ] {
+        let imitation = imitation(defines);
+        let host = &imitation.host;
+        // SAFETY: made just now; each count is read after the call that changes it.
+        let value = unsafe {
+            let reference = shared_reference(host);
+            let saved = compact(host, reference);
+            assert_eq!(saved.is_ok(), served, "{defines:?}");
+            if let Err(error) = saved {
+                assert_eq!(error, CompactError::SharedReference { address: reference.0 });
+                assert!(error.to_string().contains("lean_st_ref_get"), "{error}");
+            }
+            reference.field(0)
+        };
+        // SAFETY: the value is alive.
+        assert_eq!(
+            unsafe { value.rc() },
+            -1,
+            "what was taken is given back: {defines:?}"
+        );
+        // A reference that one thread knows is read as it is.
+        // SAFETY: made just now.
+        let own = unsafe { host.mk_ref(Obj::boxed(1)) };
+        compact(host, own).expect("no function is needed");
+    }
 }
 
 #[test]
@@ -289,6 +387,8 @@ fn big_objects_count_no_heartbeat_and_record_no_size() {
             host.dec(string);
             host.dec(array);
             assert_eq!(imitation.objects(), 0);
+            let most = if scheme.define == "FUSED" { 65_535 } else { 509 };
+            assert_eq!(host.max_closure_args(), most, "{}", scheme.name);
             let closure = host.mk_closure(std::ptr::null(), 3, &[Obj::UNIT]);
             assert_eq!(closure.kind().tag, TAG_CLOSURE);
             assert_eq!(imitation.heartbeats(), i64::from(scheme.define != "FUSED"));
@@ -342,8 +442,10 @@ fn older_runtimes_are_asked_for_their_version() {
         githash: [0; 40],
         flags: 0,
     };
-    assert_eq!(imitation.host.file_identity(), expected);
-    assert_eq!(imitation.host.githash(), None, "it was built without one");
+    // SAFETY: the imitation can allocate.
+    let (identity, githash) = unsafe { (imitation.host.file_identity(), imitation.host.githash()) };
+    assert_eq!(identity, expected);
+    assert_eq!(githash, None, "it was built without one");
     assert_eq!(imitation.objects(), 0);
 }
 
@@ -351,8 +453,10 @@ fn older_runtimes_are_asked_for_their_version() {
 fn version_and_githash_are_not_kept_before_they_are_there() {
     let imitation = imitation(&["STRUCTURE", "MIMALLOC", "VERSION_DATA"]);
     let host = &imitation.host;
+    // SAFETY: the imitation can allocate.
+    let identity = || unsafe { host.file_identity() };
     assert_eq!(
-        host.file_identity(),
+        identity(),
         FileIdentity {
             version: [0; 33],
             githash: [0; 40],
@@ -364,12 +468,13 @@ fn version_and_githash_are_not_kept_before_they_are_there() {
     unsafe { std::mem::transmute::<usize, unsafe extern "C" fn()>(initialise)() };
     let githash = field("0123456789abcdef0123456789abcdef01234567");
     assert_eq!(
-        host.file_identity(),
+        identity(),
         FileIdentity {
             version: field("4.33.0-rc2"),
             githash,
             flags: 0
         }
     );
-    assert_eq!(host.githash(), Some(githash));
+    // SAFETY: as above.
+    assert_eq!(unsafe { host.githash() }, Some(githash));
 }

@@ -1,6 +1,8 @@
 //! The embedded runtime in a process without Lean: layouts, counts, release. Objects are counted, so the
 //! tests of this program take turns.
 
+use lean_region::compactor::{CompactError, Compactor};
+use lean_region::dependencies::Dependencies;
 use lean_region::host::embedded::live_objects;
 use lean_region::host::{Generation, Host, RegionFacts};
 use lean_region::object::Obj;
@@ -72,10 +74,11 @@ fn without_a_runtime_the_embedded_one_is_bound() {
     assert_eq!(host.symbol(c"malloc"), None);
     assert!(host.uses_gmp());
     assert!(Host::get_runtime().expect("no runtime cannot fail").is_none());
-    let identity = host.file_identity();
+    // SAFETY: the embedded runtime can always allocate.
+    let (identity, githash) = unsafe { (host.file_identity(), host.githash()) };
     assert!(identity.version.starts_with(b"lean-region 0.1.0\0"));
     assert_eq!((identity.githash, identity.flags), ([0; 40], 1));
-    assert_eq!(host.githash(), None, "files of every Lean are read");
+    assert_eq!(githash, None, "files of every Lean are read");
     let error = Host::bind_library("libnothing.so".as_ref()).expect_err("it is not loaded");
     assert!(error.to_string().contains("libnothing.so"), "{error}");
 }
@@ -413,6 +416,59 @@ fn regions_are_structures_or_boxed_handles() {
 }
 
 #[test]
+fn what_was_read_of_a_shared_reference_lives_as_long_as_the_compactor() {
+    let (counted, host) = Counted::start();
+    // SAFETY: as above; the compactor is given live objects.
+    unsafe {
+        let reference = host.mk_ref(host.mk_string("held"));
+        host.mark_mt(reference);
+        let mut compactor = Compactor::new(0x1000_0000, &Dependencies::default(), true).expect("memory");
+        let part = compactor.add_part(reference, 2, host).expect("it can be saved");
+        assert!(compactor.met_shared_references());
+        host.dec(reference);
+        assert_eq!(
+            counted.living(),
+            1,
+            "the string, which a later part must not meet as another object"
+        );
+        let saved = compactor.bytes(&part);
+        assert!(saved.windows(5).any(|w| w == b"held\0"));
+        drop(compactor);
+        assert_eq!(counted.living(), 0);
+        let own = host.mk_ref(Obj::UNIT);
+        let mut compactor = Compactor::new(0x1000_0000, &Dependencies::default(), true).expect("memory");
+        compactor.add_part(own, 2, host).expect("it can be saved");
+        assert!(!compactor.met_shared_references());
+        host.dec(own);
+    }
+}
+
+#[test]
+fn a_wrong_size_is_said_to_be_one() {
+    let (_counted, host) = Counted::start();
+    // SAFETY: as above; the size is put back before the object is released.
+    unsafe {
+        let ctor = host.mk_ctor(0, &[Obj::UNIT; 3], &[]);
+        let size = ctor.ptr().add(4).cast::<u16>();
+        let before = size.replace(8);
+        let mut compactor = Compactor::new(0x1000_0000, &Dependencies::default(), true).expect("memory");
+        let error = compactor
+            .add_part(ctor, 2, host)
+            .expect_err("three fields have no room");
+        let wrong = CompactError::Size {
+            address: ctor.0,
+            tag: 0,
+            fields: 3,
+            size: 8,
+        };
+        assert_eq!(error, wrong);
+        assert!(error.to_string().contains("3 fields and 8 bytes"), "{error}");
+        size.write(before);
+        host.dec(ctor);
+    }
+}
+
+#[test]
 fn valgrind_finds_nothing_in_these_tests() {
     let program = std::env::current_exe().expect("this program");
     let mut command = Command::new(testkit::process::which("valgrind").expect("valgrind is not installed"));
@@ -427,7 +483,7 @@ fn valgrind_finds_nothing_in_these_tests() {
         .args(["--test-threads=1", "--skip", "valgrind_"]);
     let output = testkit::process::run(&mut command).success();
     assert!(
-        output.stdout.contains("test result: ok. 10 passed"),
+        output.stdout.contains("test result: ok. 12 passed"),
         "{}",
         output.stdout
     );

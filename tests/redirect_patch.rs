@@ -13,6 +13,7 @@ use lean_region::redirect::patch::{PatchError, Redirected, Redirection, redirect
 use lean_region::redirect::trampoline::CannotMove;
 use lean_region::region::closures::identity;
 use libloading::Library;
+use olean_reader::format::extension::LibraryIdentity;
 
 /// The library, loaded anew for each test under a path of its own.
 struct Host {
@@ -23,14 +24,19 @@ struct Host {
 
 impl Host {
     fn load(label: &str) -> Host {
+        Self::load_built(label, &[])
+    }
+
+    fn load_built(label: &str, args: &[&str]) -> Host {
         let dir = testkit::temp_dir(label);
         let source = testkit::workspace_dir().join("c-tests/redirect/entries.c");
         let path = dir.path().join("libentries.so");
-        testkit::c::Build::new()
-            .shared()
-            .bsymbolic()
-            .file(source)
-            .build(&path);
+        let mut build = testkit::c::Build::new();
+        build.shared().bsymbolic().file(source);
+        for arg in args {
+            build.arg(*arg);
+        }
+        build.build(&path);
         // SAFETY: the library has no constructor.
         let library = unsafe { Library::new(&path) }.expect("the library just built");
         Host {
@@ -102,13 +108,15 @@ const MOVABLE: [(&CStr, i32); 9] = [
 
 #[test]
 fn a_library_stays_the_same_when_its_functions_are_redirected() {
-    let host = Host::load("redirect-identity");
+    let host = Host::load_built("redirect-identity", &["-Wl,--build-id=none"]);
     let four = host.object.function(c"four").expect("exported").entry;
     let loaded = code::loaded();
-    let mut library = loaded.list[loaded.of_code(four).expect("code of the library")].clone();
-    // As if it had no build id: its code counts.
-    library.notes.clear();
-    let digest = || identity::of_library(&library, &mut vec![four, four - 8]).expect("loaded");
+    let library = &loaded.list[loaded.of_code(four).expect("code of the library")];
+    let digest = || identity::of_library(library, &mut vec![four, four - 8]).expect("loaded");
+    assert!(
+        matches!(digest(), LibraryIdentity::Sampled { .. }),
+        "without a build id its code counts"
+    );
     let before = digest();
     let redirected = host.redirect(&[c"four"], true).expect("it can be moved");
     assert_ne!(host.call("four", 7), 8);
@@ -117,6 +125,39 @@ fn a_library_stays_the_same_when_its_functions_are_redirected() {
     unsafe { redirected.undo() }.expect("nobody changed it since");
     assert_eq!(host.call("four", 7), 8);
     assert_eq!(digest(), before);
+}
+
+#[test]
+fn a_library_that_is_execute_only_is_refused() {
+    // Not enforced by every processor, but said by the library: the linker's option only exists for some.
+    let dir = testkit::temp_dir("redirect-execute-only");
+    let built = Host::load("redirect-to-copy");
+    let mut bytes = std::fs::read(built.object.path()).expect("the library just built");
+    let word =
+        |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes")) as usize;
+    let half = |bytes: &[u8], at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    let (table, size, count) = (word(&bytes, 32), half(&bytes, 54), half(&bytes, 56));
+    let headers = (0..count).map(|i| table + i * size);
+    let code = headers.filter(|&at| bytes[at..at + 4] == [1, 0, 0, 0] && bytes[at + 4] & 1 == 1);
+    let code: Vec<usize> = code.collect();
+    assert_eq!(code.len(), 1, "one segment has the code");
+    bytes[code[0] + 4] = 1;
+    let path = dir.path().join("libentries.so");
+    std::fs::write(&path, bytes).expect("a copy");
+    // SAFETY: the library has no constructor.
+    let library = unsafe { Library::new(&path) }.expect("it can be loaded");
+    let host = Host {
+        library,
+        object: object_of(&path),
+        _dir: dir,
+    };
+    for keep_originals in [false, true] {
+        let error = host
+            .redirect(&[c"recursive"], keep_originals)
+            .expect_err("it cannot be read");
+        assert!(matches!(error, PatchError::Unreadable(_)), "{error}");
+    }
+    assert_eq!(host.call("recursive", 7), 28, "as it was");
 }
 
 #[test]

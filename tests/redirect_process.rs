@@ -136,6 +136,8 @@ fn replaced_calls_inside_the_host_reach_this_library_in_every_generation() {
              read: failed to open file 'absent': No such file or directory"
         );
         assert!(output.stdout.starts_with(&expected), "{generation}: {output}");
+        let saved = fs::read(scene.dir.path().join("m.olean")).expect("saved");
+        assert_eq!(saved[5], 2, "{generation}: nobody has allowed closures");
         assert!(
             output.stdout.ends_with("\nhost calls: 0\n"),
             "{generation}: {output}"
@@ -275,6 +277,172 @@ fn a_host_that_cannot_be_redirected_is_left_working_and_said_so_in_one_line() {
     assert!(output.stdout.starts_with("read: failed to open"), "{output}");
 }
 
+/// A program with neither runtime nor library, which loads what it is told.
+fn bare(dir: &Path) -> PathBuf {
+    c::Build::new()
+        .file(source("program.c"))
+        .arg("-ldl")
+        .arg("-lpthread")
+        .build(dir.join("bare"))
+}
+
+#[test]
+fn whatever_keeps_us_from_attaching_calls_of_our_names_reach_the_host() {
+    let scene = Scene::new("not-attached", &["STRUCTURE"], &[]);
+    let dir = scene.dir.path();
+    let bare = bare(dir);
+    let library = library();
+    let (ours, host) = (library.to_str().expect("UTF-8"), dir.join("libhost.so"));
+    let host = host.to_str().expect("UTF-8");
+    for (variable, reason) in [
+        ("LEAN_REGION_MODE", "LEAN_REGION_MODE is 'nonsense', but must be"),
+        ("LEAN_REGION_ABI", "LEAN_REGION_ABI is 'nonsense', but must be"),
+    ] {
+        // By hand, our names before those of the host.
+        let mut command = Command::new(&bare);
+        let options = Options::stock().env(variable, "nonsense");
+        let args = [
+            "load",
+            ours,
+            "load",
+            host,
+            "attach",
+            "exported-read",
+            "absent",
+            "host-calls",
+        ];
+        let output = process::run(options.apply(&mut command).current_dir(dir).args(args)).success();
+        assert!(
+            output.stdout.starts_with(&format!("attach: -1 {reason}")),
+            "{output}"
+        );
+        assert!(output.stdout.ends_with("\nread: ok\nhost calls: 1\n"), "{output}");
+        // Preloaded.
+        let options = preloaded("replace").env(variable, "nonsense");
+        let output = scene
+            .run(&options, &["exported-read", "absent", "host-calls"])
+            .success();
+        assert_eq!(output.stdout, "read: ok\nhost calls: 1\n", "{output}");
+        assert!(output.stderr.contains(reason), "{output}");
+    }
+}
+
+#[test]
+fn without_a_host_and_with_nowhere_to_say_so_a_call_has_no_answer() {
+    let scene = Scene::new("no-host", &["STRUCTURE"], &[]);
+    let dir = scene.dir.path();
+    let bare = bare(dir);
+    let library = library();
+    let (ours, host) = (library.to_str().expect("UTF-8"), dir.join("libhost.so"));
+    let mut command = Command::new(&bare);
+    Options::stock()
+        .env("LEAN_REGION_ABI", "nonsense")
+        .apply(&mut command);
+    command.current_dir(dir);
+    command.args([
+        "load",
+        ours,
+        "load",
+        host.to_str().expect("UTF-8"),
+        "read-nothing",
+    ]);
+    // Every write to it fails.
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has it");
+    let output = command.stderr(full).output().expect("it runs");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "no answer\n",
+        "{output:?}"
+    );
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn an_exception_of_the_host_passes_through_a_call_that_is_passed_on() {
+    let dir = temp_dir("exception");
+    let text = "extern \"C\" void throw_something() { throw 7; }\n\
+                extern \"C\" int catches(void *(*f)(void *, void *), void *a, void *b) {\n\
+                    try { f(a, b); } catch (int n) { return n; }\n\
+                    return 0;\n\
+                }\n";
+    let thrower = dir.path().join("thrower.cpp");
+    fs::write(&thrower, text).expect("writable");
+    let thrower = c::Build::new()
+        .cpp()
+        .shared()
+        .file(&thrower)
+        .build(dir.path().join("libthrower.so"));
+    let host = c::Build::new()
+        .shared()
+        .bsymbolic()
+        .file(source("host.c"))
+        .define("STRUCTURE", "")
+        .define("THROWS", "")
+        .arg("-fexceptions")
+        .link(&thrower)
+        .build(dir.path().join("libhost.so"));
+    let program = c::Build::new()
+        .file(source("program.c"))
+        .arg("-Wl,--no-as-needed")
+        .link(&host)
+        .link(&thrower)
+        .arg("-ldl")
+        .arg("-lpthread")
+        .build(dir.path().join("program"));
+    let run = |options: &Options| {
+        let mut command = Command::new(&program);
+        let args = ["catch-read", "throw", "catch-read", "x", "host-calls"];
+        process::run(options.apply(&mut command).current_dir(dir.path()).args(args)).success()
+    };
+    for options in [Options::stock(), preloaded("off"), preloaded("observe")] {
+        let output = run(&options);
+        assert_eq!(output.stdout, "caught: 7\ncaught: 0\nhost calls: 2\n", "{output}");
+    }
+}
+
+#[test]
+fn a_library_made_of_the_static_one_stays_when_it_is_attached() {
+    let scene = Scene::new("static-kept", &["STRUCTURE"], &[]);
+    let dir = scene.dir.path();
+    let bare = bare(dir);
+    let names = ["attach", "last_error", "report"].map(|name| format!("-Wl,-u,lean_region_{name}"));
+    let mut build = c::Build::new();
+    build.shared().bsymbolic();
+    for name in &names {
+        build.arg(name);
+    }
+    let ours = build
+        .file(testkit::static_library())
+        .arg("-lm")
+        .arg("-ldl")
+        .arg("-lpthread")
+        .build(dir.join("libours.so"));
+    let host = dir.join("libhost.so");
+    let (ours, host) = (ours.to_str().expect("UTF-8"), host.to_str().expect("UTF-8"));
+    let args = [
+        "load",
+        host,
+        "load",
+        ours,
+        "attach",
+        "unload",
+        "read",
+        "absent",
+        "host-calls",
+    ];
+    let mut command = Command::new(&bare);
+    let output = process::run(Options::stock().apply(&mut command).current_dir(dir).args(args)).success();
+    assert!(
+        output
+            .stdout
+            .starts_with("attach: 0\nread: failed to open file 'absent'"),
+        "{output}"
+    );
+}
+
 #[test]
 fn a_runtime_inside_the_program_itself_is_replaced() {
     let dir = temp_dir("static-host");
@@ -361,6 +529,21 @@ fn children_write_a_report_only_if_they_called_the_loader() {
             fs::remove_file(report.expect("entry").path()).expect("removed");
         }
     }
+    // What the parent was told of its files is not the child's. The second file finds its place taken.
+    let args = [
+        "save", "m", "save", "n", "read", "m", "read", "n", "fork", "read", "absent", "leave", "3",
+    ];
+    scene.run(&preloaded("replace"), &args).success();
+    let mut notes: Vec<_> = scene
+        .reports()
+        .iter()
+        .map(|r| (r["read"]["calls"].as_u64(), r["notes"].as_array().map(Vec::len)))
+        .collect();
+    notes.sort_unstable();
+    assert_eq!(notes, [(Some(1), Some(0)), (Some(2), Some(1))]);
+    for report in fs::read_dir(scene.reports_dir()).expect("directory") {
+        fs::remove_file(report.expect("entry").path()).expect("removed");
+    }
     // Shares the parent's memory, its counters included, until it is gone.
     let output = scene
         .run(&preloaded("observe"), &["read", "x", "vfork-leave", "read", "x"])
@@ -378,11 +561,7 @@ fn a_runtime_loaded_later_is_attached_and_detached_by_hand() {
     let scene = Scene::new("by-hand", &["STRUCTURE"], &[]);
     let dir = scene.dir.path();
     // Neither linked nor preloaded: loading the library changes nothing by itself.
-    let bare = c::Build::new()
-        .file(source("program.c"))
-        .arg("-ldl")
-        .arg("-lpthread")
-        .build(dir.join("bare"));
+    let bare = bare(dir);
     let library = library();
     let (ours, host) = (library.to_str().expect("UTF-8"), dir.join("libhost.so"));
     let host = host.to_str().expect("UTF-8");

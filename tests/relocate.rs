@@ -196,3 +196,37 @@ fn small_constructors_lie_across_the_end_of_every_window() {
         compare(&spec, 0x7f55_0001_0000, &[]);
     }
 }
+
+#[test]
+fn digits_of_a_bignum_lie_in_the_file_to_the_last() {
+    for gmp in [true, false] {
+        let mut spec = Spec::new(true, gmp, 2);
+        spec.push(Node::Str("before".to_owned()));
+        spec.push(Node::Big(false, vec![0xff; 32]));
+        spec.root = spec.push(Node::Ctor(0, vec![Val::Node(1)], vec![]));
+        let written = spec.write();
+        let pointer = written.offsets[1] + if gmp { 16 } else { 24 };
+        let end = spec.base + written.bytes.len() as u64;
+        let first = spec.base + written.offsets[0] as u64;
+        let moved = |to: u64| {
+            let mut words = words_of(&written.bytes);
+            words[pointer / 8] = to;
+            let placement = Placement {
+                base: spec.base,
+                address: 0x7f55_0000_1000,
+                data: 88..written.bytes.len(),
+                gmp,
+                closures: false,
+            };
+            relocate(&mut words, &placement, &Dependencies::default(), |_, _| ()).map_err(|e| e.to_string())
+        };
+        for good in [first, end - 32] {
+            moved(good).unwrap_or_else(|e| panic!("{good:#x}: {e}"));
+        }
+        // Beyond the end by a digit, by nearly all of them, not at a word, before the first object.
+        for bad in [end - 24, end - 8, end, first + 4, first - 8] {
+            let error = moved(bad).expect_err("the digits do not lie there");
+            assert!(error.contains(&format!("the pointer {bad:#x}")), "{error}");
+        }
+    }
+}

@@ -33,6 +33,7 @@ static void *find(const char *name) {
 #define CALL(name, type) ((type)find(name))
 
 static object *region;
+static void *last_loaded;
 
 static void show(const char *what, object *result) {
     if (result->tag == 0)
@@ -76,7 +77,7 @@ int main(int argc, char **argv) {
 #define IS(name) (strcmp(word, name) == 0)
 #define ARGUMENT (i + 1 < argc ? argv[++i] : (abort(), ""))
         if (IS("load")) {
-            if (!dlopen(ARGUMENT, RTLD_NOW | RTLD_GLOBAL)) {
+            if (!(last_loaded = dlopen(ARGUMENT, RTLD_NOW | RTLD_GLOBAL))) {
                 puts(dlerror());
                 return 91;
             }
@@ -95,6 +96,17 @@ int main(int argc, char **argv) {
             object *name = CALL("inside_string", object * (*)(const char *))(ARGUMENT);
             object *none = CALL("inside_array", object * (*)(object *))(NULL);
             keep_region(CALL("lean_compacted_region_read", object * (*)(object *, object *))(name, none));
+        } else if (IS("catch-read")) {
+            /* The same from C++, which catches what the host throws. */
+            object *name = CALL("inside_string", object * (*)(const char *))(ARGUMENT);
+            object *none = CALL("inside_array", object * (*)(object *))(NULL);
+            int caught = CALL("catches", int (*)(void *, void *, void *))(find("lean_compacted_region_read"), name, none);
+            printf("caught: %d\n", caught);
+        } else if (IS("read-nothing")) {
+            object *result = CALL("lean_compacted_region_read", object * (*)(object *, object *))(NULL, NULL);
+            puts(result ? "an answer" : "no answer");
+        } else if (IS("unload")) {
+            dlclose(last_loaded);
         } else if (IS("buffered")) {
             /* Left in the buffer until the process ends. */
             setvbuf(stdout, NULL, _IOFBF, BUFSIZ);

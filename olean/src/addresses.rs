@@ -5,6 +5,7 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use lean_region::os::file::errno_text;
 use lean_region::os::maps;
+use lean_region::os::page::{LOWEST_ADDRESS, USER_END};
 use std::path::Path;
 use std::process::Command;
 
@@ -22,8 +23,11 @@ pub struct Mapping {
 /// What lies between `base` and `base + size` in a process with these mappings.
 pub fn taken(maps: &[Mapping], base: u64, size: u64) -> Option<String> {
     let end = base.saturating_add(size);
-    if base < 0x1_0000 {
+    if base < LOWEST_ADDRESS as u64 {
         return Some("nothing may be mapped so low".to_owned());
+    }
+    if end > USER_END {
+        return Some("it is beyond what a process may use".to_owned());
     }
     let other = maps.iter().find(|m| m.start < end && base < m.end)?;
     Some(if other.what.is_empty() {
@@ -86,5 +90,11 @@ mod tests {
         );
         assert_eq!(taken(&maps, 0x70_0000_1000, 1), None);
         assert!(taken(&[], 0, 1).is_some());
+        assert!(taken(&[], 0xffff, 1).is_some());
+        assert_eq!(taken(&[], USER_END - 0x10000, 0x10000), None);
+        for (base, size) in [(USER_END - 0x10000, 0x10001), (1 << 63, 8), (u64::MAX & !7, 100)] {
+            let what = taken(&[], base, size).expect("no process can have it");
+            assert!(what.contains("beyond"), "{what}");
+        }
     }
 }

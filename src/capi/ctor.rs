@@ -73,9 +73,8 @@ fn ours() -> compare::Ours {
 /// # Safety
 /// As for [`redirect::attach`].
 pub(super) unsafe fn attach_now() -> Result<(), AttachError> {
-    let mode = Mode::from_environment()?;
     // SAFETY: the contract is the same; the entry points are made to be called as the host calls its own.
-    unsafe { redirect::attach(mode, &table(mode)) }
+    unsafe { redirect::attach(table) }
 }
 
 extern "C" fn on_load() {

@@ -1,6 +1,8 @@
 //! The functions of Lean's loader, under the names of all releases. A trailing world
 //! argument, which hosts before v4.26 pass, is never read. In a process where the host's own functions serve, each of
-//! them only passes its arguments on.
+//! them only passes its arguments on, and lets an
+//! exception of the host's through. One that the host throws while we work (from a thunk or task that is forced) cannot
+//! pass through Rust's panic boundary: it ends the process with a message, as the data that it leaves is nobody's.
 
 use super::{io_result, lean_object, obj};
 use crate::host::Generation;
@@ -76,7 +78,7 @@ unsafe fn forward<F: Copy>(name: &CStr) -> Option<F> {
 /// All arguments are scalars or live objects of the host. Nothing reachable from `data` changes meanwhile, except
 /// references, tasks and thunks through the host's own functions.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lean_compacted_region_save(
+pub unsafe extern "C-unwind" fn lean_compacted_region_save(
     fname: *mut lean_object,
     key: *mut lean_object,
     data: *mut lean_object,
@@ -85,7 +87,8 @@ pub unsafe extern "C" fn lean_compacted_region_save(
     allow_closures: u8,
 ) -> *mut lean_object {
     // SAFETY: the type of this very function.
-    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_, _, _, _, _, _) -> _>(attach::SAVE) } {
+    if let Some(host) = unsafe { forward::<unsafe extern "C-unwind" fn(_, _, _, _, _, _) -> _>(attach::SAVE) }
+    {
         // SAFETY: the host's function of this name, with the arguments meant for it.
         return unsafe { host(fname, key, data, deps, prev, allow_closures) };
     }
@@ -113,12 +116,12 @@ pub unsafe extern "C" fn lean_compacted_region_save(
 /// Both arguments are scalars or live objects of the host. Nobody writes into the file while the region lives
 /// (replacing it by rename is fine).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lean_compacted_region_read(
+pub unsafe extern "C-unwind" fn lean_compacted_region_read(
     fname: *mut lean_object,
     deps: *mut lean_object,
 ) -> *mut lean_object {
     // SAFETY: the type of this very function.
-    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_, _) -> _>(attach::READ) } {
+    if let Some(host) = unsafe { forward::<unsafe extern "C-unwind" fn(_, _) -> _>(attach::READ) } {
         // SAFETY: the host's function of this name, with the arguments meant for it.
         return unsafe { host(fname, deps) };
     }
@@ -142,9 +145,9 @@ pub unsafe extern "C" fn lean_compacted_region_read(
 /// No object of the region is used any more, by no thread and no other region. Where the host's regions are
 /// structures, `region` is a scalar, a live object, or a handle of a live region.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lean_compacted_region_free(region: *mut lean_object) -> *mut lean_object {
+pub unsafe extern "C-unwind" fn lean_compacted_region_free(region: *mut lean_object) -> *mut lean_object {
     // SAFETY: the type of this very function.
-    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_) -> _>(attach::FREE) } {
+    if let Some(host) = unsafe { forward::<unsafe extern "C-unwind" fn(_) -> _>(attach::FREE) } {
         // SAFETY: the host's function of this name, with the arguments meant for it.
         return unsafe { host(region) };
     }
@@ -167,9 +170,9 @@ pub unsafe extern "C" fn lean_compacted_region_free(region: *mut lean_object) ->
 ///
 /// May be called from several threads at once.
 #[unsafe(no_mangle)]
-pub extern "C" fn lean_compacted_region_size(region: usize) -> usize {
+pub extern "C-unwind" fn lean_compacted_region_size(region: usize) -> usize {
     // SAFETY: the type of this very function.
-    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_) -> _>(attach::SIZE) } {
+    if let Some(host) = unsafe { forward::<unsafe extern "C-unwind" fn(_) -> _>(attach::SIZE) } {
         // SAFETY: the host's function of this name, with the arguments meant for it.
         return unsafe { host(region) };
     }
@@ -186,9 +189,9 @@ pub extern "C" fn lean_compacted_region_size(region: usize) -> usize {
 ///
 /// May be called from several threads at once.
 #[unsafe(no_mangle)]
-pub extern "C" fn lean_compacted_region_is_memory_mapped(region: usize) -> u8 {
+pub extern "C-unwind" fn lean_compacted_region_is_memory_mapped(region: usize) -> u8 {
     // SAFETY: the type of this very function.
-    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_) -> _>(attach::IS_MEMORY_MAPPED) } {
+    if let Some(host) = unsafe { forward::<unsafe extern "C-unwind" fn(_) -> _>(attach::IS_MEMORY_MAPPED) } {
         // SAFETY: the host's function of this name, with the arguments meant for it.
         return unsafe { host(region) };
     }
@@ -214,12 +217,12 @@ pub extern "C" fn lean_compacted_region_is_memory_mapped(region: usize) -> u8 {
 /// # Safety
 /// As `lean_compacted_region_save`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lean_save_module_data_parts(
+pub unsafe extern "C-unwind" fn lean_save_module_data_parts(
     r#mod: *mut lean_object,
     parts: *mut lean_object,
 ) -> *mut lean_object {
     // SAFETY: the type of this very function.
-    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_, _) -> _>(attach::SAVE_PARTS) } {
+    if let Some(host) = unsafe { forward::<unsafe extern "C-unwind" fn(_, _) -> _>(attach::SAVE_PARTS) } {
         // SAFETY: the host's function of this name, with the arguments meant for it.
         return unsafe { host(r#mod, parts) };
     }
@@ -245,9 +248,9 @@ pub unsafe extern "C" fn lean_save_module_data_parts(
 /// # Safety
 /// As `lean_compacted_region_read`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lean_read_module_data_parts(fnames: *mut lean_object) -> *mut lean_object {
+pub unsafe extern "C-unwind" fn lean_read_module_data_parts(fnames: *mut lean_object) -> *mut lean_object {
     // SAFETY: the type of this very function.
-    if let Some(host) = unsafe { forward::<unsafe extern "C" fn(_) -> _>(attach::READ_PARTS) } {
+    if let Some(host) = unsafe { forward::<unsafe extern "C-unwind" fn(_) -> _>(attach::READ_PARTS) } {
         // SAFETY: the host's function of this name, with the arguments meant for it.
         return unsafe { host(fnames) };
     }
@@ -267,7 +270,7 @@ pub unsafe extern "C" fn lean_read_module_data_parts(fnames: *mut lean_object) -
 /// # Safety
 /// As `lean_save_module_data_parts`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn save_module_data_parts(
+pub unsafe extern "C-unwind" fn save_module_data_parts(
     r#mod: *mut lean_object,
     parts: *mut lean_object,
 ) -> *mut lean_object {
@@ -280,7 +283,7 @@ pub unsafe extern "C" fn save_module_data_parts(
 /// # Safety
 /// As `lean_read_module_data_parts`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn read_module_data_parts(fnames: *mut lean_object) -> *mut lean_object {
+pub unsafe extern "C-unwind" fn read_module_data_parts(fnames: *mut lean_object) -> *mut lean_object {
     // SAFETY: the contract is the same.
     unsafe { lean_read_module_data_parts(fnames) }
 }

@@ -16,7 +16,7 @@ pub mod loader;
 pub mod objects;
 pub mod version;
 
-use crate::host::{Host, HostError};
+use crate::host::Host;
 use crate::object::Obj;
 use crate::os::{panics, stderr::complain};
 use std::cell::RefCell;
@@ -56,12 +56,9 @@ fn guarded<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 
 /// The host, or a line on stderr: without a host there is no object to carry an error.
 fn host() -> Option<&'static Host> {
-    let report = |e: &HostError| {
-        let text = e.to_string();
-        set_last_error(&text);
-        complain(&text);
-    };
-    Host::get().inspect_err(report).ok()
+    // Remembered first: it must not be lost to a stderr that takes nothing.
+    let found = guarded(|| Host::get().map_err(|e| e.to_string()));
+    found.inspect_err(|text| complain(text)).ok()
 }
 
 /// Runs `f` and makes an IO result of its outcome, in the host's shape. NULL only without a host.

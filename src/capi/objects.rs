@@ -441,6 +441,12 @@ pub unsafe extern "C" fn lean_region_mk_closure(
         if count >= arity.into() {
             return Err("lean_region_mk_closure: a closure holds fewer arguments than its arity".to_owned());
         }
+        let most = host.max_closure_args();
+        if count > most {
+            return Err(format!(
+                "lean_region_mk_closure: a closure of this runtime holds at most {most} arguments"
+            ));
+        }
         // SAFETY: the code takes `arity` arguments and the given ones can be read, by the contract; they are fewer.
         Ok(unsafe { host.mk_closure(code, arity, slice(args.cast::<Obj>(), count)) })
     })

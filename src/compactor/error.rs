@@ -24,12 +24,36 @@ pub enum CompactError {
         /// Its tag.
         tag: u8,
     },
+    /// A constructor whose recorded size does not hold its fields, or is none that a file can record.
+    #[error(
+        "the constructor at {address:#x} (tag {tag}) has {fields} fields and {size} bytes, which cannot be: the data is \
+         damaged in memory"
+    )]
+    Size {
+        /// Where the object lies.
+        address: usize,
+        /// Its tag.
+        tag: u8,
+        /// Its number of fields.
+        fields: u8,
+        /// Its size in bytes, as its header or the allocator says.
+        size: usize,
+    },
     /// A reference, promise, task or thunk that contains itself.
     #[error(
         "the object at {address:#x} contains itself (through an IO.Ref or a promise): a region can hold no cycle"
     )]
     Cycle {
         /// Where the object lies.
+        address: usize,
+    },
+    /// A reference that other threads may change, in a host that exports nothing to read it with.
+    #[error(
+        "the IO.Ref at {address:#x} is shared between threads, and this Lean runtime does not export lean_st_ref_get, \
+         without which it cannot be read safely"
+    )]
+    SharedReference {
+        /// Where the reference lies.
         address: usize,
     },
     /// Memory could not be had.

@@ -41,9 +41,7 @@ impl Compactor {
         // SAFETY: a live string, and a word of the top frame's image, by the contract.
         unsafe {
             let shared = !is_one(object.rc());
-            if (shared || self.root_filter.may_hold(object.0))
-                && let Some(word) = self.known(object)?
-            {
+            if shared && let Some(word) = self.known(object)? {
                 slot.write(word);
                 return Ok(());
             }
@@ -75,9 +73,7 @@ impl Compactor {
         if kind.tag == TAG_CLOSURE && !self.closures_allowed {
             return Err(CompactError::Closure);
         }
-        if (shared || self.root_filter.may_hold(object.0))
-            && let Some(word) = self.known(object)?
-        {
+        if shared && let Some(word) = self.known(object)? {
             // SAFETY: a word of the top frame.
             unsafe { slot.write(word) };
             return Ok(None);
@@ -87,7 +83,8 @@ impl Compactor {
         // and image are written there, and the frame that is answered has been written as far as it is read.
         unsafe {
             let flags = usize::from(shared) * SHARED;
-            let (at, count) = self.fields(object, kind, values)?;
+            let mut taken = 0;
+            let (at, count) = self.fields(object, kind, &mut taken, values)?;
             let cell = is_cell(kind.tag);
             if !cell && all_scalars(at, count) {
                 self.settle()?;
@@ -123,15 +120,17 @@ impl Compactor {
     }
 
     /// The fields of an object that is no constructor and no string: their address and number. Tasks are waited for and
-    /// thunks forced, after which their value is the word behind their header, as it is in promises and references.
+    /// thunks forced, after which their value is the word behind their header, as it is in promises and references. That
+    /// of a reference which other threads may change is put into `taken`, and held.
     ///
     /// # Safety
     /// `object` is a live object of kind `kind`.
     #[inline(always)]
     unsafe fn fields(
-        &self,
+        &mut self,
         object: Obj,
         kind: ObjectHeader,
+        taken: &mut usize,
         values: &impl Values,
     ) -> Result<(usize, usize), CompactError> {
         // SAFETY: the object is live, so the host may be asked for the value of its tasks and thunks, and what its
@@ -145,6 +144,13 @@ impl Compactor {
                 TAG_TASK => {
                     let value = values.task_get(object);
                     debug_assert_eq!(value.0, object.word(OBJECT_HEADER));
+                }
+                TAG_REF if object.rc() <= 0 => {
+                    let value = values.ref_get(object);
+                    let value = value.ok_or(CompactError::SharedReference { address: object.0 })?;
+                    self.held.push(value, values)?;
+                    *taken = value.0;
+                    return Ok((&raw const *taken as usize, 1));
                 }
                 TAG_EXTERNAL => return Err(CompactError::External),
                 _ => {}

@@ -70,15 +70,13 @@ impl Compactor {
         })
     }
 
-    /// Keeps the root of a finished part where a later part finds it: it alone can be met again although its count is
-    /// 1, because that one reference is the caller's and no field's.
+    /// Keeps the root of a finished part where a later part finds it, for which its count must be another one by then: it
+    /// was 1, perhaps, because that one reference is the caller's and no field's.
     fn remember_root(&mut self, root: Obj, word: usize) -> Result<(), CompactError> {
         // A root in a dependency stands for itself in every part and is never looked up.
         if root.is_scalar() || self.regions.word(root.0).is_some() {
             return Ok(());
         }
-        self.root_filter.insert(root.0);
-        self.has_roots = true;
         let offset = word.wrapping_sub(self.base as usize);
         self.scratch.pointers.insert(root.0, offset)
     }

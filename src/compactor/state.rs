@@ -2,6 +2,7 @@
 //! (`parts`, `traverse`, `non_constructors`, `emit`, `find_equal`, `newest`) add methods to this one type.
 
 use super::error::CompactError;
+use super::held::Held;
 use super::region_index::RegionIndex;
 use super::scratch::Scratch;
 use crate::dependencies::Dependencies;
@@ -19,33 +20,9 @@ pub struct Compactor {
     pub(super) closures_allowed: bool,
     /// Buffer offsets of the `m_fun` fields of the current part's closures.
     pub(super) closures: Vec<usize>,
-    /// Roots of earlier parts. A root's one reference may be the caller's and no field's, so a later part can meet it
-    /// although its count is 1; no other object with that count can be met twice.
-    pub(super) root_filter: RootFilter,
-    /// Whether `root_filter` holds any.
-    pub(super) has_roots: bool,
     pub(super) dirty: bool,
-}
-
-/// A set of addresses that may answer yes wrongly, never no.
-pub(super) struct RootFilter([u64; 16]);
-
-impl RootFilter {
-    fn bit(address: usize) -> (usize, u64) {
-        let hash = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
-        ((hash >> 6) as usize, 1 << (hash & 63))
-    }
-
-    pub(super) fn insert(&mut self, address: usize) {
-        let (word, bit) = Self::bit(address);
-        self.0[word] |= bit;
-    }
-
-    #[inline(always)]
-    pub(super) fn may_hold(&self, address: usize) -> bool {
-        let (word, bit) = Self::bit(address);
-        self.0[word] & bit != 0
-    }
+    /// Values of shared references.
+    pub(super) held: Held,
 }
 
 /// The object written last, as long as no equal one has been looked for among the earlier ones (see `find_equal`).
@@ -88,10 +65,15 @@ impl Compactor {
             gmp,
             closures_allowed: false,
             closures: Vec::new(),
-            root_filter: RootFilter([0; 16]),
-            has_roots: false,
             dirty: false,
+            held: Held::default(),
         })
+    }
+
+    /// Whether a reference was met that other threads may change: another save of the same graph may see other values.
+    #[must_use]
+    pub fn met_shared_references(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// The address that the byte at `offset` of the buffer has in files.

@@ -55,7 +55,6 @@ impl Compactor {
         root: Obj,
         values: &impl Values,
     ) -> Result<usize, CompactError> {
-        let has_roots = self.has_roots;
         // What holds whenever a loop begins, and what the proofs below rest on:
         // * `frame` is the top frame, and `fields` the first field of its chunk;
         // * a bit of `mask` names a field of that chunk, the lowest bit the first one, which holds the pointer to a live
@@ -128,10 +127,7 @@ impl Compactor {
             }
             // SAFETY: the object is live.
             let shared = !is_one(unsafe { object.rc() });
-            // Nothing is known of an object with one reference, unless it was the root of an earlier part.
-            if (shared || (has_roots && self.root_filter.may_hold(object.0)))
-                && let Some(word) = self.known(object)?
-            {
+            if shared && let Some(word) = self.known(object)? {
                 // SAFETY: a field of the top frame.
                 unsafe { slot.write(word) };
                 mask &= mask - 1;
@@ -323,9 +319,11 @@ impl Compactor {
             n => n.into(),
         };
         let sound = OBJECT_HEADER + 8 * usize::from(kind.other)..=u16::MAX.into();
-        let refused = CompactError::Tag {
+        let refused = CompactError::Size {
             address: object.0,
             tag: kind.tag,
+            fields: kind.other,
+            size,
         };
         if sound.contains(&size) {
             Ok(size)
@@ -396,9 +394,8 @@ impl Compactor {
     }
 
     /// The word of an object that was written before. Not asked for objects with a count of 1 or -1: one field leads to
-    /// such an object, so the walk meets it once, unless it was the root of an earlier part. Should it come back in a
-    /// later part all the same (what held it was taken apart between the parts), it is written again and then found
-    /// by its content; only what is never shared by content must be remembered for that.
+    /// such an object, so the walk meets it once. Should it come back in a later part all the same (it was the root of an
+    /// earlier one, or what held it was taken apart between the parts), it is written again and then found by its content; only what is never shared by content must be remembered for that.
     #[inline(always)]
     pub(super) fn known(&mut self, object: Obj) -> Result<Option<usize>, CompactError> {
         if self.is_pending(object) {

@@ -17,6 +17,16 @@ pub trait Values {
     /// `thunk` is a live thunk of this host.
     unsafe fn thunk_get(&self, thunk: Obj) -> Obj;
 
+    /// The value of a reference that other threads may change meanwhile, owned; `None` where the host has no way to ask
+    /// for it. Borrowed in.
+    ///
+    /// # Safety
+    /// `reference` is a live reference of this host.
+    unsafe fn ref_get(&self, reference: Obj) -> Option<Obj>;
+
+    /// What gives an owned reference back, on whatever thread.
+    fn releaser(&self) -> Box<dyn Fn(Obj) + Send>;
+
     /// Byte size of a small object whose header does not say it (plain malloc and the small allocator).
     ///
     /// # Safety

@@ -3,10 +3,12 @@
 //! object can be released only by the runtime whose scheme it was made by.
 
 use super::embedded;
-use super::entries::function;
+use super::entries::{Entries, function};
 use super::error::HostError;
+use crate::object::Obj;
 use crate::os::libraries::OpenObject;
-use olean_reader::format::object::align8;
+use crate::os::page::page_size;
+use olean_reader::format::object::{OBJECT_HEADER, align8};
 use std::alloc::{Layout, handle_alloc_error};
 
 /// Largest object for which mimalloc builds use the path for small ones (`MI_SMALL_SIZE_MAX`).
@@ -14,6 +16,8 @@ const MI_SMALL_SIZE_MAX: usize = 1024;
 
 /// `lean_alloc_object`.
 type AllocObject = unsafe extern "C" fn(usize) -> *mut u8;
+/// `lean_alloc_small`.
+type AllocSmall = unsafe extern "C" fn(u32, u32) -> *mut u8;
 /// `lean_inc_heartbeat`.
 type Heartbeat = unsafe extern "C" fn();
 
@@ -33,10 +37,7 @@ pub(super) enum Allocator {
         heartbeat: Option<Heartbeat>,
     },
     /// `lean_alloc_small`, which counts the heartbeat; objects keep no size.
-    Small {
-        small: unsafe extern "C" fn(u32, u32) -> *mut u8,
-        object: AllocObject,
-    },
+    Small { small: AllocSmall, object: AllocObject },
     /// The C library's malloc, the size in front of small objects.
     Plain {
         object: AllocObject,
@@ -47,8 +48,11 @@ pub(super) enum Allocator {
 }
 
 impl Allocator {
-    /// The scheme of the runtime in `library`.
-    pub(super) fn of(library: &OpenObject) -> Result<Self, HostError> {
+    /// The scheme of the runtime in `library`: by what it exports itself, or else by an object that it makes.
+    ///
+    /// # Safety
+    /// `library` is a runtime, and `entries` are its functions.
+    pub(super) unsafe fn of(library: &OpenObject, entries: &Entries) -> Result<Self, HostError> {
         // SAFETY: each result is stored in a field whose type is the function's signature in lean.h or mimalloc.h.
         unsafe {
             let object = function(library, c"lean_alloc_object").ok_or_else(|| HostError::MissingSymbol {
@@ -73,7 +77,20 @@ impl Allocator {
             if let Some(small) = function(library, c"lean_alloc_small") {
                 return Ok(Self::Small { small, object });
             }
-            Ok(Self::Plain { object, heartbeat })
+            match told_by_object(entries, library) {
+                // Which mimalloc it calls is the host's affair: its own function gives that one's memory.
+                Some(Told::Mimalloc) => Ok(Self::Mimalloc {
+                    small: object,
+                    object,
+                    heartbeat,
+                }),
+                Some(Told::Small(address)) => Ok(Self::Small {
+                    small: std::mem::transmute::<usize, AllocSmall>(address),
+                    object,
+                }),
+                Some(Told::Plain) => Ok(Self::Plain { object, heartbeat }),
+                None => Err(HostError::UnknownAllocator(library.object().path.clone())),
+            }
         }
     }
 
@@ -160,6 +177,51 @@ impl Allocator {
     }
 }
 
+/// A scheme as an object shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Told {
+    Mimalloc,
+    /// With the address of `lean_alloc_small`.
+    Small(usize),
+    Plain,
+}
+
+/// Bytes of an object with one field.
+const PROBE_BYTES: usize = OBJECT_HEADER + 8;
+
+/// What an object of [`PROBE_BYTES`] bytes tells that the runtime made: the size in its header, the word in front of it,
+/// and where `lean_alloc_small` is in the runtime's scope. `None` if that fits no scheme, or is not certain.
+fn told(recorded: u16, in_front: Option<usize>, alloc_small: Option<usize>) -> Option<Told> {
+    match (usize::from(recorded), alloc_small) {
+        (PROBE_BYTES, _) => Some(Told::Mimalloc),
+        (0, Some(address)) => Some(Told::Small(address)),
+        (0, None) if in_front == Some(PROBE_BYTES) => Some(Told::Plain),
+        _ => None,
+    }
+}
+
+/// Has the runtime make an error, looks at it, and gives it back.
+///
+/// # Safety
+/// As [`Allocator::of`]. The functions called need nothing of the runtime but its memory, which every scheme has from the
+/// start.
+unsafe fn told_by_object(entries: &Entries, library: &OpenObject) -> Option<Told> {
+    // SAFETY: the error consumes a scalar, and is released by the runtime that made it. The word in front of an object
+    // that does not begin a page lies in the same page.
+    unsafe {
+        let probe = (entries.mk_io_user_error)(Obj::UNIT);
+        let in_front =
+            (!probe.0.is_multiple_of(page_size())).then(|| probe.ptr().cast::<usize>().sub(1).read());
+        let found = told(
+            probe.kind().cs_sz,
+            in_front,
+            library.symbol_in_scope(c"lean_alloc_small"),
+        );
+        (entries.dec_ref_cold)(probe);
+        found
+    }
+}
+
 /// Sets the size field.
 ///
 /// # Safety
@@ -184,5 +246,21 @@ unsafe fn count(heartbeat: Option<Heartbeat>) {
     if let Some(beat) = heartbeat {
         // SAFETY: it takes nothing and adds to a counter of the thread.
         unsafe { beat() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_tells_its_scheme_or_nothing_is_guessed() {
+        assert_eq!(told(16, None, None), Some(Told::Mimalloc));
+        assert_eq!(told(16, Some(16), Some(8)), Some(Told::Mimalloc));
+        assert_eq!(told(0, Some(16), None), Some(Told::Plain));
+        assert_eq!(told(0, Some(3), Some(0x1000)), Some(Told::Small(0x1000)));
+        assert_eq!(told(0, Some(3), None), None, "no size in front");
+        assert_eq!(told(0, None, None), None, "nothing in front");
+        assert_eq!(told(1, Some(16), None), None, "a size that it does not have");
     }
 }

@@ -9,7 +9,7 @@ use super::error::HostError;
 use super::generation::Generation;
 use super::io;
 use super::runtime::Host;
-use crate::os::{env, libraries::OpenObject, libraries::loaded_objects};
+use crate::os::{elf::ElfObject, env, libraries::OpenObject, libraries::loaded_objects};
 use once_cell::race::{OnceBox, OnceNonZeroUsize};
 use std::ffi::CStr;
 use std::path::Path;
@@ -121,17 +121,30 @@ fn bind_object(library: OpenObject) -> Result<Host, HostError> {
         Some(fields) => fields,
         None => io::known_fields(generation, &library)?,
     };
+    let entries = Entries::of(&library)?;
     Ok(Host {
         generation,
-        allocator: Allocator::of(&library)?,
-        entries: Entries::of(&library)?,
+        // SAFETY: the library is a runtime, whose functions have the types that lean.h declares.
+        allocator: unsafe { Allocator::of(&library, &entries)? },
+        entries,
         io_fields: AtomicU8::new(io_fields),
         class: OnceNonZeroUsize::new(),
-        gmp: library.symbol(c"__gmpz_init").is_some(),
+        gmp: calls_gmp(&library),
         version: OnceBox::new(),
         githash: OnceBox::new(),
         library: Some(library),
     })
+}
+
+/// Whether the runtime's bignums are GMP's: it has GMP in itself, or asks for GMP's functions from another library.
+fn calls_gmp(library: &OpenObject) -> bool {
+    if library.symbol(c"__gmpz_init").is_some() {
+        return true;
+    }
+    let base = library.object().base;
+    // SAFETY: the library is held open during this call.
+    let object = unsafe { ElfObject::loaded(|object| object.base() == base) }.pop();
+    object.is_some_and(|object| object.imports(b"__gmpz_"))
 }
 
 /// The generation by the loader functions that the runtime exports.

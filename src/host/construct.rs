@@ -17,6 +17,9 @@ const TAG_NAME_STR: u8 = 1;
 const TAG_NAME_NUM: u8 = 2;
 const NAME_HASH: usize = 24;
 
+/// Bytes of a small object at most (`LEAN_MAX_SMALL_OBJECT_SIZE`).
+const MAX_SMALL: usize = 4096;
+
 /// Naturals below this are scalars.
 const FIRST_BIG_NAT: u64 = 1 << 63;
 
@@ -337,11 +340,22 @@ impl Host {
         unsafe { self.new_words(REF_SIZE, TAG_REF, &[value.0]) }
     }
 
+    /// How many arguments a closure can hold: as many as can be counted where closures are allocated like arrays, else as
+    /// many as fit into a small object, which is what the runtime's own allocator takes.
+    #[must_use]
+    pub fn max_closure_args(&self) -> usize {
+        if self.is_embedded() || self.allocator.closures_are_big() {
+            u16::MAX.into()
+        } else {
+            (MAX_SMALL - CLOSURE_HEADER) / 8
+        }
+    }
+
     /// A closure: `code` with its first arguments `args` (consumed) out of `arity`.
     ///
     /// # Safety
-    /// The runtime can allocate on this thread; fewer arguments than `arity`, and few enough for a small
-    /// object (509).
+    /// The runtime can allocate on this thread; fewer arguments than `arity`, and at most
+    /// [`Host::max_closure_args`].
     #[must_use]
     pub unsafe fn mk_closure(&self, code: *const c_void, arity: u16, args: &[Obj]) -> Obj {
         let bytes = CLOSURE_HEADER + 8 * args.len();

@@ -1,23 +1,11 @@
 //! Reference counts, changed as the inline functions of lean.h change them (`lean_inc`, `lean_dec`), and the values of
-//! thunks and tasks.
+//! thunks, tasks and references.
 
+use super::entries::MapFn;
+use super::refcount::{dec, inc};
 use super::runtime::Host;
 use crate::object::Obj;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
-
-/// Counts at or below this belong to objects that are never released. lean.h stops counting up half way to the
-/// threshold below which it stops counting down, so that counts of several threads cannot overrun it.
-const STICKY: i32 = i32::MIN + 0x1000_0000;
-
-/// The count of an object.
-///
-/// # Safety
-/// `o` points to an object that lives as long as the result is used.
-unsafe fn count_of<'a>(o: Obj) -> &'a AtomicI32 {
-    // SAFETY: the object lives long enough, by the contract, and begins with its 4-byte count, which is 8-aligned and which
-    // other threads change by atomic operations only.
-    unsafe { &*o.ptr().cast::<AtomicI32>() }
-}
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 impl Host {
     /// Takes one more reference (`lean_inc`). A scalar, an uncounted object and a sticky one stay as they are.
@@ -26,18 +14,8 @@ impl Host {
     /// `o` is a scalar or points to a live object of this runtime or in a region, which this thread may use.
     #[inline]
     pub unsafe fn inc(&self, o: Obj) {
-        if o.is_scalar() {
-            return;
-        }
-        // SAFETY: no scalar, so a live object by the contract.
-        let count = unsafe { count_of(o) };
-        let rc = count.load(Ordering::Relaxed);
-        if rc > 0 {
-            // Only one thread knows this object.
-            count.store(rc.wrapping_add(1), Ordering::Relaxed);
-        } else if rc < 0 && rc > STICKY {
-            count.fetch_sub(1, Ordering::Relaxed);
-        }
+        // SAFETY: the contract is the same.
+        unsafe { inc(o) }
     }
 
     /// Gives back one reference (`lean_dec`); the last one releases the object.
@@ -46,19 +24,39 @@ impl Host {
     /// As [`Host::inc`], and the caller owns a reference, which is gone afterwards.
     #[inline]
     pub unsafe fn dec(&self, o: Obj) {
-        if o.is_scalar() {
-            return;
+        // SAFETY: the contract is the same; the function is this runtime's.
+        unsafe { dec(o, self.entries.dec_ref_cold) }
+    }
+
+    /// The value of a reference (borrowed) that other threads may change meanwhile, owned; `None` where the runtime
+    /// exports no function for that.
+    ///
+    /// # Safety
+    /// `o` points to a live reference of this runtime, and the runtime can allocate on this thread.
+    #[must_use]
+    pub unsafe fn ref_get(&self, o: Obj) -> Option<Obj> {
+        let get = self.entries.st_ref_get?;
+        // SAFETY: a live reference, as the caller says. Where IO results have two fields, this is one, and the value gets
+        // an owner of its own before it goes.
+        unsafe {
+            let result = get(o, Obj::UNIT);
+            if self.io_fields() == 1 {
+                return Some(result);
+            }
+            let value = result.field(0);
+            self.inc(value);
+            self.dec(result);
+            Some(value)
         }
-        // SAFETY: no scalar, so a live object by the contract.
-        let count = unsafe { count_of(o) };
-        let rc = count.load(Ordering::Relaxed);
-        if rc > 1 {
-            count.store(rc - 1, Ordering::Relaxed);
-        } else if rc != 0 {
-            // SAFETY: the count is 1 or negative, as the cold path expects, and the reference is the
-            // caller's to give.
-            unsafe { (self.entries.dec_ref_cold)(o) };
-        }
+    }
+
+    /// What gives back one owned reference of an object of this runtime, as [`Host::dec`] does; callable on every
+    /// thread.
+    #[must_use]
+    pub fn releaser(&self) -> Box<dyn Fn(Obj) + Send> {
+        let cold = self.entries.dec_ref_cold;
+        // SAFETY: whoever calls it gives it a reference that it owns; the function is this runtime's, which stays loaded.
+        Box::new(move |o| unsafe { dec(o, cold) })
     }
 
     /// Makes `o` (borrowed) and all it reaches countable by several threads (`lean_mark_mt`).
@@ -97,7 +95,7 @@ impl Host {
 ///
 /// # Safety
 /// `o` points to a live thunk or task that `wait` accepts.
-unsafe fn value_or(o: Obj, wait: unsafe extern "C" fn(Obj) -> Obj) -> Obj {
+unsafe fn value_or(o: Obj, wait: MapFn) -> Obj {
     // SAFETY: both kinds keep their value in the word after the header, which threads access atomically.
     let value = unsafe { (*o.ptr().add(8).cast::<AtomicUsize>()).load(Ordering::Acquire) };
     if value != 0 {

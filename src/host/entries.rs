@@ -6,12 +6,14 @@ use crate::object::Obj;
 use crate::os::libraries::OpenObject;
 use std::ffi::{CStr, c_void};
 
+// These may throw C++ exceptions, where they run Lean code: see `capi::loader` for what comes of that.
+
 /// A function on one object.
-pub(super) type ObjectFn = unsafe extern "C" fn(Obj);
+pub(super) type ObjectFn = unsafe extern "C-unwind" fn(Obj);
 /// A function from an object to an object.
-pub(super) type MapFn = unsafe extern "C" fn(Obj) -> Obj;
+pub(super) type MapFn = unsafe extern "C-unwind" fn(Obj) -> Obj;
 /// A function from two objects to an object.
-pub(super) type PairFn = unsafe extern "C" fn(Obj, Obj) -> Obj;
+pub(super) type PairFn = unsafe extern "C-unwind" fn(Obj, Obj) -> Obj;
 /// `lean_external_finalize_proc`.
 pub(super) type FinalizeFn = unsafe extern "C" fn(*mut c_void);
 /// `lean_external_foreach_proc`.
@@ -48,6 +50,9 @@ pub(super) struct Entries {
     pub name_mk_numeral: Option<PairFn>,
     /// `lean_alloc_mpz`: an object with a copy of the number.
     pub alloc_mpz: Option<unsafe extern "C" fn(*const MpzStruct) -> Obj>,
+    /// `lean_st_ref_get` of a borrowed reference, and the world, which only some take: its value, owned, or an IO result
+    /// with that.
+    pub st_ref_get: Option<PairFn>,
     /// `lean_object_byte_size` of a borrowed object.
     pub object_byte_size: Option<unsafe extern "C" fn(Obj) -> usize>,
 }
@@ -88,6 +93,7 @@ impl Entries {
                 name_mk_string: function(library, c"lean_name_mk_string"),
                 name_mk_numeral: function(library, c"lean_name_mk_numeral"),
                 alloc_mpz: function(library, c"lean_alloc_mpz"),
+                st_ref_get: function(library, c"lean_st_ref_get"),
                 object_byte_size: function(library, c"lean_object_byte_size"),
             })
         }

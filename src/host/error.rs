@@ -27,6 +27,12 @@ pub enum HostError {
         /// What it lacks.
         symbol: &'static str,
     },
+    /// Its objects are like those of no allocator that Lean has had.
+    #[error(
+        "the objects of the Lean runtime in {} come from an allocator that is not known: neither mimalloc, nor Lean's \
+         small allocator, nor malloc", place(.0)
+    )]
+    UnknownAllocator(PathBuf),
     /// Nothing of that name is loaded, or it is not a Lean runtime.
     #[error("'{}' is not a Lean runtime that is loaded into this process; load it first", .0.display())]
     NotARuntime(PathBuf),

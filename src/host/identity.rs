@@ -33,12 +33,17 @@ const LIBCXX_SHORT: usize = 22;
 
 impl Host {
     /// What to write into the header of a file saved now. Zeros stand for a version or githash that the
-    /// runtime does not have yet. Call it where the runtime can allocate, as in a call of the loader.
+    /// runtime does not have yet.
+    ///
+    /// # Safety
+    /// The runtime can allocate on this thread, as in a call of its loader.
     #[must_use]
-    pub fn file_identity(&self) -> FileIdentity {
+    pub unsafe fn file_identity(&self) -> FileIdentity {
+        // SAFETY: passed on from the caller.
+        let (version, githash) = unsafe { (self.version(), self.githash()) };
         FileIdentity {
-            version: self.version().unwrap_or([0; 33]),
-            githash: self.githash().unwrap_or([0; 40]),
+            version: version.unwrap_or([0; 33]),
+            githash: githash.unwrap_or([0; 40]),
             flags: self.flags(),
         }
     }
@@ -50,19 +55,25 @@ impl Host {
     }
 
     /// The githash that a file must have to be read; `None` if any will do: the runtime has no githash, or
-    /// it is the embedded one. Call it where the runtime can allocate, as in a call of the loader.
+    /// it is the embedded one.
+    ///
+    /// # Safety
+    /// As [`Host::file_identity`].
     #[must_use]
-    pub fn githash(&self) -> Option<[u8; 40]> {
+    pub unsafe fn githash(&self) -> Option<[u8; 40]> {
         if let Some(known) = self.githash.get() {
             return *known;
         }
-        let text = self.read_githash()?;
+        // SAFETY: passed on from the caller.
+        let text = unsafe { self.read_githash() }?;
         let githash = <[u8; 40]>::try_from(text.as_slice()).ok();
         *self.githash.get_or_init(|| Box::new(githash))
     }
 
-    fn read_githash(&self) -> Option<Vec<u8>> {
-        // SAFETY: both functions take the unit and give an owned string; the data symbol holds a string.
+    /// # Safety
+    /// As [`Host::file_identity`].
+    unsafe fn read_githash(&self) -> Option<Vec<u8>> {
+        // SAFETY: the runtime can allocate, by the caller's word; both functions take the unit and give an owned string; the data symbol holds a string.
         unsafe {
             self.constant(&[c"l_Lean_getGithash___boxed", c"lean_get_githash"])
                 .map(|text| self.take_text(text))
@@ -74,14 +85,18 @@ impl Host {
     }
 
     /// The version, once it is there.
-    fn version(&self) -> Option<[u8; 33]> {
+    ///
+    /// # Safety
+    /// As [`Host::file_identity`].
+    unsafe fn version(&self) -> Option<[u8; 33]> {
         if let Some(known) = self.version.get() {
             return Some(*known);
         }
         let text = if self.is_embedded() {
             embedded::VERSION.to_owned()
         } else {
-            self.composed_version().or_else(|| self.short_version())?
+            // SAFETY: passed on from the caller.
+            unsafe { self.composed_version() }.or_else(|| self.short_version())?
         };
         let mut field = [0; 33];
         let len = text.len().min(field.len());
@@ -91,8 +106,11 @@ impl Host {
 
     /// The version put together from its parts, as Lean's build does it: `MAJOR.MINOR.PATCH`, then the
     /// special description, or `pre` for what is not a release.
-    fn composed_version(&self) -> Option<String> {
-        // SAFETY: the functions take the unit; numbers are scalars, the description is an owned string, and
+    ///
+    /// # Safety
+    /// As [`Host::file_identity`].
+    unsafe fn composed_version(&self) -> Option<String> {
+        // SAFETY: the runtime can allocate, by the caller's word. The functions take the unit; numbers are scalars, the description is an owned string, and
         // whether it is a release a boxed or, in older runtimes, a plain Bool.
         unsafe {
             let number = |functions: &[&CStr], data| {

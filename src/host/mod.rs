@@ -21,6 +21,7 @@ mod generation;
 mod identity;
 mod io;
 mod numbers;
+mod refcount;
 mod regions;
 mod runtime;
 mod sizes;

@@ -40,22 +40,23 @@ pub struct Segment {
     pub executable: bool,
 }
 
-/// A loaded library, as it was when the list was taken.
+/// A loaded library, as it was when the list was taken. What its ranges lead to may be gone by now: only
+/// [`while_loaded`] shows ranges that may be read.
 #[derive(Debug, Clone)]
 pub struct Library {
     /// `dlpi_name`, byte for byte: what the incumbent writes as the library's id. Empty for the main program.
-    pub id: Vec<u8>,
+    pub(crate) id: Vec<u8>,
     /// `dlpi_addr`: what was added to the addresses in the file.
-    pub base: usize,
+    pub(crate) base: usize,
     /// Its loaded segments.
-    pub segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
     /// Its note segments (`PT_NOTE`).
-    pub notes: Vec<Range>,
+    pub(crate) notes: Vec<Range>,
     /// Its dynamic section (`PT_DYNAMIC`).
-    pub dynamic: Option<Range>,
+    pub(crate) dynamic: Option<Range>,
     /// Its program headers: type, flags, and the fields offset, vaddr, filesz, memsz and align. None of them
     /// depends on where it was loaded.
-    pub headers: Vec<[u64; 7]>,
+    pub(crate) headers: Vec<[u64; 7]>,
 }
 
 impl Library {
@@ -162,16 +163,18 @@ pub fn loaded() -> Arc<Libraries> {
     fresh
 }
 
-/// Runs `f` while `library` cannot be unloaded; `None` when it no longer is where it was.
+/// Shows the library at the place of `library`, as it is now, to `f` while it cannot be unloaded; `None` when there is
+/// none of that id any more. It need not be the same one: a library may have been unloaded and another version of it
+/// loaded in its place since `library` was described.
 ///
 /// `f` runs under the dynamic linker's lock and must not load or unload libraries.
-pub fn while_loaded<R>(library: &Library, f: impl FnOnce() -> R) -> Option<R> {
+pub fn while_loaded<R>(library: &Library, f: impl FnOnce(&Library) -> R) -> Option<R> {
     let mut f = Some(f);
     let mut result = None;
     each_listed(|listed| {
         let here = listed.base() == library.base && listed.name().to_bytes() == library.id;
         if here && let Some(f) = f.take() {
-            result = Some(f());
+            result = Some(f(&describe(listed)));
         }
         here
     });
@@ -336,19 +339,36 @@ mod tests {
     #[test]
     fn a_library_that_is_gone_runs_nothing() {
         let libraries = loaded();
-        assert_eq!(while_loaded(&libraries.list[0], || 5), Some(5));
+        assert_eq!(while_loaded(&libraries.list[0], |_| 5), Some(5));
         let mut moved = libraries.list[0].clone();
         moved.base += 4096;
-        assert_eq!(while_loaded(&moved, || 5), None);
+        assert_eq!(while_loaded(&moved, |_| 5), None);
+    }
+
+    #[test]
+    fn a_library_is_looked_at_as_it_is_and_not_as_it_was() {
+        // As if what lay there before had been larger.
+        let mut before = loaded().list[0].clone();
+        let sizes = |l: &Library| -> Vec<Range> { l.segments.iter().map(|s| s.range).collect() };
+        let now = sizes(&before);
+        for segment in &mut before.segments {
+            segment.range.end += 1 << 30;
+        }
+        before.notes.push(Range { start: 8, end: 16 });
+        assert_eq!(while_loaded(&before, sizes), Some(now));
+        assert_eq!(
+            while_loaded(&before, |l| l.notes.contains(&Range { start: 8, end: 16 })),
+            Some(false)
+        );
     }
 
     #[test]
     fn a_panic_inside_comes_out() {
         let libraries = loaded();
         let caught = catch_unwind(AssertUnwindSafe(|| {
-            while_loaded(&libraries.list[0], || panic!("inside"))
+            while_loaded(&libraries.list[0], |_| panic!("inside"))
         }));
         assert!(caught.is_err());
-        assert_eq!(while_loaded(&libraries.list[0], || 1), Some(1));
+        assert_eq!(while_loaded(&libraries.list[0], |_| 1), Some(1));
     }
 }

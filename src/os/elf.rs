@@ -26,6 +26,15 @@ const SYM_LEN: usize = 24;
 const RELA_LEN: usize = 24;
 const STT_FUNC: u8 = 2;
 
+/// Program header of the property note (Linux gABI extensions).
+const PT_GNU_PROPERTY: u32 = 0x6474_e553;
+/// The one type of property notes.
+const NT_GNU_PROPERTY_TYPE_0: u32 = 5;
+/// Property of AArch64 whose bits hold for all code of the object (ABI for the Arm 64-bit Architecture, "Program
+/// Property").
+const GNU_PROPERTY_AARCH64_FEATURE_1_AND: u32 = 0xc000_0000;
+const GNU_PROPERTY_AARCH64_FEATURE_1_BTI: u32 = 1;
+
 /// A function of a loaded object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Function {
@@ -59,6 +68,8 @@ pub struct ElfObject {
     bias: usize,
     segments: Vec<Segment>,
     dynamic: Vec<(u64, usize)>,
+    /// Where its property note lies.
+    property: Option<Range<usize>>,
 }
 
 impl ElfObject {
@@ -103,6 +114,7 @@ impl ElfObject {
             bias,
             segments,
             dynamic: Vec::new(),
+            property: headers.iter().find(|h| h.p_type == PT_GNU_PROPERTY).map(range),
         };
         if let Some(header) = headers.iter().find(|h| h.p_type == PT_DYNAMIC) {
             let range = range(header);
@@ -170,6 +182,15 @@ impl ElfObject {
         })
     }
 
+    /// Whether all its code begins its functions with landing pads (`BTI` of AArch64), so that the dynamic linker maps it
+    /// guarded: an indirect branch to anything else faults.
+    #[must_use]
+    pub fn has_landing_pads(&self) -> bool {
+        let note = self.property.as_ref();
+        let bytes = note.and_then(|range| self.bytes(range.start, range.len()));
+        bytes.is_some_and(has_bti_property)
+    }
+
     fn dynamic_value(&self, tag: u64) -> Option<usize> {
         self.dynamic
             .iter()
@@ -207,7 +228,11 @@ impl ElfObject {
     }
 
     fn name_is(&self, offset: u32, name: &CStr) -> bool {
-        let name = name.to_bytes_with_nul();
+        self.name_begins(offset, name.to_bytes_with_nul())
+    }
+
+    /// Whether the string at an offset of the string table begins with `name`.
+    fn name_begins(&self, offset: u32, name: &[u8]) -> bool {
         let (Some(table), Some(len)) = (self.dynamic_address(DT_STRTAB), self.dynamic_value(DT_STRSZ)) else {
             return false;
         };
@@ -232,6 +257,17 @@ impl ElfObject {
     #[must_use]
     pub fn defines(&self, name: &CStr) -> bool {
         self.symbol_by_gnu_hash(name).is_some()
+    }
+
+    /// Whether this object asks for a symbol from other objects whose name begins with `prefix`.
+    #[must_use]
+    pub fn imports(&self, prefix: &[u8]) -> bool {
+        // What is not defined stands before all that the hash table knows.
+        let hashed = self.gnu_hash().map(|table| table.first);
+        let count = hashed.or_else(|| self.symbol_count()).unwrap_or(0);
+        (1..count)
+            .filter_map(|index| self.symbol(index))
+            .any(|symbol| !symbol.defined && self.name_begins(symbol.name, prefix))
     }
 
     fn symbol_by_gnu_hash(&self, name: &CStr) -> Option<Symbol> {
@@ -356,6 +392,28 @@ impl ElfObject {
     }
 }
 
+/// Whether a property note says that all code has landing pads.
+fn has_bti_property(note: &[u8]) -> bool {
+    let Some((head, rest)) = note.split_at_checked(16) else {
+        return false;
+    };
+    if u32_at(head, 0) != 4 || u32_at(head, 8) != NT_GNU_PROPERTY_TYPE_0 || &head[12..] != b"GNU\0" {
+        return false;
+    }
+    let mut properties = rest.get(..u32_at(head, 4) as usize).unwrap_or_default();
+    while let Some((head, rest)) = properties.split_at_checked(8) {
+        let len = u32_at(head, 4) as usize;
+        let Some(value) = rest.get(..len) else {
+            return false;
+        };
+        if u32_at(head, 0) == GNU_PROPERTY_AARCH64_FEATURE_1_AND && len == 4 {
+            return u32_at(value, 0) & GNU_PROPERTY_AARCH64_FEATURE_1_BTI != 0;
+        }
+        properties = rest.get(len.next_multiple_of(8)..).unwrap_or_default();
+    }
+    false
+}
+
 struct Symbol {
     name: u32,
     kind: u8,
@@ -381,4 +439,49 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(name: &[u8; 4], properties: &[(u32, u32)]) -> Vec<u8> {
+        let mut out: Vec<u8> = [4, 16 * properties.len() as u32, NT_GNU_PROPERTY_TYPE_0]
+            .iter()
+            .flat_map(|n| n.to_le_bytes())
+            .collect();
+        out.extend(name);
+        for &(kind, value) in properties {
+            out.extend([kind, 4, value, 0].iter().flat_map(|n| n.to_le_bytes()));
+        }
+        out
+    }
+
+    #[test]
+    fn landing_pads_are_a_property_of_aarch64() {
+        let and = GNU_PROPERTY_AARCH64_FEATURE_1_AND;
+        assert!(has_bti_property(&note(b"GNU\0", &[(and, 3)])));
+        assert!(has_bti_property(&note(b"GNU\0", &[(1, 0), (and, 1)])));
+        assert!(
+            !has_bti_property(&note(b"GNU\0", &[(and, 2)])),
+            "signed return addresses alone"
+        );
+        assert!(!has_bti_property(&note(b"GNU\0", &[(0xc000_0002, 3)])), "x86's");
+        assert!(!has_bti_property(&note(b"XYZ\0", &[(and, 1)])));
+        let whole = note(b"GNU\0", &[(1, 0), (and, 1)]);
+        for len in 0..whole.len() - 8 {
+            assert!(!has_bti_property(&whole[..len]), "cut to {len}");
+        }
+    }
+
+    #[test]
+    fn imported_symbols_are_told_by_how_they_begin() {
+        // SAFETY: the test program stays loaded.
+        let own = unsafe { ElfObject::loaded(|object| object.name().is_empty()) };
+        assert!(own[0].imports(b"dl_iterate_ph"));
+        assert!(!own[0].imports(b"__gmpz_"));
+        // SAFETY: the C library stays loaded.
+        let libc = unsafe { ElfObject::loaded(|object| object.contains(libc::getpid as *const () as usize)) };
+        assert!(!libc[0].imports(b"getpid"), "its own");
+    }
 }

@@ -160,3 +160,23 @@ pub fn stat_of(path: &CStr) -> io::Result<libc::stat> {
     retry(|| unsafe { libc::stat(path.as_ptr(), &raw mut st) } as isize)?;
     Ok(st)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+
+    #[test]
+    fn a_program_that_is_started_inherits_no_file() {
+        let dir = testkit::temp_dir("cloexec");
+        let path = CString::new(dir.path().join("a").to_str().expect("text")).expect("no NUL");
+        for file in [
+            File::create(&path).expect("created"),
+            File::open(&path).expect("opened"),
+        ] {
+            // SAFETY: asks for the flags of a descriptor that is open.
+            let flags = unsafe { libc::fcntl(file.fd(), libc::F_GETFD) };
+            assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
+        }
+    }
+}

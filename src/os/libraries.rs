@@ -81,6 +81,21 @@ impl OpenObject {
         found
     }
 
+    /// Takes hold of the loaded object whose load address is `base`; `None` if there is none.
+    #[must_use]
+    pub fn find_at(base: usize) -> Option<Self> {
+        loaded_objects()
+            .into_iter()
+            .find(|object| object.base == base)
+            .and_then(Self::open)
+    }
+
+    /// Keeps the object loaded for the rest of the process.
+    pub fn keep(self) {
+        // The reference that the handle stands for is never given back.
+        let _ = self.library.into_raw();
+    }
+
     /// The object's place in memory.
     #[must_use]
     pub fn object(&self) -> &LoadedObject {
@@ -92,10 +107,17 @@ impl OpenObject {
     /// not count.
     #[must_use]
     pub fn symbol(&self, name: &CStr) -> Option<usize> {
+        self.symbol_in_scope(name)
+            .filter(|&address| self.object.contains(address))
+    }
+
+    /// The address of `name` as this object's own references to it are bound when it is asked by its handle: in itself,
+    /// or in what it depends on (for the main program in everything).
+    #[must_use]
+    pub fn symbol_in_scope(&self, name: &CStr) -> Option<usize> {
         // SAFETY: the address is not used as anything here.
         let symbol = unsafe { self.library.get::<*mut c_void>(name.to_bytes_with_nul()) }.ok()?;
-        let address = symbol.as_raw_ptr() as usize;
-        self.object.contains(address).then_some(address)
+        Some(symbol.as_raw_ptr() as usize)
     }
 }
 

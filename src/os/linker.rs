@@ -87,3 +87,32 @@ pub fn each_listed(mut f: impl FnMut(&Listed) -> bool) {
         resume_unwind(panic);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_of_which_nothing_is_known_has_no_name_and_no_headers() {
+        // SAFETY: all-zero bytes are a valid `dl_phdr_info`: numbers and null pointers.
+        let info: dl_phdr_info = unsafe { std::mem::zeroed() };
+        let listed = Listed {
+            info: dl_phdr_info {
+                dlpi_phnum: 3,
+                ..info
+            },
+        };
+        assert_eq!(listed.name(), c"");
+        assert!(listed.headers().is_empty());
+    }
+
+    #[test]
+    fn the_walk_ends_when_it_is_told_to() {
+        let mut seen = 0;
+        each_listed(|_| {
+            seen += 1;
+            seen == 2
+        });
+        assert_eq!(seen, 2);
+    }
+}

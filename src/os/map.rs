@@ -3,6 +3,7 @@
 use super::alloc;
 use super::arena::{self, Share};
 use super::file::File;
+use super::page::LOWEST_ADDRESS;
 use std::io;
 use std::ptr::NonNull;
 
@@ -33,6 +34,8 @@ unsafe impl Send for Memory {}
 pub enum Missed {
     /// Something else is there.
     Taken,
+    /// It is below [`LOWEST_ADDRESS`].
+    Low,
     /// The system refused for another reason.
     Refused(io::Error),
 }
@@ -154,6 +157,9 @@ pub(super) fn map_exactly(
     base: u64,
     protection: libc::c_int,
 ) -> Result<NonNull<u8>, Missed> {
+    if base < LOWEST_ADDRESS as u64 {
+        return Err(Missed::Low);
+    }
     let wanted = base as usize as *mut libc::c_void;
     let flags = libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: without replacing anything a new mapping touches no memory in use.

@@ -4,6 +4,8 @@
 use std::io;
 use std::ops::Range;
 
+use super::page::LOWEST_ADDRESS;
+
 /// One line of `/proc/self/maps`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mapping {
@@ -74,7 +76,7 @@ pub fn free_near(mappings: &[Mapping], center: usize, reach: usize, len: usize) 
         .iter()
         .map(|m| m.range.start)
         .chain([usize::MAX & !(len - 1)]);
-    let fits = |at: usize| at >= len && at.abs_diff(center) + len <= reach;
+    let fits = |at: usize| at >= LOWEST_ADDRESS.max(len) && at.abs_diff(center) + len <= reach;
     let mut found: Vec<usize> = ends
         .zip(starts)
         .filter(|&(from, to)| to.checked_sub(from).is_some_and(|gap| gap >= len))
@@ -135,6 +137,8 @@ mod tests {
         let near = free_near(&maps, 0x40_0000, 0x40_0000, 0x1000);
         assert_eq!(near, [0x3f_f000, 0x40_1000, 0x5f_f000, 0x60_2000]);
         assert!(free_near(&maps, 0x40_0000, 0x1000, 0x1000).is_empty());
+        let low = free_near(&maps, 0x2_0000, 0x2_0000, 0x1000);
+        assert!(low.iter().all(|&at| at >= LOWEST_ADDRESS), "{low:x?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::patch::{self, PatchError, Redirected, Redirection};
 use super::{exit, exit_code, got, preload};
 use crate::host::{Generation, Host, HostError};
 use crate::os::elf::ElfObject;
+use crate::os::libraries::{self, OpenObject};
 use crate::os::stderr::complain;
 
 /// A loader function by its exported name, and the address of what stands in for it.
@@ -176,48 +177,99 @@ fn set_forwards(target: impl Fn(&CStr) -> Option<usize>) {
     FORWARDING.store(any, Ordering::Release);
 }
 
-/// Redirects the loader functions of this process's Lean runtime to the stand-ins in `table`, all of its
-/// generation or none. Attaching again in the same mode changes nothing. [`Mode::Off`] only lets calls of
-/// our exported names go to the host.
+/// Redirects the loader functions of this process's Lean runtime to the stand-ins that `table` gives for the mode in
+/// `LEAN_REGION_MODE`, all of its generation or none. Attaching again in the same mode changes nothing. [`Mode::Off`]
+/// only lets calls of our exported names go to the host.
 ///
 /// # Errors
-/// [`AttachError`]; then the host is untouched, and calls of our exported names go to it as well.
+/// [`AttachError`]; then the host is untouched, and calls of our exported names go to its loader, whatever the cause,
+/// unless this library was attached before.
 ///
 /// # Safety
 /// Every stand-in can be called like the function it is named after, in the generation of this process's
 /// runtime, for the rest of the process. No other thread is entering the loader meanwhile.
-pub unsafe fn attach(mode: Mode, table: &[Entry]) -> Result<(), AttachError> {
+pub unsafe fn attach(table: impl Fn(Mode) -> Vec<Entry>) -> Result<(), AttachError> {
     let mut attached = self::attached();
-    match &*attached {
-        Some(now) if now.mode == mode => return Ok(()),
-        Some(now) => return Err(AttachError::AlreadyAttached(now.mode)),
-        None => {}
+    let attach = |attached: &Option<Attached>| {
+        let mode = Mode::from_environment()?;
+        match attached {
+            Some(now) if now.mode == mode => return Ok(None),
+            Some(now) => return Err(AttachError::AlreadyAttached(now.mode)),
+            None => {}
+        }
+        // SAFETY: the contract is the same.
+        unsafe { attach_to_host(mode, &table(mode)) }
+    };
+    let done = attach(&attached);
+    let refused = done.as_ref().is_err_and(|e| !matches!(e, AttachError::NoHost));
+    if refused && attached.is_none() {
+        forward_to_host();
     }
+    if let Some(done) = done? {
+        *attached = Some(done);
+    }
+    Ok(())
+}
+
+/// What is redirected afterwards; nothing in mode off.
+///
+/// # Safety
+/// As for [`attach`].
+unsafe fn attach_to_host(mode: Mode, table: &[Entry]) -> Result<Option<Attached>, AttachError> {
     let host = Host::get_runtime()?.ok_or(AttachError::NoHost)?;
     // SAFETY: the host's library is held open for the rest of the process.
     let object = unsafe { ElfObject::loaded(|object| object.base() == host.library_base()) }.pop();
     let object = object.ok_or(AttachError::NoHost)?;
-    let entry = |name: &CStr| object.function(name).map(|function| function.entry);
     if mode == Mode::Off {
-        set_forwards(entry);
-        return Ok(());
+        forward_to(&object);
+        return Ok(None);
     }
-    // SAFETY: the contract is the same, and the object is the host's.
-    match unsafe { redirect(mode, table, host, &object) } {
-        Ok(done) => {
-            set_forwards(|name| {
-                table
-                    .iter()
-                    .find(|e| mode == Mode::Observe && e.0 == name)
-                    .map(|e| e.1)
-            });
-            *attached = Some(done);
-            Ok(())
-        }
-        Err(error) => {
-            set_forwards(entry);
-            Err(error)
-        }
+    stay_loaded();
+    // SAFETY: the contract is the same; the object is the host's, which stays.
+    let done = unsafe { redirect(mode, table, host, &object)? };
+    set_forwards(|name| {
+        table
+            .iter()
+            .find(|e| mode == Mode::Observe && e.0 == name)
+            .map(|e| e.1)
+    });
+    Ok(Some(done))
+}
+
+/// Lets calls of our exported names go to `host`.
+fn forward_to(host: &ElfObject) {
+    set_forwards(|name| host.function(name).map(|function| function.entry));
+}
+
+/// Lets calls of our exported names go to the loader of this process, if there is one: that of the runtime which we
+/// failed to attach to, and which may not even be known well enough to be bound.
+fn forward_to_host() {
+    let here = functions as *const () as usize;
+    // SAFETY: the object found is used while it is being held open.
+    let hosts = unsafe { ElfObject::loaded(|object| !object.contains(here) && has_loader(object)) };
+    let Some(host) = hosts.first() else { return };
+    // Its functions may be called from now on, so it must not be unloaded.
+    if let Some(open) = OpenObject::find_at(host.base()) {
+        forward_to(host);
+        open.keep();
+    }
+}
+
+/// Whether an object has a loader of Lean's, and is no other copy of this library.
+fn has_loader(object: &ElfObject) -> bool {
+    ALL.iter().chain([&TOO_OLD]).any(|name| object.defines(name)) && !object.defines(OURSELVES)
+}
+
+/// Keeps the object that this code lies in loaded for the rest of the process: the host's functions lead into it. Our own
+/// shared library is linked so; one that somebody made of our static library need not be.
+fn stay_loaded() {
+    let here = functions as *const () as usize;
+    let own = libraries::loaded_objects()
+        .into_iter()
+        .find(|object| object.contains(here));
+    // The main program stays anyway.
+    if let Some(own) = own.and_then(OpenObject::open) {
+        own.keep();
     }
 }
 
@@ -340,26 +392,17 @@ pub unsafe fn attach_if_preloaded(table: impl Fn(Mode) -> Vec<Entry>) {
         return;
     }
     let here = functions as *const () as usize;
-    let loader = |object: &ElfObject| {
-        ALL.iter().chain([&TOO_OLD]).any(|name| object.defines(name)) && !object.defines(OURSELVES)
-    };
     // SAFETY: the objects are used during this call only, at the start of the process.
-    let objects = unsafe { ElfObject::loaded(|object| object.contains(here) || loader(object)) };
+    let objects = unsafe { ElfObject::loaded(|object| object.contains(here) || has_loader(object)) };
     let (own, hosts): (Vec<_>, Vec<_>) = objects.iter().partition(|object| object.contains(here));
     let named = own.first().is_some_and(|own| preload::names(own.path()));
     let Some(host) = hosts.first().filter(|_| named) else {
         return;
     };
-    let attached = Mode::from_environment()
-        .map_err(AttachError::Mode)
-        .and_then(|mode| {
-            // SAFETY: the contract is the same.
-            unsafe { attach(mode, &table(mode)) }
-        });
-    match attached {
+    // SAFETY: the contract is the same.
+    match unsafe { attach(table) } {
         Ok(()) | Err(AttachError::NoHost) => {}
         Err(error) => {
-            set_forwards(|name| host.function(name).map(|function| function.entry));
             complain(&format!("not attached, Lean's own loader serves: {error}"));
             if exit_code::not_attached() {
                 // SAFETY: the host stays loaded, as the program needs it.

@@ -102,10 +102,21 @@ unsafe fn text(string: Obj) -> Option<String> {
     String::from_utf8(text.to_vec()).ok()
 }
 
-/// Compares without letting a panic out: a failure of the comparison itself counts as a difference.
-fn judge(call: Call, file: &str, compare: impl FnOnce() -> Result<(), Finding>) {
+/// Compares without letting a panic out: a failure of the comparison itself counts as a difference. In a save that is
+/// `racy`, as other threads may have changed references between the two loaders' looks at them, a difference says nothing.
+fn judge(call: Call, file: &str, racy: bool, compare: impl FnOnce() -> Result<(), Finding>) {
     let judged = panics::caught(|| match compare() {
         Ok(()) => verdict::equal(call),
+        Err(finding) if racy => {
+            if let Some(theirs) = &finding.host_file {
+                // Nobody needs it. If it stays, it is one file too many.
+                let _ = fs::remove_file(theirs);
+            }
+            verdict::not_compared(
+                file,
+                "it holds references that other threads may have changed between the two saves",
+            );
+        }
         Err(finding) => verdict::different(finding),
     });
     if let Err(detail) = judged {
@@ -190,7 +201,9 @@ unsafe extern "C-unwind" fn save(
         Outcome::Failure(text) => Outcome::Failure(text.replace(&sibling, &file)),
         value => value,
     };
-    judge(Call::Save, &file, || {
+    // SAFETY: of a save that succeeded, our compactor, which is alive.
+    let racy = matches!(a, Outcome::Value(ours) if unsafe { Chain::met_shared_references(ours, host) });
+    judge(Call::Save, &file, racy, || {
         if let Some(finding) = other_outcome(Call::Save, &file, &a, &b) {
             return Err(finding);
         }
@@ -249,7 +262,7 @@ unsafe extern "C-unwind" fn read(fname: Obj, deps: Obj) -> Obj {
     let theirs = unsafe { host_function::<ReadFn>(READ).expect(KEPT)(fname, deps) };
     // SAFETY: what the host returned.
     let b = unsafe { outcome(theirs) };
-    judge(Call::Read, &file, || {
+    judge(Call::Read, &file, false, || {
         // SAFETY: the arguments are the caller's, the outcomes those of the two calls, both still alive.
         unsafe { compare_reads(host, &file, fname, deps, &a, &b) }
     });
@@ -337,4 +350,31 @@ unsafe extern "C-unwind" fn free(region: Obj) -> Obj {
     // The host's copy was released when it had been compared.
     // SAFETY: our entry point, with the argument that was meant for the host's function of the same contract.
     unsafe { (ours().free)(region) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_that_another_thread_may_have_made_counts_as_not_compared() {
+        let dir = testkit::temp_dir("racy");
+        let theirs = dir.path().join("a.olean.host.1.0");
+        let before = verdict::now();
+        for racy in [true, false] {
+            fs::write(&theirs, "x").expect("a file");
+            judge(Call::Save, "a.olean", racy, || {
+                Err(Finding {
+                    host_file: Some(theirs.to_string_lossy().into_owned()),
+                    ..finding(Call::Save, "a.olean", "a word")
+                })
+            });
+            assert_eq!(theirs.exists(), !racy, "what nobody has to look at is removed");
+        }
+        judge(Call::Save, "a.olean", true, || Ok(()));
+        let now = verdict::now();
+        assert_eq!(now.not_compared - before.not_compared, 1);
+        assert_eq!(now.saves.1 - before.saves.1, 1);
+        assert_eq!(now.saves.0 - before.saves.0, 1, "what is equal is equal");
+    }
 }

@@ -5,6 +5,9 @@
 /// Length of [`absolute_jump`], bytes.
 pub const ABSOLUTE_JUMP_LEN: usize = 16;
 
+/// What an indirect branch to guarded code has to find: `bti c`.
+pub const LANDING_PAD: [u8; 4] = LANDING_PADS[0].to_le_bytes();
+
 /// Length of [`near_jump`], bytes.
 pub const NEAR_JUMP_LEN: usize = 4;
 

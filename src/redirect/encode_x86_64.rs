@@ -4,6 +4,9 @@
 /// Length of [`absolute_jump`], bytes.
 pub const ABSOLUTE_JUMP_LEN: usize = 14;
 
+/// What an indirect branch to guarded code has to find: `endbr64`.
+pub const LANDING_PAD: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+
 /// Length of [`near_jump`], bytes.
 pub const NEAR_JUMP_LEN: usize = 5;
 

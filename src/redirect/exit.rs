@@ -75,6 +75,8 @@ pub fn write_at_exit() {
     }
     // A panic must neither cross into C nor keep the process from ending.
     let _ = catch_unwind(|| {
-        report::write(path);
+        // SAFETY: the runtime is the one that the process was attached to, which has been initialised by the time that the
+        // process ends, and stays usable until it is gone: its memory is never given up.
+        unsafe { report::write(path) };
     });
 }

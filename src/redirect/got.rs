@@ -96,3 +96,21 @@ unsafe fn exchange(mappings: &[Mapping], address: usize, new: usize) -> io::Resu
     }
     Ok(old)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_somebody_else_has_changed_stays_as_it_is() {
+        let words = [AtomicUsize::new(2), AtomicUsize::new(3)];
+        let slots = words.each_ref().map(|word| Slot {
+            address: word.as_ptr() as usize,
+            old: 1,
+            new: 2,
+        });
+        // SAFETY: aligned words of this test.
+        unsafe { restore(&slots) };
+        assert_eq!(words.map(AtomicUsize::into_inner), [1, 3]);
+    }
+}

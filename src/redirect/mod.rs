@@ -26,6 +26,7 @@ pub mod observe;
 pub mod patch;
 pub mod preload;
 mod process;
+mod protection;
 pub mod report;
 pub mod trampoline;
 pub mod verdict;

@@ -13,6 +13,7 @@ use super::{encode_aarch64 as encode, move_aarch64 as moved};
 #[cfg(not(target_arch = "aarch64"))]
 use super::{encode_x86_64 as encode, move_x86_64 as moved};
 
+use super::protection;
 use super::trampoline::CannotMove;
 use crate::os::code_page::{CodePage, flush_instructions};
 use crate::os::elf::{ElfObject, Function};
@@ -56,6 +57,9 @@ pub enum PatchError {
         /// Its own bytes.
         room: usize,
     },
+    /// Its code may be executed, but not read, so what stands there can neither be put back nor copied.
+    #[error("the code of {0} cannot be read: its library is mapped execute-only")]
+    Unreadable(String),
     /// Its first instructions cannot be copied, so it could not be called any more.
     #[error("{name} cannot be moved: {source}")]
     CannotMove {
@@ -95,6 +99,7 @@ pub enum PatchError {
 struct Site {
     name: &'static CStr,
     entry: usize,
+    guarded: bool,
     old: Vec<u8>,
     new: Vec<u8>,
     original: Option<usize>,
@@ -151,6 +156,7 @@ impl Site {
         Change {
             name: self.name,
             entry: self.entry,
+            guarded: self.guarded,
             old,
             new,
         }
@@ -242,17 +248,25 @@ fn plan(
 ) -> Result<Site, PatchError> {
     let &Redirection { name, replacement } = redirection;
     let entry = function.entry;
-    let far = encode::absolute_jump(replacement);
-    let stub = page.as_deref_mut().and_then(|page| page.push(&far));
+    let jump = encode::absolute_jump(replacement);
+    let stub = page.as_deref_mut().and_then(|page| page.push(&jump));
+    // What comes to a guarded entry by an indirect branch has to find a landing pad there.
+    let pad: &[u8] = if protection::is_guarded(host) {
+        &encode::LANDING_PAD
+    } else {
+        &[]
+    };
+    let far = [pad, &jump].concat();
     let near = stub
-        .and_then(|stub| encode::near_jump(entry, stub))
+        .and_then(|stub| encode::near_jump(entry + pad.len(), stub))
+        .map(|jump| [pad, &jump].concat())
         .filter(|jump| {
             let preferred = one_store(entry, jump.len()) || !has_room(host, function, far.len());
             preferred && has_room(host, function, jump.len())
         });
     let new = match near {
-        Some(jump) => jump.to_vec(),
-        None if has_room(host, function, far.len()) => far.to_vec(),
+        Some(jump) => jump,
+        None if has_room(host, function, far.len()) => far,
         None => {
             return Err(PatchError::NoRoom {
                 name: text(name),
@@ -262,7 +276,7 @@ fn plan(
     };
     let code = host
         .bytes(entry, function.size.max(new.len()))
-        .unwrap_or_default();
+        .ok_or_else(|| PatchError::Unreadable(text(name)))?;
     let mut original = None;
     if keep_original {
         let no_page = || PatchError::NoPage(io::Error::from_raw_os_error(libc::ENOMEM));
@@ -279,6 +293,7 @@ fn plan(
     Ok(Site {
         name,
         entry,
+        guarded: !pad.is_empty(),
         old: code[..new.len()].to_vec(),
         new,
         original,
@@ -311,6 +326,8 @@ fn has_room(host: &ElfObject, function: Function, len: usize) -> bool {
 struct Change<'a> {
     name: &'static CStr,
     entry: usize,
+    /// Whether the code there is guarded.
+    guarded: bool,
     old: &'a [u8],
     new: &'a [u8],
 }
@@ -323,11 +340,11 @@ struct Change<'a> {
 unsafe fn write_all(mappings: &[Mapping], changes: &[Change]) -> Result<(), PatchError> {
     for (done, change) in changes.iter().enumerate() {
         // SAFETY: the caller's contract, for this change.
-        if let Err(source) = unsafe { write(mappings, change.entry, change.new) } {
+        if let Err(source) = unsafe { write(mappings, change, change.new) } {
             for made in &changes[..done] {
                 // SAFETY: the same bytes as before. What fails here leaves a working redirection: the
                 // replacement is there as long as this library is, which is never unloaded.
-                let _ = unsafe { write(mappings, made.entry, made.old) };
+                let _ = unsafe { write(mappings, made, made.old) };
             }
             return Err(PatchError::Protect {
                 name: text(change.name),
@@ -338,11 +355,12 @@ unsafe fn write_all(mappings: &[Mapping], changes: &[Change]) -> Result<(), Patc
     Ok(())
 }
 
-/// Overwrites `code.len()` bytes at `entry`; its pages have their former protection again afterwards.
+/// Overwrites `code.len()` bytes at the entry of `at`; its pages have their former protection again afterwards.
 ///
 /// # Safety
 /// As for [`write_all`].
-unsafe fn write(mappings: &[Mapping], entry: usize, code: &[u8]) -> io::Result<()> {
+unsafe fn write(mappings: &[Mapping], at: &Change, code: &[u8]) -> io::Result<()> {
+    let &Change { entry, guarded, .. } = at;
     let page = page_size();
     let first = entry & !(page - 1);
     let pages = (first..entry + code.len()).step_by(page);
@@ -352,7 +370,7 @@ unsafe fn write(mappings: &[Mapping], entry: usize, code: &[u8]) -> io::Result<(
         .ok_or_else(|| io::Error::from_raw_os_error(libc::EFAULT))?;
     let protect = |at: usize, protection: i32| {
         // SAFETY: a page of the host's code, which stays readable and executable throughout.
-        match unsafe { libc::mprotect(at as *mut _, page, protection) } {
+        match unsafe { libc::mprotect(at as *mut _, page, protection::whole(protection, guarded)) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
@@ -438,6 +456,7 @@ mod tests {
         let change = |entry| Change {
             name: c"f",
             entry,
+            guarded: false,
             old: &[0x90; 3],
             new: &[1, 2, 3],
         };
@@ -451,6 +470,7 @@ mod tests {
             let back = |entry| Change {
                 name: c"f",
                 entry,
+                guarded: false,
                 old: &[1, 2, 3],
                 new: &[0x90; 3],
             };
@@ -478,8 +498,15 @@ mod tests {
         };
         let mappings = maps::mappings().expect("procfs");
         let code: Vec<u8> = (1..=14).collect();
+        let change = Change {
+            name: c"f",
+            entry: at + len - 7,
+            guarded: false,
+            old: &[],
+            new: &code,
+        };
         // SAFETY: pages of this test's own.
-        unsafe { write(&mappings, at + len - 7, &code) }.expect("written");
+        unsafe { write(&mappings, &change, &code) }.expect("written");
         // SAFETY: as above.
         assert_eq!(unsafe { read_code(at + len - 7, 14) }, code);
         let now = maps::mappings().expect("procfs");

@@ -20,9 +20,13 @@ use crate::os::stderr::complain;
 use crate::os::{image_use, notes, saved_files};
 
 /// Writes the report to `path`, in which `%p` stands for the process id; says so on stderr if it cannot be written.
-pub(super) fn write(path: &Path) {
+///
+/// # Safety
+/// As [`json`].
+pub(super) unsafe fn write(path: &Path) {
     let path = expand(path);
-    if let Err(error) = replace(&path, &json()) {
+    // SAFETY: passed on from the caller.
+    if let Err(error) = replace(&path, &unsafe { json() }) {
         complain(&format!(
             "the report '{}' cannot be written: {error}",
             path.display()
@@ -61,9 +65,10 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 /// The report as of now: one line of JSON with a line end.
 ///
-/// The host is asked for its version, for which it may allocate.
+/// # Safety
+/// The host is asked for its version, for which it may have to allocate: it can do so on this thread.
 #[must_use]
-pub fn json() -> String {
+pub unsafe fn json() -> String {
     let attachment = attachment::current();
     let mode = attachment.map_or(Mode::Off, |a| a.mode);
     let mut out = String::with_capacity(1024);
@@ -74,7 +79,8 @@ pub fn json() -> String {
         process_id(),
         mode.name()
     );
-    push_host(&mut out);
+    // SAFETY: passed on from the caller.
+    unsafe { push_host(&mut out) };
     out.push_str(r#","attached":"#);
     let names = attachment.map_or(&[][..], |a| &a.names);
     push_list(&mut out, names, |out, name| {
@@ -105,11 +111,14 @@ pub fn json() -> String {
     out
 }
 
-fn push_host(out: &mut String) {
+/// # Safety
+/// As [`json`].
+unsafe fn push_host(out: &mut String) {
     let Ok(host) = Host::get() else {
         return out.push_str("null");
     };
-    let identity = host.file_identity();
+    // SAFETY: passed on from the caller.
+    let identity = unsafe { host.file_identity() };
     out.push_str(r#"{"library":"#);
     push_string(out, &host.library_path().to_string_lossy());
     let _ = write!(out, r#","abi":"{}","lean_version":"#, host.generation().name());
@@ -297,7 +306,8 @@ mod tests {
 
     #[test]
     fn the_report_is_json_with_the_documented_keys_in_order() {
-        let text = json();
+        // SAFETY: the embedded runtime can allocate anywhere.
+        let text = unsafe { json() };
         let value: testkit::Value = text.parse().unwrap();
         assert_eq!(value["schema"], 1);
         assert_eq!(value["pid"], std::process::id());

@@ -5,7 +5,7 @@
 use super::arguments::{elements, key_base, path, region_path, take_some};
 use super::chain::{BadChain, Chain};
 use super::deps::dependencies;
-use super::error::{CallError, ReadError, SaveError};
+use super::error::{ANY_GITHASH, CallError, ReadError, SaveError};
 use super::examine::ReadOptions;
 use super::freshness;
 use super::image::in_use as image;
@@ -43,20 +43,25 @@ pub struct ReadFacts {
 struct Wishes {
     force_relocate: bool,
     verify: bool,
+    any_githash: bool,
 }
 
-/// Read from the environment once, where a switch that is neither on nor off counts as on.
+/// Read from the environment once, where a switch that is neither on nor off counts as on, but for the one that lets more files in.
 fn wishes() -> Wishes {
-    const ASKED: usize = 4;
+    const ASKED: usize = 8;
     static WISHES: OnceNonZeroUsize = OnceNonZeroUsize::new();
     let bits = WISHES.get_or_init(|| {
         let bit = |name, bit| if env::switch(name, true) { bit } else { 0 };
-        let bits = ASKED | bit("LEAN_REGION_FORCE_RELOCATE", 1) | bit("LEAN_REGION_VERIFY", 2);
+        let bits = ASKED
+            | bit("LEAN_REGION_FORCE_RELOCATE", 1)
+            | bit("LEAN_REGION_VERIFY", 2)
+            | if env::switch(ANY_GITHASH, false) { 4 } else { 0 };
         NonZeroUsize::new(bits).expect("one bit is always set")
     });
     Wishes {
         force_relocate: bits.get() & 1 != 0,
         verify: bits.get() & 2 != 0,
+        any_githash: bits.get() & 4 != 0,
     }
 }
 
@@ -64,7 +69,11 @@ fn read_options(host: &Host) -> ReadOptions {
     let wishes = wishes();
     ReadOptions {
         flags: host.flags(),
-        githash: host.githash(),
+        githash: match wishes.any_githash {
+            true => None,
+            // SAFETY: a call of the loader, in which the host can allocate.
+            false => unsafe { host.githash() },
+        },
         force_relocate: wishes.force_relocate,
         verify: wishes.verify,
     }

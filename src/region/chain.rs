@@ -70,6 +70,16 @@ impl Chain {
         unsafe { Self::of(object, host) }.map_or(&[], |chain| &chain.dependencies)
     }
 
+    /// Whether the compactor in `object` (borrowed) has met references that other threads may change.
+    ///
+    /// # Safety
+    /// As [`Chain::lock`].
+    #[must_use]
+    pub unsafe fn met_shared_references(object: Obj, host: &Host) -> bool {
+        // SAFETY: passed on from the caller; the guard ends here.
+        unsafe { Self::lock(object, host) }.is_ok_and(|compactor| compactor.met_shared_references())
+    }
+
     /// # Safety
     /// As [`Chain::lock`].
     unsafe fn of<'a>(object: Obj, host: &Host) -> Option<&'a Chain> {

@@ -25,6 +25,10 @@ pub fn shown(path: &CStr) -> String {
     format!("{shown}{more}")
 }
 
+/// Set to 1, it lets files of any githash be read. Lean builds differ in whether they look at it (`CHECK_OLEAN_VERSION`),
+/// and nothing in a build says so.
+pub const ANY_GITHASH: &str = "LEAN_REGION_ANY_GITHASH";
+
 /// Why a region could not be read.
 #[derive(Debug, Error)]
 pub enum ReadError {
@@ -142,7 +146,7 @@ impl ReadError {
         ReadError::Incompatible {
             file: shown(file),
             detail: format!(
-                "written by Lean {} with githash {}, this is githash {}",
+                "written by Lean {} with githash {}, this is githash {}, and only {ANY_GITHASH}=1 lets it be read",
                 field_text(version),
                 hash(found),
                 hash(expected)

@@ -111,12 +111,8 @@ pub(super) fn examine(
         ));
     };
     let root = u64::from_le_bytes(root_bytes.try_into().expect("8 bytes"));
-    if header.base % 8 != 0
-        || header
-            .base
-            .checked_add(size)
-            .is_none_or(|end| end > isize::MAX as u64)
-    {
+    // One beyond what a process may use is sound: the system refuses it, and the file is relocated.
+    if header.base % 8 != 0 || header.base.checked_add(size).is_none() {
         return damaged(format!(
             "the base address {:#x} is none that {size} bytes can lie at",
             header.base
@@ -125,14 +121,14 @@ pub(super) fn examine(
     let size = size as usize;
     let end = if header.version == VERSION_3 {
         let claimed = u64::from_le_bytes(start[88..96].try_into().expect("8 bytes"));
-        // Behind the data follow at least the counts of closures and libraries.
-        let most = (size - root_slot).saturating_sub(8) as u64;
-        if claimed < 8 || claimed % 8 != 0 || claimed > most {
-            return damaged(format!(
-                "the data should have {claimed} bytes, but the file has {size}: it is truncated"
-            ));
+        match end_of_data(size, root_slot, claimed) {
+            Some(end) => end,
+            None => {
+                return damaged(format!(
+                    "the data should have {claimed} bytes, but the file has {size}: it is truncated"
+                ));
+            }
         }
-        root_slot + claimed as usize
     } else {
         if !size.is_multiple_of(8) {
             return damaged(format!(
@@ -151,6 +147,15 @@ pub(super) fn examine(
     };
     examined.regular = root_is_last(path, &examined, deps, read)?;
     Ok(examined)
+}
+
+/// Where the data of a version 3 file ends that has `size` bytes, as the system said, and claims `claimed` bytes of data
+/// from `root_slot` on. The file may have grown since it was asked for its size, so what was read of it need not lie
+/// within.
+fn end_of_data(size: usize, root_slot: usize, claimed: u64) -> Option<usize> {
+    // Behind the data follow at least the counts of closures and libraries.
+    let most = size.checked_sub(root_slot)?.checked_sub(8)? as u64;
+    (claimed >= 8 && claimed % 8 == 0 && claimed <= most).then(|| root_slot + claimed as usize)
 }
 
 /// Whether the root is where every known writer puts it.
@@ -208,5 +213,23 @@ fn root_is_last(
              truncated or damaged",
             examined.size
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_ends_before_two_counts_and_within_the_file_as_it_was_measured() {
+        assert_eq!(end_of_data(96 + 16 + 8, 96, 16), Some(112));
+        assert_eq!(end_of_data(96 + 16 + 7, 96, 16), None, "the counts have no room");
+        for claimed in [0, 7, 12, u64::MAX - 7] {
+            assert_eq!(end_of_data(4096, 96, claimed), None, "{claimed}");
+        }
+        // Measured before another process had written more than the header.
+        assert_eq!(end_of_data(0, 96, 16), None);
+        assert_eq!(end_of_data(95, 96, 8), None);
+        assert_eq!(end_of_data(103, 96, 8), None);
     }
 }

@@ -12,16 +12,17 @@ use crate::os::file::{File, errno_text};
 use crate::os::limits::mapping_counts;
 use crate::os::map::{Filling, Memory, Missed, OutOfMemory};
 use crate::os::notes;
+use crate::os::page::LOWEST_ADDRESS;
 use crate::relocate::{self, AHEAD, Placement};
-use olean_reader::DepBytes;
 use olean_reader::format::header::{FLAG_GMP, VERSION_3};
 use olean_reader::format::identity::Identity;
-use olean_reader::format::room::collected;
+use olean_reader::format::room::{NoMemory, collected, push, room};
 use olean_reader::format::trailer::Trailer;
+use olean_reader::{DepBytes, Width};
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// A region that was read.
 pub struct Loaded {
@@ -72,7 +73,7 @@ pub fn open<'a>(path: &'a CStr, deps: &Dependencies, options: &ReadOptions) -> R
         file: shown(path),
         cause,
     })?;
-    let examined = examine(path, &file, deps, options)?;
+    let examined = examine(path, &file, deps, options).map_err(|e| told_width(&file, path, e))?;
     Ok(Opened { path, file, examined })
 }
 
@@ -132,7 +133,7 @@ impl Opened<'_> {
     /// [`ReadError`]; nothing stays mapped.
     ///
     /// # Safety
-    /// `deps` describes live regions, whose bytes nobody changes meanwhile.
+    /// `deps` describes live regions, which nobody changes meanwhile except Lean the references in them.
     pub unsafe fn load(self, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
         let landed = self.map(options);
         // SAFETY: the contract is the same.
@@ -188,7 +189,19 @@ impl Opened<'_> {
     /// # Safety
     /// As [`Opened::load`].
     unsafe fn finish(
-        self,
+        &self,
+        landed: Result<Memory, Option<Missed>>,
+        deps: &Dependencies,
+        options: &ReadOptions,
+    ) -> Result<Loaded, ReadError> {
+        // SAFETY: passed on from the caller.
+        unsafe { self.fill(landed, deps, options) }.map_err(|e| told_width(&self.file, self.path, e))
+    }
+
+    /// # Safety
+    /// As [`Opened::load`].
+    unsafe fn fill(
+        &self,
         landed: Result<Memory, Option<Missed>>,
         deps: &Dependencies,
         options: &ReadOptions,
@@ -206,7 +219,7 @@ impl Opened<'_> {
         let mapped = landed.is_some();
         let (mut memory, mut filling) = match landed {
             Some(memory) => (memory, Filling::Done),
-            None => Memory::for_copy(&file, examined.size)
+            None => Memory::for_copy(file, examined.size)
                 .map_err(|e| ReadError::memory(path, e))?
                 .map_err(|e| ReadError::read(path, e))?,
         };
@@ -218,10 +231,9 @@ impl Opened<'_> {
         }
         let relocated = !mapped || !deps.landed();
         let root = match relocated {
-            true => rewrite(path, &examined, &mut memory, deps, filling)?,
+            true => rewrite(path, examined, &mut memory, deps, filling)?,
             false => examined.root as usize,
         };
-        drop(file);
         if examined.header.version == VERSION_3 {
             relocate_closures(path, memory.bytes_mut(), examined.data.clone())?;
         }
@@ -271,24 +283,98 @@ fn rewrite(
     Ok(root as usize)
 }
 
-/// Proves the whole file, of the dependencies that pointers lead to exact objects.
+/// Proves the whole file, of the dependencies that pointers lead to exact objects. Of these it looks at copies, for Lean
+/// writes into references in live regions, and into reference counts.
 ///
 /// # Safety
 /// As [`Opened::load`].
 unsafe fn verify(path: &CStr, bytes: &[u8], deps: &Dependencies) -> Result<(), ReadError> {
-    let dep_bytes = |v: &RegionView| DepBytes {
-        // SAFETY: each view is that of a live region of this size, whose bytes nobody changes, by the contract.
-        bytes: unsafe { std::slice::from_raw_parts(v.begin as *const u8, v.size) },
-        name: "",
-    };
+    let refused = |e| ReadError::refused(path, e);
+    let used = used(bytes, deps.views()).map_err(refused)?;
+    let mut copies = room(used.len(), DEPENDENCIES).map_err(refused)?;
+    for view in used {
+        // SAFETY: each view is that of a live region of this size, by the contract.
+        copies.push(unsafe { copy_of_live(&view) }.map_err(refused)?);
+    }
+    let dep_bytes = |bytes| DepBytes { bytes, name: "" };
     let deps = collected(
-        deps.views().iter().map(dep_bytes),
-        "the list of dependency regions",
+        copies.iter().map(|bytes: &Vec<u8>| dep_bytes(bytes)),
+        DEPENDENCIES,
     )
-    .map_err(|e| ReadError::refused(path, e))?;
+    .map_err(refused)?;
     olean_reader::verify_region(bytes, &deps, &olean_reader::Options::default())
         .map(|_| ())
         .map_err(|e| ReadError::content(path, e.to_string()))
+}
+
+/// What memory for dependencies is asked for.
+const DEPENDENCIES: &str = "the list of dependency regions";
+
+/// Those of `views` that a word of the file in `bytes` could be a pointer into, by base address.
+fn used(bytes: &[u8], views: &[RegionView]) -> Result<Vec<RegionView>, NoMemory> {
+    let mut sorted = collected(views.iter().map(|&view| (view, false)), DEPENDENCIES)?;
+    sorted.sort_unstable_by_key(|(view, _)| view.base);
+    for word in bytes.as_chunks::<8>().0 {
+        let word = u64::from_le_bytes(*word);
+        // Of regions that overlap, which no writer makes, the last one that could be meant.
+        let after = sorted.partition_point(|(view, _)| view.base <= word);
+        if let Some((view, used)) = sorted[..after].last_mut() {
+            *used |= word - view.base < view.size as u64;
+        }
+    }
+    let mut found = Vec::new();
+    for (view, used) in sorted {
+        if used {
+            push(&mut found, view, DEPENDENCIES)?;
+        }
+    }
+    Ok(found)
+}
+
+/// A copy of a region in which threads may be writing words meanwhile: each word as it was at some moment.
+///
+/// # Errors
+/// There is no memory for it.
+///
+/// # Safety
+/// The region is alive.
+unsafe fn copy_of_live(view: &RegionView) -> Result<Vec<u8>, NoMemory> {
+    let mut copy = room(view.size, "a copy of a dependency region")?;
+    let words = view.size / 8;
+    for i in 0..words {
+        // SAFETY: a word of the region, aligned as regions begin at multiples of 8, and only accessed atomically.
+        let word = unsafe { &*((view.begin + 8 * i) as *const AtomicU64) };
+        copy.extend(word.load(Ordering::Relaxed).to_le_bytes());
+    }
+    for i in 8 * words..view.size {
+        // SAFETY: a byte of the region's trailer, only accessed atomically.
+        copy.push(unsafe { &*((view.begin + i) as *const AtomicU8) }.load(Ordering::Relaxed));
+    }
+    Ok(copy)
+}
+
+/// The error of a file whose content makes no sense, but that of a file of a 32-bit Lean does: the header is the same but
+/// for the width of its last field.
+fn told_width(file: &File, path: &CStr, error: ReadError) -> ReadError {
+    if !matches!(error, ReadError::Content { .. }) {
+        return error;
+    }
+    let width = || {
+        let size = usize::try_from(file.stat().ok()?.st_size).ok()?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).ok()?;
+        bytes.resize(size, 0);
+        let read = file.read_at(&mut bytes, 0).ok()?;
+        Some(olean_reader::File::parse(&bytes[..read], "", None).ok()?.width())
+    };
+    match width() {
+        Some(Width::W32) => ReadError::content(
+            path,
+            "it is a file of a 32-bit Lean, and this one is a 64-bit Lean; rebuild it with this Lean, or convert it with \
+             `olean widen`",
+        ),
+        _ => error,
+    }
 }
 
 /// Says in the report why a file does not lie at its base address.
@@ -296,6 +382,7 @@ fn note_missed(path: &CStr, base: u64, missed: &Missed) {
     static COUNTED: AtomicBool = AtomicBool::new(false);
     let why = match missed {
         Missed::Taken => "is taken by something else".to_owned(),
+        Missed::Low => format!("is below {LOWEST_ADDRESS:#x}, where nothing may lie"),
         Missed::Refused(e) => {
             let mut why = format!("was refused: {}", errno_text(e));
             // Counting mappings takes long where there are many.
@@ -313,4 +400,48 @@ fn note_missed(path: &CStr, base: u64, missed: &Missed) {
         file,
         format!("the base address {base:#x} {why}; read and relocated"),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(base: u64, size: usize) -> RegionView {
+        RegionView {
+            begin: 0x10_0000,
+            size,
+            base,
+        }
+    }
+
+    #[test]
+    fn only_dependencies_that_a_word_leads_into_are_looked_at() {
+        let views = [view(0x3000, 0x100), view(0x1000, 0x100), view(0x5000, 0x100)];
+        let found = |words: &[u64]| -> Vec<u64> {
+            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+            used(&bytes, &views)
+                .expect("memory")
+                .iter()
+                .map(|v| v.base)
+                .collect()
+        };
+        assert!(found(&[]).is_empty());
+        assert!(found(&[0xff8, 0x1100, 0x2fff, 0x4000, u64::MAX]).is_empty());
+        assert_eq!(found(&[0x50ff, 7, 0x1000]), [0x1000, 0x5000]);
+    }
+
+    #[test]
+    fn a_live_region_is_copied_byte_for_byte() {
+        let words: Vec<u64> = (0..5).map(|i| i * 0x0101_0101_0101_0101).collect();
+        for size in [0, 8, 33, 39, 40] {
+            let view = RegionView {
+                begin: words.as_ptr() as usize,
+                size,
+                base: 0,
+            };
+            // SAFETY: memory of this test.
+            let copy = unsafe { copy_of_live(&view) }.expect("memory");
+            assert_eq!(copy, &bytemuck::cast_slice::<u64, u8>(&words)[..size]);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The compactor asks the host for the values of tasks and thunks and for sizes that only the allocator knows.
+//! The compactor asks the host for the values of tasks, thunks and shared references and for sizes that only the allocator knows.
 
 use crate::compactor::Values;
 use crate::host::Host;
@@ -13,6 +13,15 @@ impl Values for Host {
     unsafe fn thunk_get(&self, thunk: Obj) -> Obj {
         // SAFETY: a live thunk of this host, by the contract.
         unsafe { Host::thunk_get(self, thunk) }
+    }
+
+    unsafe fn ref_get(&self, reference: Obj) -> Option<Obj> {
+        // SAFETY: passed on from the caller; the host can allocate where its objects are saved.
+        unsafe { Host::ref_get(self, reference) }
+    }
+
+    fn releaser(&self) -> Box<dyn Fn(Obj) + Send> {
+        Host::releaser(self)
     }
 
     unsafe fn byte_size(&self, object: Obj) -> usize {

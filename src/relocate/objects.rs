@@ -189,7 +189,7 @@ impl Walk {
         let bad_size = Err((0, Fault::BadSize { tag, size }));
         match kind {
             Kind::Ctor if bytes < first as u64 + 8 * pointers => return bad_size,
-            Kind::Closure if bytes != u64::from(size) => return bad_size,
+            Kind::Closure if size != Layout::cs_sz(kind, bytes) => return bad_size,
             _ => {}
         }
         if bytes > words.len() as u64 * 8 {

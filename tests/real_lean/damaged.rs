@@ -1,4 +1,4 @@
-//! With `LEAN_REGION_VERIFY=1` no file that breaks the format ends a real Lean by a signal: importing it is an
+//! Files that are not as they should be. With `LEAN_REGION_VERIFY=1` no file that breaks the format ends a real Lean by a signal: importing it is an
 //! error that names the file. The stock loader dies of many such files.
 
 use std::fs;
@@ -57,6 +57,31 @@ fn damaged_files_are_errors_and_never_signals() {
         refused > DAMAGED / 2,
         "only {refused} of {DAMAGED} damages broke the format"
     );
+}
+
+#[test]
+fn a_file_of_another_githash_is_read_if_that_is_wanted() {
+    let dir = temp_dir("githash");
+    let tree = tree::generate(dir.path(), 3, 6, 7);
+    lean::compile(&real_lean(), &tree, &lean::Options::stock());
+    let victim = tree
+        .modules
+        .iter()
+        .find(|m| !m.is_module)
+        .expect("a module of one part");
+    let path = tree.dir.join(victim.olean());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40..44].copy_from_slice(b"beef");
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    let import = |options: &lean::Options| {
+        process::run(lean::command(&real_lean(), &tree.dir, options).arg(tree.all().source()))
+    };
+    let refused = import(&ours());
+    assert!(!refused.status.success(), "{refused}");
+    assert!(refused.stdout.contains("incompatible header"), "{refused}");
+    assert!(refused.stdout.contains("LEAN_REGION_ANY_GITHASH=1"), "{refused}");
+    import(&ours().env("LEAN_REGION_ANY_GITHASH", "1")).success();
 }
 
 /// `whole` with one word changed, one bit flipped, or its end cut off.

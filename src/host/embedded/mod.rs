@@ -6,8 +6,10 @@
 //! called.
 
 use super::entries::Entries;
+use super::refcount::inc;
 use crate::object::Obj;
 use olean_reader::format::object::OBJECT_HEADER;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod external;
 pub mod hash;
@@ -35,6 +37,7 @@ pub(super) fn entries() -> Entries {
         name_mk_string: None,
         name_mk_numeral: None,
         alloc_mpz: None,
+        st_ref_get: Some(value_of_reference),
         object_byte_size: None,
     }
 }
@@ -43,14 +46,28 @@ pub(super) fn entries() -> Entries {
 ///
 /// # Safety
 /// `o` is a live thunk or task.
-unsafe extern "C" fn value_of_finished(o: Obj) -> Obj {
+unsafe extern "C-unwind" fn value_of_finished(o: Obj) -> Obj {
     // SAFETY: both kinds keep their value in the word after the header.
     unsafe { Obj(o.word(OBJECT_HEADER)) }
 }
 
+/// `lean_st_ref_get`. Nothing here ever takes the value out of a reference, so it is there.
+///
+/// # Safety
+/// `o` is a live reference.
+unsafe extern "C-unwind" fn value_of_reference(o: Obj, _world: Obj) -> Obj {
+    // SAFETY: a reference keeps its value in the word after the header, which threads access atomically.
+    unsafe {
+        let word = &*o.ptr().add(OBJECT_HEADER).cast::<AtomicUsize>();
+        let value = Obj(word.load(Ordering::Acquire));
+        inc(value);
+        value
+    }
+}
+
 /// # Safety
 /// `text` is an owned string.
-unsafe extern "C" fn mk_io_user_error(text: Obj) -> Obj {
+unsafe extern "C-unwind" fn mk_io_user_error(text: Obj) -> Obj {
     let bytes = OBJECT_HEADER + 8;
     let memory = alloc(bytes);
     // SAFETY: 16 fresh bytes: the header (count 1, size, one field, tag) and the field.

@@ -18,7 +18,7 @@ const KIND_BITS: u64 = 0xffff << 48;
 ///
 /// # Safety
 /// `o` is a live object whose count is 1 or negative; one reference is the caller's.
-pub(super) unsafe extern "C" fn dec_ref_cold(o: Obj) {
+pub(super) unsafe extern "C-unwind" fn dec_ref_cold(o: Obj) {
     let mut waiting = Waiting(0);
     // SAFETY: the caller's reference is given up here, and each released object gives up its own.
     unsafe {
@@ -119,7 +119,7 @@ unsafe fn free(o: Obj) {
 ///
 /// # Safety
 /// `o` is a live object (borrowed); no other thread uses what it reaches and is not marked yet.
-pub(super) unsafe extern "C" fn mark_mt(o: Obj) {
+pub(super) unsafe extern "C-unwind" fn mark_mt(o: Obj) {
     let mut open = vec![o];
     while let Some(o) = open.pop() {
         // SAFETY: everything reachable from a live object is alive.

@@ -33,12 +33,8 @@ pub fn of_library(library: &Library, functions: &mut Vec<usize>) -> Option<Libra
     functions.sort_unstable();
     functions.dedup();
     let samples: Vec<u64> = spread(functions).map(|f| (f - library.base) as u64).collect();
-    while_loaded(library, || {
-        build_id(library)
-            .map(LibraryIdentity::BuildId)
-            .or_else(|| sampled(library, &samples))
-    })
-    .flatten()
+    // SAFETY: the library as the linker describes it while it keeps it loaded.
+    while_loaded(library, |now| unsafe { taken(now, &samples) }).flatten()
 }
 
 /// Whether `library` is the one that `identity` was taken of. False also when it has been unloaded.
@@ -51,12 +47,29 @@ pub fn matches(library: &Library, identity: &LibraryIdentity) -> bool {
 /// and for messages. `None` when that cannot be done.
 #[must_use]
 pub fn like(library: &Library, identity: &LibraryIdentity) -> Option<LibraryIdentity> {
-    while_loaded(library, || match (build_id(library), identity) {
-        (Some(id), _) => Some(LibraryIdentity::BuildId(id)),
-        (None, LibraryIdentity::Sampled { functions, .. }) => sampled(library, functions),
-        (None, LibraryIdentity::BuildId(_)) => sampled(library, &[]),
-    })
-    .flatten()
+    // SAFETY: the library as the linker describes it while it keeps it loaded.
+    while_loaded(library, |now| unsafe { taken(now, samples_of(identity)) }).flatten()
+}
+
+/// Where an identity was taken, offsets from the base.
+fn samples_of(identity: &LibraryIdentity) -> &[u64] {
+    match identity {
+        LibraryIdentity::Sampled { functions, .. } => functions,
+        LibraryIdentity::BuildId(_) => &[],
+    }
+}
+
+/// The build id, or else the digest with code at `samples`.
+///
+/// # Safety
+/// The library is loaded, lies as it is described, and stays so during the call.
+unsafe fn taken(library: &Library, samples: &[u64]) -> Option<LibraryIdentity> {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        build_id(library)
+            .map(LibraryIdentity::BuildId)
+            .or_else(|| sampled(library, samples))
+    }
 }
 
 /// At most [`MAX_SAMPLES`] of `sorted`, the first and the last among them, evenly spread.
@@ -71,12 +84,16 @@ fn spread(sorted: &[usize]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The library's build id. Only to be called while the library is kept loaded.
-fn build_id(library: &Library) -> Option<Vec<u8>> {
+/// The library's build id.
+///
+/// # Safety
+/// As [`taken`].
+unsafe fn build_id(library: &Library) -> Option<Vec<u8>> {
     library
         .notes
         .iter()
-        .find_map(|range| build_id_in(&read(library, *range)?))
+        // SAFETY: passed on from the caller.
+        .find_map(|range| build_id_in(&unsafe { read(library, *range) }?))
 }
 
 /// The descriptor of the build id among the notes in `bytes`.
@@ -97,8 +114,11 @@ fn build_id_in(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The digest of headers, dynamic section and code at `samples` (offsets from the base). `None` when a sample
-/// lies outside the library's code. Only to be called while the library is kept loaded.
-fn sampled(library: &Library, samples: &[u64]) -> Option<LibraryIdentity> {
+/// lies outside the library's code.
+///
+/// # Safety
+/// As [`taken`].
+unsafe fn sampled(library: &Library, samples: &[u64]) -> Option<LibraryIdentity> {
     let mut hash = Blake2b::<U32>::new();
     let mut put = |tag: &[u8; 4], bytes: &[u8]| {
         hash.update(tag);
@@ -115,7 +135,8 @@ fn sampled(library: &Library, samples: &[u64]) -> Option<LibraryIdentity> {
 
     let dynamic = library
         .dynamic
-        .and_then(|range| read(library, range))
+        // SAFETY: passed on from the caller.
+        .and_then(|range| unsafe { read(library, range) })
         .unwrap_or_default();
     let dynamic = dynamic_entries(&dynamic, library);
     let entries: Vec<u8> = dynamic
@@ -136,7 +157,8 @@ fn sampled(library: &Library, samples: &[u64]) -> Option<LibraryIdentity> {
             continue;
         }
         let end = segment.range.end.min(address + SAMPLE_LEN);
-        let mut code = read(library, Range { start: address, end })?;
+        // SAFETY: passed on from the caller.
+        let mut code = unsafe { read(library, Range { start: address, end }) }?;
         originals::restore_copy(address, &mut code);
         put(b"code", &offset.to_le_bytes());
         put(b"byte", &code);
@@ -177,16 +199,18 @@ fn is_address(tag: u64) -> bool {
         )
 }
 
-/// A copy of the bytes of `range`, when a readable segment of the library holds them all. Only to be called
-/// while the library is kept loaded.
-fn read(library: &Library, range: Range) -> Option<Vec<u8>> {
+/// A copy of the bytes of `range`, when a readable segment of the library holds them all.
+///
+/// # Safety
+/// As [`taken`].
+unsafe fn read(library: &Library, range: Range) -> Option<Vec<u8>> {
     let len = range.end.checked_sub(range.start)?;
     if len > MAX_READ || !library.readable(range.start, len) {
         return None;
     }
     let mut copy = vec![0u8; len];
-    // SAFETY: the range lies in a segment that the dynamic linker mapped readable, and the caller keeps the
-    // library loaded, so the source is mapped; the copy is as long. Nobody writes to headers, notes and code
+    // SAFETY: the range lies in a segment that the dynamic linker mapped readable and, by the caller's word, still does,
+    // so the source is mapped; the copy is as long. Nobody writes to headers, notes and code
     // after loading except redirections, whose bytes `originals` knows; bytes have no invalid values.
     unsafe { std::ptr::copy_nonoverlapping(range.start as *const u8, copy.as_mut_ptr(), len) };
     Some(copy)
@@ -245,6 +269,19 @@ mod tests {
         library
     }
 
+    /// The identity of the test program, taken as if it were described by `library`: no segment is larger than it is.
+    fn identity(library: &Library, functions: &[usize]) -> Option<LibraryIdentity> {
+        let samples: Vec<u64> = functions.iter().map(|f| (f - library.base) as u64).collect();
+        // SAFETY: the test program stays where it is.
+        unsafe { taken(library, &samples) }
+    }
+
+    /// Whether that is `identity`.
+    fn is(library: &Library, identity: &LibraryIdentity) -> bool {
+        // SAFETY: the test program stays where it is.
+        unsafe { taken(library, samples_of(identity)) }.as_ref() == Some(identity)
+    }
+
     fn own_functions() -> Vec<usize> {
         vec![
             samples_are_spread_from_the_first_to_the_last as fn() as usize,
@@ -262,30 +299,30 @@ mod tests {
             "{identity}"
         );
         assert!(matches(libc, &identity));
-        assert!(!matches(&without_notes(), &identity));
+        assert!(!is(&without_notes(), &identity));
     }
 
     #[test]
     fn a_digest_changes_with_headers_dynamic_section_and_code_alone() {
         let library = without_notes();
-        let identity = of_library(&library, &mut own_functions()).unwrap();
+        let identity = identity(&library, &own_functions()).unwrap();
         let LibraryIdentity::Sampled { functions, .. } = &identity else {
             panic!("{identity}")
         };
         assert_eq!(functions.len(), 2);
-        assert!(matches(&library, &identity));
+        assert!(is(&library, &identity));
 
         let mut renamed_headers = library.clone();
         renamed_headers.headers[0][5] += 8;
-        assert!(!matches(&renamed_headers, &identity));
+        assert!(!is(&renamed_headers, &identity));
         let mut other_dynamic = library.clone();
         other_dynamic.dynamic = None;
-        assert!(!matches(&other_dynamic, &identity));
+        assert!(!is(&other_dynamic, &identity));
         let LibraryIdentity::Sampled { digest, functions } = &identity else {
             unreachable!()
         };
         let shifted = functions.iter().map(|f| f + 1).collect();
-        assert!(!matches(
+        assert!(!is(
             &library,
             &LibraryIdentity::Sampled {
                 digest: *digest,
@@ -298,20 +335,18 @@ mod tests {
     fn code_that_was_overwritten_counts_as_it_was() {
         let library = without_notes();
         let address = code_that_was_overwritten_counts_as_it_was as fn() as usize;
-        let before = of_library(&library, &mut vec![address]).unwrap();
+        let before = identity(&library, &[address]).unwrap();
         // What stands there is declared to be a redirection of other bytes, then of the same bytes.
         originals::record(address + 2, &[0xcc; 5]);
-        assert!(!matches(&library, &before));
-        let here = read(
-            &library,
-            Range {
-                start: address + 2,
-                end: address + 7,
-            },
-        )
-        .unwrap();
+        assert!(!is(&library, &before));
+        let range = Range {
+            start: address + 2,
+            end: address + 7,
+        };
+        // SAFETY: the test program stays where it is.
+        let here = unsafe { read(&library, range) }.unwrap();
         originals::record(address + 2, &here);
-        assert!(matches(&library, &before));
+        assert!(is(&library, &before));
         originals::forget(address + 2);
     }
 
@@ -323,7 +358,9 @@ mod tests {
                 digest: [0; 32],
                 functions: vec![offset],
             };
-            assert_eq!(like(&library, &forged), None, "{offset:#x}");
+            // SAFETY: the test program stays where it is.
+            let taken = unsafe { taken(&library, samples_of(&forged)) };
+            assert_eq!(taken, None, "{offset:#x}");
         }
     }
 

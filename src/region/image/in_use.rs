@@ -26,10 +26,14 @@ static LOOKED: AtomicBool = AtomicBool::new(false);
 static LOOKING: Lock<()> = Lock::new(());
 
 /// The image of this process, if the user named one that can be used. The first call maps it.
+///
+/// # Safety
+/// The host can allocate on this thread, as in a call of its loader.
 #[inline]
-pub fn in_use(host: &Host) -> Option<&'static Mapped> {
+pub unsafe fn in_use(host: &Host) -> Option<&'static Mapped> {
     if !LOOKED.load(Ordering::Acquire) {
-        look(host);
+        // SAFETY: the contract is the same.
+        unsafe { look(host) };
     }
     current()
 }
@@ -40,10 +44,13 @@ fn current() -> Option<&'static Mapped> {
     unsafe { IN_USE.load(Ordering::Acquire).as_ref() }
 }
 
+/// # Safety
+/// As [`in_use`].
 #[cold]
-fn look(host: &Host) {
+unsafe fn look(host: &Host) {
     // Asked before the lock is taken: the host may have to be called for it.
-    let (flags, githash) = (host.flags(), host.githash());
+    // SAFETY: the host can allocate, by the contract.
+    let (flags, githash) = (host.flags(), unsafe { host.githash() });
     let shares = host.generation() == Generation::Structure;
     let _alone = LOOKING.lock();
     if LOOKED.load(Ordering::Acquire) {

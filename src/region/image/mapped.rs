@@ -86,6 +86,9 @@ impl Mapped {
             Missed::Taken => format!(
                 "something else lies in its range of addresses, {base:#x} to {end:#x}; build it again with another --base"
             ),
+            Missed::Low => {
+                format!("its base address {base:#x} is too low to be mapped at; build it again with another --base")
+            }
             Missed::Refused(e) => io("mapped", &e),
         })?;
         // The header's counts fit in the file, so these numbers fit in memory.
