@@ -86,7 +86,7 @@ static char *places[THREADS * READS];
 static void *reader(void *arg) {
     size_t first = (size_t)arg * READS;
     for (size_t i = 0; i < READS; i++) {
-        region r = read_ok(shared_file, NULL);
+        region r = from_pair(ok(read_result(shared_file, NULL)));
         CHECK(!strcmp(text_of(r), "first"));
         places[first + i] = begin_of(r);
         free_region(r);

@@ -8,6 +8,7 @@
 
 pub mod closures;
 mod fault;
+mod finder;
 mod lanes;
 mod objects;
 mod placement;

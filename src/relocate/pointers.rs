@@ -3,13 +3,14 @@
 #![forbid(unsafe_code)]
 
 use super::fault::{Fault, Wrong};
+use super::finder::Finder;
 use super::lanes::{GROUP, Own, translate_own};
-use crate::dependencies::{RegionView, meant_by};
+use crate::dependencies::RegionView;
 
 /// What pointers are translated by.
 pub(super) struct Pointers<'a> {
     own: Own,
-    deps: &'a [RegionView],
+    deps: Finder<'a>,
     last: RegionView,
 }
 
@@ -23,7 +24,7 @@ impl<'a> Pointers<'a> {
                 length: length as u64,
                 delta,
             },
-            deps,
+            deps: Finder::new(deps),
             last: RegionView {
                 begin: 0,
                 size: 0,
@@ -75,7 +76,7 @@ impl<'a> Pointers<'a> {
             return Err(Fault::Unaligned(pointer));
         }
         if pointer.wrapping_sub(self.last.base) >= self.last.size as u64 {
-            self.last = meant_by(self.deps, pointer).ok_or(Fault::Pointer(pointer))?;
+            self.last = self.deps.meant_by(pointer).ok_or(Fault::Pointer(pointer))?;
         }
         Ok(self.last.begin as u64 + (pointer - self.last.base))
     }

@@ -262,15 +262,11 @@ fn an_image_that_goes_away_stays_in_use() {
     assert_eq!(places(&lines), ["image"; 3]);
     files.build();
     let command = format!(
-        "sh:{} image build A.olean -o {IMAGE}",
+        "sh:{} image build A.olean -o {IMAGE} > build.log",
         env!("CARGO_BIN_EXE_olean")
     );
     let lines = files.run(&["read:A.olean", &command, "read:A.olean.server:0", "read:B.olean"]);
-    assert_eq!(
-        places(&[lines[0].clone(), lines[2].clone(), lines[3].clone()]),
-        ["image"; 3],
-        "{lines:?}"
-    );
+    assert_eq!(places(&lines), ["image"; 3], "{lines:?}");
 }
 
 #[test]

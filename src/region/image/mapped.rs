@@ -137,6 +137,10 @@ impl Mapped {
             ABSENT.fetch_add(1, Ordering::Relaxed);
             None
         };
+        let stale = || {
+            STALE.fetch_add(1, Ordering::Relaxed);
+            None
+        };
         if self.trust {
             return match self.find_path(path.to_bytes()) {
                 Some((index, entry)) => Some(Candidate { index, entry }),
@@ -149,11 +153,10 @@ impl Mapped {
         };
         match self.tables.find(&now) {
             Found::Same(index, entry) => Some(Candidate { index, entry }),
-            Found::Absent => absent(),
-            Found::Stale(_) => {
-                STALE.fetch_add(1, Ordering::Relaxed);
-                None
-            }
+            // A file that took the place of another one under its name has another inode.
+            Found::Absent if self.find_path(path.to_bytes()).is_none() => absent(),
+            Found::Absent => stale(),
+            Found::Stale(_) => stale(),
         }
     }
 
