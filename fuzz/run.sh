@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")"
 runs=${1:-50000}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- header v2 v3 dependencies
+[ $# -gt 0 ] || set -- header v2 v3 dependencies image
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"

@@ -7,7 +7,7 @@ use testkit::olean::{Rng, Spec};
 fn main() {
     let folder = std::env::args().nth(1).expect("usage: fuzz_seeds FOLDER");
     let folder = Path::new(&folder);
-    for target in ["header", "v2", "v3", "dependencies"] {
+    for target in ["header", "v2", "v3", "dependencies", "image"] {
         std::fs::create_dir_all(folder.join(target)).expect("a folder for seeds");
     }
     let write = |target: &str, name: String, bytes: &[u8]| {
@@ -25,5 +25,6 @@ fn main() {
         write(&format!("v{version}"), format!("seed-{i}"), &chosen);
         let noise: Vec<u8> = (0..16 * i).flat_map(|_| rng.draw().to_le_bytes()).collect();
         write("dependencies", format!("seed-{i}"), &noise);
+        write("image", format!("seed-{i}"), &noise);
     }
 }

@@ -6,13 +6,14 @@
 //! * `relink`: regions read, proved and rewritten for their places, on several threads;
 //! * `build`: all of these in order, and the tables;
 //! * `new_file`: a file that is no image before it is complete;
-//! * `open`: an image that is there, read and checked.
+//! * `open`: an image that is there, read and checked; `outlook`: what a process would get from it.
 
 pub mod build;
 pub mod collect;
 pub mod left_out;
 pub mod new_file;
 pub mod open;
+pub mod outlook;
 pub mod place;
 pub mod refresh;
 pub mod relink;
