@@ -1,6 +1,7 @@
 //! `olean doctor`: what is wrong with a workspace, or with the library in a given Lean.
 
 mod files;
+mod image;
 mod probe;
 mod program;
 mod workspace;

@@ -272,3 +272,52 @@ fn with_and_ab_use_an_image() {
     );
     assert_eq!(output.status.code(), Some(2), "{output}");
 }
+
+#[test]
+fn doctor_says_what_would_come_of_an_image() {
+    let p = prepared();
+    let doctor = |image: &Path| {
+        let mut command = olean(&p.tree.dir);
+        Options::stock()
+            .apply(&mut command)
+            .env("LEAN_PATH", ".")
+            .env("LEAN_REGION_IMAGE", image);
+        let RealLean { program, .. } = real_lean();
+        let output = process::run(command.args(["doctor", "--json", "--"]).arg(program));
+        let report: Value = output.stdout.parse().unwrap_or_else(|e| panic!("{e}: {output}"));
+        let findings = report["findings"].as_array().unwrap().iter();
+        let of_image = findings.filter(|f| f["topic"] == "image");
+        of_image
+            .map(|f| format!("{} {}", f["state"].as_str().unwrap(), f["text"].as_str().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let findings = doctor(&p.image);
+    let all = p.reads + 2;
+    assert!(
+        findings[0].starts_with("good ")
+            && findings[0].ends_with(&format!("would serve {all} of {all} files")),
+        "{findings:?}"
+    );
+    assert!(
+        findings[1].starts_with("good its addresses, 0x") && findings[1].ends_with("just started"),
+        "{findings:?}"
+    );
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    let absent = doctor(Path::new("absent.image"));
+    assert!(
+        absent[0].starts_with("bad 'absent.image' is not used"),
+        "{absent:?}"
+    );
+    // A copy of a file has another inode.
+    let dir = shared_dir("image-doctor");
+    let (one, other) = (dir.join("Base.olean"), dir.join("copy"));
+    fs::copy(p.tree.dir.join("Base.olean"), &one).unwrap();
+    process::run(olean(&dir).args(["image", "build", "Base.olean", "-o", "one.image"])).success();
+    fs::copy(&one, &other).unwrap();
+    fs::rename(&other, &one).unwrap();
+    let findings = doctor(&dir.join("one.image"));
+    assert!(
+        findings[0].ends_with("would serve 0 of 1 file") && findings[1].contains("olean image refresh"),
+        "{findings:?}"
+    );
+}

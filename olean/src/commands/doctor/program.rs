@@ -1,6 +1,7 @@
 //! What would happen if the library were swapped into a given Lean, and why.
 
 use super::files::Survey;
+use super::image::{self, Grade};
 use super::probe::{self, Attached};
 use crate::error::Result;
 use crate::outcome::Outcome;
@@ -9,7 +10,7 @@ use crate::render::{BAD, DIM, GOOD, TITLE, WARN, bytes, clean, count, plural};
 use crate::scratch::Scratch;
 use crate::swap::library;
 use crate::swap::report::{Host, Report};
-use crate::swap::run::{Mode, without_preload};
+use crate::swap::run::{IMAGE, Mode, without_preload};
 use serde::Serialize;
 use std::env;
 use std::ffi::OsStr;
@@ -78,6 +79,7 @@ pub fn run(name: &OsStr, library: Option<&Path>, out: &mut Output) -> Result<Out
     if let Some(report) = &report {
         look_at_host(&report.host, &program, &mut found);
         look_at_files(&library, &program, report, &mut found)?;
+        look_at_image(&library, &program, &report.host, &mut found)?;
     }
     look_at_system(&mut found);
     let works = report.is_some();
@@ -349,6 +351,30 @@ fn look_at_files(library: &Path, program: &Path, report: &Report, found: &mut Fi
         ),
     }
     look_at_mappings(maps.len() as u64, survey.files, survey.bytes, found);
+    Ok(())
+}
+
+/// The image that the user named, if there is one.
+fn look_at_image(library: &Path, program: &Path, host: &Host, found: &mut Findings) -> Result<()> {
+    let Some(file) = env::var_os(IMAGE).filter(|file| !file.is_empty()) else {
+        return Ok(());
+    };
+    let lean = match host.library.as_str() {
+        "" => program,
+        file => Path::new(file),
+    };
+    let maps = probe::waiting_maps(library, program, lean)?;
+    let maps: Option<Vec<_>> = maps
+        .as_ref()
+        .map(|maps| maps.iter().map(|m| (m.start, m.end, m.what.as_str())).collect());
+    for (grade, text) in image::findings(Path::new(&file), &host.githash, maps.as_deref()) {
+        let state = match grade {
+            Grade::Good => State::Good,
+            Grade::Warn => State::Warn,
+            Grade::Bad => State::Bad,
+        };
+        found.add(state, "image", text);
+    }
     Ok(())
 }
 
