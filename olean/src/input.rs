@@ -124,6 +124,8 @@ pub struct Below {
     pub files: Vec<PathBuf>,
     /// Lists of what snapshots depend on (`X.deps` beside `X`), sorted.
     pub lists: Vec<PathBuf>,
+    /// Files named as images are (`*.image`), sorted; not every such file is one.
+    pub images: Vec<PathBuf>,
     /// What is passed over although it has the name of a region file, sorted.
     pub passed_over: Vec<PassedOver>,
 }
@@ -151,6 +153,10 @@ pub fn below(folder: &Path) -> Result<Below> {
                 found.lists.push(entry.path());
                 continue;
             }
+            if name.ends_with(".image") && kind.is_file() {
+                found.images.push(entry.path());
+                continue;
+            }
             let why = match Name::of(&name) {
                 Name::Other => continue,
                 Name::Temporary => Some(Why::Temporary),
@@ -172,6 +178,7 @@ pub fn below(folder: &Path) -> Result<Below> {
     }
     found.files.sort();
     found.lists.sort();
+    found.images.sort();
     found.passed_over.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
@@ -212,7 +219,13 @@ impl Name {
 pub struct Input {
     /// How it is called in output.
     pub name: String,
-    bytes: Vec<u8>,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Read(Vec<u8>),
+    Mapped(memmap2::Mmap),
 }
 
 /// Bytes at the start that decide whether it is worth to read on.
@@ -230,7 +243,23 @@ impl Input {
         };
         Ok(Self {
             name: source.name.clone(),
-            bytes,
+            bytes: Bytes::Read(bytes),
+        })
+    }
+
+    /// Maps a regular file of which little is looked at, or more than memory holds: an image.
+    pub fn map(path: &Path) -> Result<Self> {
+        let file = open_regular(path)?;
+        // SAFETY: the mapping is private and only read, and every access to its bytes is checked. Images are replaced by
+        // renaming; who writes into one nevertheless can end this process by SIGBUS, as every process that uses it.
+        let mapped = unsafe { memmap2::MmapOptions::new().map_copy_read_only(&file) };
+        Ok(Self {
+            name: path.display().to_string(),
+            bytes: match mapped {
+                Ok(mapped) => Bytes::Mapped(mapped),
+                // An empty file cannot be mapped.
+                Err(_) => Bytes::Read(read(path)?),
+            },
         })
     }
 }
@@ -245,7 +274,8 @@ fn read_stream(mut stream: impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// A regular file, opened for reading.
+fn open_regular(path: &Path) -> Result<fs::File> {
     let meta = fs::metadata(path).map_err(Failure::io("open", path))?;
     if !meta.is_file() {
         return Err(Failure::NotRegular(path.to_owned()));
@@ -258,6 +288,12 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     if !meta.is_file() {
         return Err(Failure::NotRegular(path.to_owned()));
     }
+    Ok(file)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let file = open_regular(path)?;
+    let meta = file.metadata().map_err(Failure::io("stat", path))?;
     let size = meta.len();
     let mut bytes = spare(usize::try_from(size).unwrap_or(usize::MAX)).map_err(Failure::io("read", path))?;
     let read = file.take(size).read_to_end(&mut bytes);
@@ -296,7 +332,10 @@ fn spare(size: usize) -> io::Result<Vec<u8>> {
 
 impl Drop for Input {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
+        let Bytes::Read(bytes) = &mut self.bytes else {
+            return;
+        };
+        let mut bytes = std::mem::take(bytes);
         if bytes.capacity() == 0 || bytes.capacity() > LARGEST_SPARE {
             return;
         }
@@ -315,7 +354,10 @@ impl Deref for Input {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        match &self.bytes {
+            Bytes::Read(bytes) => bytes,
+            Bytes::Mapped(bytes) => bytes,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! An image that is there: mapped anywhere, for reading its tables and checking its content.
 
 use crate::error::{Failure, Result};
-use crate::input::{Input, Source};
+use crate::input::Input;
 use olean_reader::format::image::{Header, ImageError, Layout, Tables, digest};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub fn refused(path: &Path, e: &ImageError) -> Failure {
 impl Image {
     /// Opens the image `path`; nothing but its header is looked at.
     pub fn open(path: &Path) -> Result<Self> {
-        let input = Input::open(&Source::file(path.to_owned()))?;
+        let input = Input::map(path)?;
         let page = page_size();
         let decoded = Header::decode(&input, input.len() as u64, page);
         let (header, layout) = decoded.map_err(|e| refused(path, &e))?;

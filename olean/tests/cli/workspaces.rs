@@ -1,6 +1,8 @@
 //! `olean doctor DIR`: a workspace with each kind of trouble gets each finding and no other, a healthy one none.
 
 use crate::run::{code, olean, output, stdout};
+use olean_reader::format::dependencies::{Dependency, content_digest, encode};
+use olean_reader::format::extension::push_dependencies;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -163,7 +165,7 @@ fn a_healthy_workspace_has_nothing_found() {
 /// What is planted, and the one finding it leads to: its kind and how many places it names.
 type Trouble = (fn(&Path), &'static str, usize);
 
-const TROUBLE: [Trouble; 19] = [
+const TROUBLE: [Trouble; 22] = [
     (cut_file, "damaged", 1),
     (hurt_first_part, "damaged", 1),
     (no_region_file, "damaged", 3),
@@ -179,7 +181,10 @@ const TROUBLE: [Trouble; 19] = [
     (another_width, "other-width", 1),
     (other_bignums, "other-bignums", 1),
     (snapshots_out_of_date, "stale-snapshot", 2),
+    (snapshot_that_remembers_another_file, "stale-snapshot", 1),
     (bad_snapshots, "damaged-snapshot", 2),
+    (image_of_a_file_that_changed, "stale-image", 1),
+    (bad_image, "damaged-image", 1),
     (low_base, "base-taken", 1),
     (same_base, "base-overlap", 1),
     (left_behind, "dangling-link", 1),
@@ -327,6 +332,55 @@ fn bad_snapshots(dir: &Path) {
     write(dir, "List.snap.deps", b"{}");
 }
 
+fn snapshot_that_remembers_another_file(dir: &Path) {
+    // Two of the same size: one that is as remembered, and one of which only the content tells.
+    let over = ["Alone.olean", "Good0.olean"];
+    let content: Vec<Vec<u8>> = over
+        .iter()
+        .map(|o| fs::read(dir.join(o)).expect("it is there"))
+        .collect();
+    let dependency = |i: usize, digest: &[u8]| Dependency {
+        base: u64::from_le_bytes(content[i][80..88].try_into().expect("8 bytes")),
+        size: content[i].len() as u64,
+        device: 0,
+        inode: 0,
+        modified: 0,
+        changed: 0,
+        digest: Some(content_digest(digest, &mut [0; 512]).expect("memory can be read")),
+        racy: false,
+        path: over[i].as_bytes(),
+    };
+    for (name, second) in [("Same.snap", &content[1][..]), ("Other.snap", b"other")] {
+        let record = encode(&mut [dependency(0, &content[0]), dependency(1, second)]).expect("memory");
+        let mut payload = Vec::new();
+        push_dependencies(&mut payload, &record).expect("memory");
+        let mut spec = Spec::new(true, true, 3);
+        spec.base = 0x5300_0000_0000;
+        spec.root = spec.push(Node::Array(vec![Val::Word(0x5100_0000_0060)]));
+        spec.extension = Some(payload);
+        write(dir, name, &spec.write().bytes);
+        write(
+            dir,
+            &format!("{name}.deps"),
+            br#"[{"olean":"./Alone.olean"},{"olean":"./Good0.olean"}]"#,
+        );
+    }
+}
+
+fn image_of_a_file_that_changed(dir: &Path) {
+    let built = output(dir, &["image", "build", ".", "-o", "all.image"]);
+    assert_eq!(code(&built), 0, "{}", String::from_utf8_lossy(&built.stderr));
+    assert_eq!(kinds(dir), []);
+    let bytes = fs::read(dir.join("Alone.olean")).expect("it is there");
+    fs::remove_file(dir.join("Alone.olean")).expect("it is there");
+    write(dir, "Alone.olean", &bytes);
+}
+
+fn bad_image(dir: &Path) {
+    write(dir, "bad.image", b"leanimg\nand no more");
+    write(dir, "picture.image", b"of something else");
+}
+
 fn low_base(dir: &Path) {
     save_alone(dir, "Low", Module::at(0));
 }
@@ -377,12 +431,17 @@ fn all_troubles_together_are_each_found_once() {
     healthy(dir.path());
     // Each in a folder of its own, as some use the same names and addresses.
     for (i, (plant, kind, _)) in TROUBLE.iter().enumerate() {
+        // Snapshots are over files of the healthy part.
         if kind.ends_with("-snapshot") {
             plant(dir.path());
             continue;
         }
         let folder = dir.path().join(i.to_string());
         fs::create_dir(&folder).expect("a folder can be made");
+        if kind.ends_with("-image") {
+            // An image holds everything below its folder.
+            healthy(&folder);
+        }
         plant(&folder);
     }
     let mut found = kinds(dir.path());
@@ -402,6 +461,8 @@ fn all_troubles_together_are_each_found_once() {
             "other-bignums",
             "stale-snapshot",
             "damaged-snapshot",
+            "stale-image",
+            "damaged-image",
             "base-taken",
             "dangling-link"
         ]

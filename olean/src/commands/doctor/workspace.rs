@@ -3,8 +3,10 @@
 //! * `survey`: what is there, and what of it can be proved;
 //! * `judge`: what is wrong with modules: missing parts, parts of different builds, damage, other toolchains;
 //! * `snapshots`: what snapshots were saved over, and whether it is still there;
+//! * `images`: whether images hold what their files are now;
 //! * `room`: addresses and limits of this machine.
 
+mod images;
 mod judge;
 mod room;
 mod snapshots;
@@ -86,6 +88,7 @@ pub fn run(folders: &[PathBuf], jobs: Option<usize>, out: &mut Output) -> Result
     let survey = Survey::of(folders, jobs)?;
     let mut found = judge::modules(&survey);
     found.extend(snapshots::look(&survey.lists));
+    found.extend(images::look(&survey.images));
     found.extend(room::addresses(&survey));
     found.extend(passed_over(&survey.passed_over));
     let snapshots = survey.lists.len() as u64;

@@ -29,6 +29,6 @@ pub mod writer;
 
 pub use entry::{Entry, Section};
 pub use hash::{DIGEST_LEN, Digest, digest};
-pub use header::{Counts, Header, ImageError, Layout};
+pub use header::{Counts, Header, ImageError, Layout, MAGIC};
 pub use tables::{Chain, Tables};
 pub use writer::{NewEntry, NewTables};

@@ -1,17 +1,22 @@
 //! Snapshots: the files that each was saved over are there, and lie where it points to.
 
 use super::{Finding, Place, Severity};
+use crate::image::collect::identity;
 use crate::input::{Input, Source};
 use crate::module;
 use crate::render::plural;
+use olean_reader::format::dependencies::content_digest;
+use olean_reader::format::extension;
 use olean_reader::format::header::{HEADER_SIZE, Header};
 use olean_reader::{File, Graph, Region, Value};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// Looks at the snapshots that have such lists beside them.
-pub fn look(lists: &[std::path::PathBuf]) -> Vec<Finding> {
+pub fn look(lists: &[PathBuf]) -> Vec<Finding> {
     let (mut stale, mut damaged) = (Vec::new(), Vec::new());
     for list in lists {
         let snapshot = list.with_extension("");
@@ -69,6 +74,9 @@ fn judge(snapshot: &Path) -> std::result::Result<Option<String>, String> {
     let input = Input::open(&source).map_err(|e| e.to_string())?;
     let bad = |e: olean_reader::CheckError| e.reason();
     let file = File::parse(&input, &source.name, None).map_err(bad)?;
+    if let Some(changed) = remembered(&file, snapshot, &listed)? {
+        return Ok(Some(changed));
+    }
     let region = Region::walk(file).map_err(bad)?;
     let graph = Graph::new(&region, &[]).map_err(bad)?;
     let lost = |value| match value {
@@ -82,6 +90,54 @@ fn judge(snapshot: &Path) -> std::result::Result<Option<String>, String> {
     let reached = graph.reached().iter().flat_map(|&n| graph.children(n));
     let lost = std::iter::once(graph.root()).chain(reached).find_map(lost);
     Ok(lost.map(|address| format!("it points to 0x{address:x}, where no listed file lies any more")))
+}
+
+/// What has become of the files that a snapshot remembers, if they are not what they were. A file whose times alone differ
+/// is read.
+fn remembered(
+    file: &File<'_>,
+    snapshot: &Path,
+    listed: &[PathBuf],
+) -> std::result::Result<Option<String>, String> {
+    let payload = file.sections().and_then(|sections| sections.extension);
+    let record = payload
+        .map(extension::dependencies)
+        .transpose()
+        .map_err(|e| e.to_string())?;
+    let Some(record) = record.flatten() else {
+        return Ok(None);
+    };
+    let folder = snapshot.parent().unwrap_or(Path::new(""));
+    for dep in record.iter() {
+        let path = Path::new(OsStr::from_bytes(dep.path));
+        let name = path.display();
+        let there = [path.to_owned(), folder.join(path)]
+            .into_iter()
+            .find(|p| p.is_file());
+        // A workspace that was moved has it elsewhere, as the list beside the snapshot knows.
+        let there = there.or_else(|| {
+            let mut listed = listed.iter();
+            listed
+                .find(|p| range(p).is_some_and(|r| r.0 == dep.base))
+                .cloned()
+        });
+        let Some(there) = there else {
+            return Ok(Some(format!("'{name}' is gone")));
+        };
+        let now = fs::metadata(&there).map_err(|e| e.to_string())?;
+        if dep.looks_like(&identity(&now)) && !dep.racy {
+            continue;
+        }
+        let changed = now.len() != dep.size || {
+            let read = fs::File::open(&there).and_then(|f| content_digest(f, &mut [0; 1 << 16]));
+            dep.digest
+                .is_some_and(|digest| read.is_ok_and(|now| now != digest))
+        };
+        if changed {
+            return Ok(Some(format!("'{name}' is another file now")));
+        }
+    }
+    Ok(None)
 }
 
 /// The addresses that a region file wants.

@@ -69,13 +69,16 @@ pub struct Survey {
     pub unreadable: u64,
     /// Lists of what snapshots depend on.
     pub lists: Vec<PathBuf>,
+    /// Files named as images are.
+    pub images: Vec<PathBuf>,
     pub passed_over: Vec<PassedOver>,
 }
 
 impl Survey {
     /// Looks at everything below the folders.
     pub fn of(folders: &[PathBuf], jobs: Option<usize>) -> Result<Self> {
-        let (mut sources, mut lists, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sources, mut lists, mut images, mut passed_over) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for folder in folders {
             if !folder.is_dir() {
                 return Err(match folder.exists() {
@@ -92,6 +95,7 @@ impl Survey {
             }
             sources.extend(below.files.into_iter().map(Source::file));
             lists.extend(below.lists);
+            images.extend(below.images);
             passed_over.extend(below.passed_over);
         }
         let mut seen = HashSet::new();
@@ -100,6 +104,7 @@ impl Survey {
             files: Vec::with_capacity(sources.len()),
             unreadable: 0,
             lists,
+            images,
             passed_over,
         };
         survey.prove(&sources, jobs)?;
