@@ -20,6 +20,7 @@ mod cli;
 mod commands;
 mod decls;
 mod demo;
+mod dependencies;
 mod dump;
 mod error;
 mod image;

@@ -4,6 +4,7 @@ mod closure;
 mod contents;
 
 use crate::addresses::{self, Mapping, taken};
+use crate::dependencies::Dependencies;
 use crate::error::{Failure, Result};
 use crate::input::{self, Input, Source};
 use crate::outcome::{Failed, Outcome};
@@ -71,6 +72,9 @@ struct Info {
     libraries: Vec<LibraryInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extension: Option<String>,
+    /// The files that it was made with, where it remembers them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dependencies: Option<Dependencies>,
     /// What the module declares and imports, where the file is a sound part of one and was named itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     module: Option<contents::Contents>,
@@ -205,6 +209,7 @@ fn look(source: &Source, maps: &mut Option<Fresh>) -> Result<Info> {
         closures: file.sections().map_or(0, |s| s.closure_offsets().len() as u64),
         libraries,
         extension,
+        dependencies: Dependencies::of(&file),
         module,
     })
 }
@@ -350,6 +355,9 @@ fn print(info: &Info, out: &mut Output) -> Result<()> {
     }
     if let Some(text) = &info.extension {
         line("extension", text.clone())?;
+    }
+    if let Some(dependencies) = &info.dependencies {
+        line("made with", dependencies.text())?;
     }
     match &info.module {
         Some(module) => contents::print(module, out),

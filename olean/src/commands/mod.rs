@@ -14,6 +14,7 @@ pub mod hash;
 pub mod image;
 pub mod info;
 pub mod ls;
+pub mod refresh;
 pub mod refs;
 pub mod relocate;
 pub mod stats;
@@ -43,6 +44,7 @@ pub enum Command {
     Widen(width::WidenArgs),
     Narrow(width::NarrowArgs),
     Relocate(relocate::Args),
+    Refresh(refresh::Args),
     Image(image::Args),
     Demo(demo::Args),
     Ab(ab::Args),
@@ -87,6 +89,7 @@ pub fn run(command: Command, definition: fn() -> clap::Command, out: &mut Output
         Command::Widen(args) => width::widen(&args, out),
         Command::Narrow(args) => width::narrow(&args, out),
         Command::Relocate(args) => relocate::run(&args, out),
+        Command::Refresh(args) => refresh::run(&args, out),
         Command::Image(args) => image::run(&args, out),
         Command::Demo(args) => demo::run(&args, out),
         Command::Ab(args) => ab::run_ab(&args, out),

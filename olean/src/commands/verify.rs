@@ -1,5 +1,6 @@
 //! `olean verify`: proves files whole, one line per bad one.
 
+use crate::dependencies::Dependencies;
 use crate::error::{self, Result, tell};
 use crate::input::{self, PassedOver, Why};
 use crate::module;
@@ -106,12 +107,35 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     let mut failed = Failed::default();
     many.each(
         |p| {
-            let size = p.region.file().bytes().len() as u64;
-            Ok((size, p.region.summary().objects, module::lacks_parts(p.region)))
+            let file = p.region.file();
+            let stale = Dependencies::of(file).filter(|d| d.stale > 0);
+            let size = file.bytes().len() as u64;
+            Ok((
+                size,
+                p.region.summary().objects,
+                module::lacks_parts(p.region),
+                stale,
+            ))
         },
         |source, result| {
             let verdict = match result {
-                Ok((bytes, objects, lacks)) => {
+                Ok((_, _, _, Some(stale))) => {
+                    report.bad += 1;
+                    let reason = format!("it was made with {}", stale.text());
+                    if !out.is_json() {
+                        writeln!(out, "{BAD}{}{BAD:#}: {reason}", clean(&source.name))?;
+                        out.flush()?;
+                    }
+                    Verdict {
+                        path: source.name.clone(),
+                        good: false,
+                        bytes: None,
+                        objects: None,
+                        offset: None,
+                        reason: Some(reason),
+                    }
+                }
+                Ok((bytes, objects, lacks, None)) => {
                     report.modules_lacking_parts += u64::from(lacks);
                     report.good += 1;
                     report.bytes += bytes;
