@@ -9,6 +9,7 @@ mod loads;
 mod outputs;
 mod pipes;
 mod pty;
+mod refresh;
 mod run;
 mod snapshots;
 mod swap;
