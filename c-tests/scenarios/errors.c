@@ -27,7 +27,7 @@ static void dirty_compactor(void) {
             FAILS(save("no/such/2", data, NULL, inc(compactor)), "failed to create file");
         } else {
             CHECK(mkdir("d", 0777) == 0);
-            FAILS(save("d", data, NULL, inc(compactor)), "failed to write 'd': Is a directory", "renam");
+            FAILS(save("d", data, NULL, inc(compactor)), "failed to write 'd': Is a directory", "nothing was changed");
             CHECK(rmdir("d") == 0);
         }
         FAILS(save("3", data, NULL, compactor), "failed to write '3'", "`prev` was left unfinished");
@@ -142,7 +142,8 @@ static void wrong_names(void) {
     lean_region_dec(nul);
 }
 
-/* Temporary files that a killed process of this number has left are in nobody's way. */
+/* Temporary files that a killed process of this number has left are in nobody's way, and that of the name used first is
+ * removed by the next save. */
 static void stale_temporaries(void) {
     lean_object *data = str("x");
     char file[8][64];
@@ -150,7 +151,11 @@ static void stale_temporaries(void) {
         snprintf(file[i], sizeof file[i], "f.tmp.%d.%d", (int)getpid(), i);
         spew(file[i], "stale", 5);
     }
+    char left[64];
+    snprintf(left, sizeof left, "f.tmp.%d", (int)getpid());
+    spew(left, "stale", 5);
     for (int i = 0; i < 3; i++) save_ok("f", data);
+    CHECK(!exists(left));
     for (int i = 0; i < 8; i++) {
         size_t bytes;
         char *content = slurp(file[i], &bytes);

@@ -131,9 +131,11 @@ static int strike(const struct operation *o, call which, fault how, int error, i
         CHECK_HELD(before);
         CHECK(o->run != save_new || holds("f", old_bytes, old_size));
     }
-    /* What a file system reports at close of a file that was only read means nothing; without a mapping it is read. */
-    bool bearable = how != FAILURE || which == MMAP || (which == CLOSE && !o->saves);
+    /* What a file system reports at close of a file that was only read means nothing, nor does what it reports of a
+     * saved one once more, after the close that was made to hear it; without a mapping a file is read. */
+    bool bearable = how != FAILURE || which == MMAP || (which == CLOSE && !(o->saves && nth == 1));
     if (hits && !done) CHECK(how == END_EARLY || !bearable || o->saves);
+    if (hits && which == CLOSE && how == FAILURE && o->saves && nth == 1) CHECK(!done);
     if (hits && done) CHECK(bearable && how != END_EARLY);
     CHECK(files(true) == 0);
     if (taken) give_back(taken, 4096);
@@ -162,16 +164,16 @@ static void interrupted(void) {
     clean_up();
 }
 
-/* A system without huge pages, or one that does not say: a copy is a private mapping of the file. */
+/* A system without huge pages, or one that does not say: a copy is memory of its own and no mapping of the file, which
+ * would end the process if somebody truncated the file meanwhile. */
 static void without_huge_pages(void) {
     prepare_files();
     take(file_base("large"), 4096);
     fault_arm(OPEN, FAILURE, EACCES, 2, 1);
     lean_object *value = ok(read_large());
     CHECK(fault_disarm() == 1);
-    CHECK(is_mapped("/large"));
-    free_value(value);
     CHECK(!is_mapped("/large"));
+    free_value(value);
     give_back(file_base("large"), 4096);
     each_call(PREAD, SHORT, 0);
     each_call(PREAD, FAILURE, EIO);
@@ -238,7 +240,11 @@ static void no_memory_to_save(void) {
                 break;
             }
             all++;
-            FAILS(result, "failed to write 'many': out of memory: ", " bytes for ", " are not available");
+            if (kind == 1)
+                /* Another mapping does in the place of one that cannot grow. */
+                lean_region_dec(ok(result));
+            else
+                FAILS(result, "failed to write 'many': out of memory: ", " bytes for ", " are not available");
             CHECK(files(true) == 0);
             /* Memory is kept for the next save, as much as after a save that went well. */
             save_ok("many", data);
