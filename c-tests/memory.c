@@ -2,7 +2,7 @@
  * until it asks for no more: it succeeds, or gives an error that names the file and memory, and holds nothing then.
  * For a library built with the feature fault-injection.
  *
- *     memory DIRECTORY [OPERATION]
+ *     memory DIRECTORY [BEGINNING OF OPERATIONS' NAMES]
  *
  * prints each operation with the requests it makes and how many of the refusals it reported. */
 #define _GNU_SOURCE
@@ -275,6 +275,6 @@ int main(int count, char **arguments) {
     directory = arguments[1];
     setup();
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
-        if (count < 3 || !strcmp(arguments[2], operations[i].name)) exhaust(&operations[i]);
+        if (count < 3 || !strncmp(arguments[2], operations[i].name, strlen(arguments[2]))) exhaust(&operations[i]);
     return 0;
 }

@@ -661,3 +661,53 @@ fn a_preload_of_something_else_changes_nothing() {
         .success();
     assert!(output.stdout.starts_with("read: failed to open"), "{output}");
 }
+
+/// Whoever asks for the strict verdict does not get success from a process that nothing was compared in.
+#[test]
+fn a_process_that_could_not_be_attached_is_no_success_under_strict() {
+    let scene = Scene::new("strict", &["BATCH"], &[]);
+    for (strict, code) in [("1", 86), (" Yes", 86), ("maybe", 86), ("0", 0), ("off", 0)] {
+        let options = preloaded("compare").env("LEAN_REGION_STRICT", strict);
+        let output = scene.run(&options, &["read", "x", "mapped", "host-calls"]);
+        assert_eq!(output.status.code(), Some(code), "{strict}: {output}");
+        assert_eq!(output.stdout, "read: ok\nmapped: 1\nhost calls: 1\n");
+        assert!(output.stderr.contains("not attached"), "{output}");
+        let unclear = output
+            .stderr
+            .contains("LEAN_REGION_STRICT is 'maybe', but must be");
+        assert_eq!(unclear, strict == "maybe", "{output}");
+    }
+}
+
+/// A report goes into a pipe or a device and does not take its place.
+#[test]
+fn a_report_is_written_into_what_is_no_file() {
+    let scene = Scene::new("pipes", &["STRUCTURE"], &[]);
+    let pipe = scene.dir.path().join("pipe");
+    process::run(Command::new("mkfifo").arg(&pipe)).success();
+    let device = scene.dir.path().join("null");
+    std::os::unix::fs::symlink("/dev/null", &device).expect("a link");
+    let run = |report: &Path| {
+        let mut command = Command::new(&scene.program);
+        let options = preloaded("observe");
+        let command = options.apply(&mut command).current_dir(scene.dir.path());
+        process::run(command.args(["read", "x"]).env("LEAN_REGION_REPORT", report)).success()
+    };
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).expect("the pipe")
+    });
+    // The reader has to stand at the pipe: a report waits for nobody.
+    while !reader.is_finished() {
+        run(&pipe);
+    }
+    let report: Value = reader.join().expect("no panic").parse().expect("JSON");
+    assert_eq!(report["mode"], "observe");
+    let output = run(&pipe);
+    assert!(
+        output.stderr.contains("cannot be written"),
+        "nobody reads: {output}"
+    );
+    assert!(run(&device).stderr.is_empty());
+    assert!(fs::symlink_metadata(&device).expect("the link").is_symlink());
+}

@@ -131,6 +131,15 @@ impl File {
         }
     }
 
+    /// Waits until the file is on the disk.
+    ///
+    /// # Errors
+    /// What `fsync` says.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        // SAFETY: the descriptor is open.
+        retry(|| unsafe { libc::fsync(self.fd) } as isize).map(|_| ())
+    }
+
     /// Opens what stands there itself, and no device or pipe by waiting for it; not to be read or written.
     pub(super) fn open_to_look(path: &CStr) -> io::Result<File> {
         let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;

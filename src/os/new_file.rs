@@ -5,7 +5,9 @@
 //! The system tells them apart: it gives a lease for writing only while nobody has the file open, so who writes a file
 //! keeps it open until it has its name. What is left behind is removed; beside what is not another number is taken.
 
+use super::env;
 use super::file::{File, retry, stat_of};
+use once_cell::race::OnceBool;
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -24,6 +26,8 @@ pub enum WriteStep {
     Close,
     /// Renaming it onto the target.
     Rename,
+    /// Having the new name written to the disk, under `LEAN_REGION_SYNC`: the file is new all the same.
+    Sync,
 }
 
 /// A complete temporary file beside its target, removed when dropped before [`NewFile::publish`].
@@ -50,6 +54,9 @@ impl NewFile {
         if let Some(file) = &new.open {
             for chunk in chunks {
                 file.write_all(chunk).map_err(|e| (WriteStep::Write, e))?;
+            }
+            if synced() {
+                file.sync().map_err(|e| (WriteStep::Close, e))?;
             }
             file.settle().map_err(|e| (WriteStep::Close, e))?;
         }
@@ -102,7 +109,11 @@ impl NewFile {
     /// # Errors
     /// What `rename` says; the temporary file is removed and the target is as it was.
     pub fn publish(mut self) -> Result<(), (WriteStep, io::Error)> {
-        self.rename()
+        self.rename()?;
+        if synced() {
+            sync_name(&self.target).map_err(|e| (WriteStep::Sync, e))?;
+        }
+        Ok(())
     }
 
     fn rename(&mut self) -> Result<(), (WriteStep, io::Error)> {
@@ -206,7 +217,30 @@ pub fn publish_all(mut files: Vec<NewFile>) -> Result<(), NotAll> {
             (None, false) => Some(Old { kept: None }),
         });
     }
+    if synced() {
+        for (index, file) in files.iter().enumerate() {
+            sync_name(&file.target).map_err(|cause| failed(index, WriteStep::Sync, cause))?;
+        }
+    }
     Ok(())
+}
+
+/// Whether what is saved has to be on the disk before a save ends (`LEAN_REGION_SYNC`): slow, and more than the incumbent
+/// does.
+fn synced() -> bool {
+    static ASKED: OnceBool = OnceBool::new();
+    ASKED.get_or_init(|| env::switch("LEAN_REGION_SYNC", true))
+}
+
+/// Has the directory that holds the name `path` written to the disk.
+fn sync_name(path: &CStr) -> io::Result<()> {
+    let bytes = path.to_bytes();
+    let directory = match bytes.iter().rposition(|&b| b == b'/') {
+        None => c".".to_owned(),
+        Some(0) => c"/".to_owned(),
+        Some(slash) => CString::new(&bytes[..slash])?,
+    };
+    File::open(&directory)?.sync()
 }
 
 /// Undoes a replacement; whether that worked.
@@ -398,6 +432,17 @@ mod tests {
         assert_eq!(fs::read(&link).unwrap(), b"new");
         assert_eq!(fs::read(dir.path().join("file")).unwrap(), b"old");
         assert_eq!(entries(dir.path()), 4);
+    }
+
+    #[test]
+    fn the_directory_of_a_name_is_written() {
+        let dir = testkit::temp_dir("sync");
+        for name in ["f", "absent-file"] {
+            sync_name(&c(&dir.path().join(name))).unwrap();
+        }
+        assert!(sync_name(&c(&dir.path().join("absent/f"))).is_err());
+        sync_name(c"f").unwrap();
+        sync_name(c"/f").unwrap();
     }
 
     /// A set whose second or third target becomes a directory after it was looked at, or whose directory goes.

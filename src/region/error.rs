@@ -238,6 +238,9 @@ fn step_text(step: WriteStep, cause: &io::Error) -> String {
     let why = errno_text(cause);
     match step {
         WriteStep::Target => format!("{why}, which no save replaces; nothing was changed"),
+        WriteStep::Sync => {
+            format!("{why} while its name is written to the disk; the file is new all the same")
+        }
         WriteStep::Create => format!("failed to create file: {why}"),
         WriteStep::Write => format!("{why} while writing; nothing was changed"),
         WriteStep::Close => format!("{why} while closing; nothing was changed"),
