@@ -27,6 +27,8 @@ fn refused_memory_is_an_error_and_nothing_stays() {
         command
             .arg(files.path())
             .arg(operations)
+            // Cargo's own entry leads to the library that refuses nothing.
+            .env("LD_LIBRARY_PATH", faulty_library().parent().expect("a directory"))
             .env("LEAN_REGION_FORCE_RELOCATE", relocate)
             .env("LEAN_REGION_VERIFY", verify);
         let output = process::run(&mut command).success();
