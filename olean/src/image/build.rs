@@ -214,8 +214,8 @@ fn snapshots<'c>(
         }
         deps.sort_unstable();
         deps.dedup();
+        let parts: Vec<&Part> = deps.iter().map(|&i| members[i].part).collect();
         if verify {
-            let parts: Vec<&Part> = deps.iter().map(|&i| members[i].part).collect();
             match verify_snapshot(part, &parts)? {
                 Ok(time) => *took.get_or_insert(Duration::ZERO) += time,
                 Err(wrong) => {
@@ -232,7 +232,7 @@ fn snapshots<'c>(
                 base: members[i].part.header.base,
             })
             .collect();
-        match relinker.snapshot(snapshot, &views, next)? {
+        match relinker.snapshot(snapshot, &parts, &views, next)? {
             Ok(placed) => {
                 let deps = deps.iter().map(|&i| members[i].part.file()).collect();
                 members.push(Member { part, placed, deps });

@@ -7,10 +7,13 @@ use crate::error::{Failure, Result};
 use crate::input::{Input, Source};
 use lean_region::dependencies::{Dependencies, RegionView};
 use lean_region::relocate::{self, Placement};
+use olean_reader::format::dependencies::{Dependency, DependencyRecord, content_digest};
+use olean_reader::format::extension;
 use olean_reader::format::header::{FLAG_GMP, VERSION_3};
 use olean_reader::format::identity::Identity;
 use olean_reader::format::image::{Digest, Section, digest};
 use olean_reader::{DepBytes, File, Region, Width};
+use std::collections::HashMap;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -287,6 +290,7 @@ impl Relinker<'_> {
     pub fn snapshot(
         &self,
         snapshot: &Snapshot,
+        parts: &[&Part],
         deps: &[RegionView],
         next: &mut u64,
     ) -> Result<Checked<Placed>> {
@@ -296,7 +300,9 @@ impl Relinker<'_> {
             let bytes = &mut bytemuck::cast_slice_mut(&mut buffer)[..part.identity.size as usize];
             read(part, bytes)?;
             let source = digest(bytes);
-            let shape = Shape::of(part, &parse(part, bytes)?)?;
+            let file = parse(part, bytes)?;
+            fresh(part, &file, parts)?;
+            let shape = Shape::of(part, &file)?;
             self.rewrite(
                 part,
                 &shape,
@@ -315,6 +321,41 @@ impl Relinker<'_> {
         *next += room(part.identity.size);
         Ok(Ok(placed))
     }
+}
+
+/// Holds what a snapshot remembers of the files that it was saved over, if it does, against the ones in the image: a
+/// process that reads it from there compares nothing but regions.
+fn fresh(part: &Part, file: &File<'_>, deps: &[&Part]) -> Checked<()> {
+    let Some(payload) = file.sections().and_then(|s| s.extension) else {
+        return Ok(());
+    };
+    let record = extension::dependencies(payload).map_err(|e| LeftOut::new(part.path(), e.to_string()))?;
+    let by_base: HashMap<u64, &Part> = deps.iter().map(|p| (p.header.base, *p)).collect();
+    for saved in record.iter().flat_map(DependencyRecord::iter) {
+        if !by_base
+            .get(&saved.base)
+            .is_some_and(|now| is_as_saved(&saved, now))
+        {
+            let name = String::from_utf8_lossy(saved.path);
+            let reason = format!("it is stale: it was made with another '{name}'; make it anew");
+            return Err(LeftOut::new(part.path(), reason));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is the one that was remembered, by its identity or else by its content.
+fn is_as_saved(saved: &Dependency<'_>, now: &Part) -> bool {
+    let i = &now.identity;
+    let time = |seconds: i64, ns: u32| seconds.wrapping_mul(1_000_000_000).wrapping_add(ns.into());
+    let times = (time(i.modified, i.modified_ns), time(i.changed, i.changed_ns));
+    let same = (saved.device, saved.inode) == (i.device, i.inode) && (saved.modified, saved.changed) == times;
+    let content = || {
+        let file = fs::File::open(now.path()).ok()?;
+        content_digest(file, &mut vec![0; 1 << 16]).ok()
+    };
+    let equal = || saved.digest.is_some() && saved.digest == content();
+    saved.size == i.size && ((same && !saved.racy) || equal())
 }
 
 /// Proves a snapshot object by object, with the source files of what it points into; answers what that took.
