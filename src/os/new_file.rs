@@ -461,7 +461,9 @@ mod tests {
             // Its temporary file has gone, so that renaming fails.
             assert!(unlink(&files[fails].temporary));
             files[fails].published = true;
-            let e = publish_all(files).err().expect("refused");
+            let Err(e) = publish_all(files) else {
+                panic!("it was not refused");
+            };
             assert_eq!((e.index, e.step, e.new.len()), (fails, WriteStep::Rename, 0));
             for i in 0..3 {
                 let is = fs::read(path(i)).ok();

@@ -155,7 +155,7 @@ pub(super) fn examine(
 fn end_of_data(size: usize, root_slot: usize, claimed: u64) -> Option<usize> {
     // Behind the data follow at least the counts of closures and libraries.
     let most = size.checked_sub(root_slot)?.checked_sub(8)? as u64;
-    (claimed >= 8 && claimed % 8 == 0 && claimed <= most).then(|| root_slot + claimed as usize)
+    (claimed >= 8 && claimed.is_multiple_of(8) && claimed <= most).then(|| root_slot + claimed as usize)
 }
 
 /// Whether the root is where every known writer puts it.

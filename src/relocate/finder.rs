@@ -81,7 +81,7 @@ mod tests {
         };
         for count in [1, 63, 64, 65, 1000] {
             for spread in [1u64 << 16, 1 << 28, 1 << 47] {
-                let mut bases: Vec<u64> = (0..count).map(|_| random() % spread & !0xffff).collect();
+                let mut bases: Vec<u64> = (0..count).map(|_| (random() % spread) & !0xffff).collect();
                 bases.sort_unstable();
                 bases.dedup();
                 let views: Vec<RegionView> = bases

@@ -25,6 +25,10 @@ pub struct Usage {
 /// When it cannot be started or fails.
 pub fn run(command: &mut Command) -> Usage {
     let start = Instant::now();
+    #[expect(
+        clippy::zombie_processes,
+        reason = "wait4 waits for it, and tells what it took"
+    )]
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
