@@ -112,15 +112,7 @@ impl Deps {
                 cells[i].get_or_init(|| File::parse(input, &input.name, None).and_then(Region::walk));
             }
         };
-        thread::scope(|s| {
-            for _ in 1..jobs.min(self.files.len()) {
-                // Where there is no thread to be had, the others and this one do the work.
-                if thread::Builder::new().spawn_scoped(s, work).is_err() {
-                    break;
-                }
-            }
-            work();
-        });
+        on_threads(jobs.min(self.files.len()), work);
         cells
             .into_iter()
             .map(|c| {
@@ -263,6 +255,18 @@ pub fn one<T>(
         result = Some(proved.map_err(Failure::from).and_then(work));
     });
     result.expect("the file that was asked for is visited")
+}
+
+/// Does `work` on so many threads, this one among them: where there is no other to be had, it does all.
+pub fn on_threads(jobs: usize, work: impl Fn() + Sync) {
+    thread::scope(|scope| {
+        for _ in 1..jobs {
+            if thread::Builder::new().spawn_scoped(scope, &work).is_err() {
+                break;
+            }
+        }
+        work();
+    });
 }
 
 /// How many threads there are to use.

@@ -72,15 +72,11 @@ pub fn refresh(image: &Image, jobs: usize) -> Result<Vec<State>> {
     let bar = prove::bar(open.len(), "hashing");
     let next = AtomicUsize::new(0);
     let results: Vec<OnceLock<State>> = open.iter().map(|_| OnceLock::new()).collect();
-    thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, open.len().max(1)) {
-            scope.spawn(|| {
-                while let Some(&i) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let at = open.partition_point(|&o| o < i);
-                    results[at].get_or_init(|| hash(&tables, i, &paths[i]));
-                    bar.inc(1);
-                }
-            });
+    prove::on_threads(jobs.min(open.len()), || {
+        while let Some(&i) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let at = open.partition_point(|&o| o < i);
+            results[at].get_or_init(|| hash(&tables, i, &paths[i]));
+            bar.inc(1);
         }
     });
     bar.finish_and_clear();

@@ -88,11 +88,7 @@ impl Relinker<'_> {
                 *slot.lock().expect("no panic while it was held") = done;
             }
         };
-        std::thread::scope(|scope| {
-            for _ in 0..jobs.clamp(1, batches.len().max(1)) {
-                scope.spawn(work);
-            }
-        });
+        crate::prove::on_threads(jobs.min(batches.len()), work);
         let mut all = Vec::with_capacity(modules.len());
         for fate in fates {
             all.extend(fate.into_inner().expect("no panic while it was held")?);

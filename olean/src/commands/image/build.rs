@@ -1,7 +1,7 @@
 //! `olean image build`.
 
 use crate::arguments::address;
-use crate::error::Result;
+use crate::error::{Result, tell};
 use crate::image::build::{Request, build};
 use crate::image::left_out::LeftOut;
 use crate::outcome::Outcome;
@@ -115,11 +115,11 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         }
         out.finish()?;
         for left in report.left_out {
-            anstream::eprintln!(
+            tell(format_args!(
                 "{BAD}left out{BAD:#}: {}: {}",
                 clean(&left.path),
                 clean(&left.reason)
-            );
+            ));
         }
     }
     Ok(Outcome::good_if(report.left_out.is_empty()))

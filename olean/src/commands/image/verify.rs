@@ -1,6 +1,6 @@
 //! `olean image verify`.
 
-use crate::error::Result;
+use crate::error::{Result, tell};
 use crate::image::open::{self, Image};
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -10,7 +10,6 @@ use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread;
 use std::time::Instant;
 
 /// Check that an image is what was written: header, tables, every region
@@ -42,17 +41,13 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     let tables = image.tables()?;
     let next = AtomicU32::new(0);
     let damaged: Vec<AtomicBool> = (0..tables.len()).map(|_| AtomicBool::new(false)).collect();
-    thread::scope(|scope| {
-        for _ in 0..args.jobs.unwrap_or_else(prove::cores).max(1) {
-            scope.spawn(|| {
-                loop {
-                    let i = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(flag) = damaged.get(i as usize) else {
-                        return;
-                    };
-                    flag.store(!image.region_is_whole(&tables, i), Ordering::Relaxed);
-                }
-            });
+    prove::on_threads(args.jobs.unwrap_or_else(prove::cores), || {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(flag) = damaged.get(i as usize) else {
+                return;
+            };
+            flag.store(!image.region_is_whole(&tables, i), Ordering::Relaxed);
         }
     });
     let paths = open::paths(&tables);
@@ -88,15 +83,15 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         start.elapsed().as_secs_f64(),
     );
     if good {
-        anstream::eprintln!(
+        tell(format_args!(
             "{GOOD}good{GOOD:#}: {regions}, {}, in {time:.2} s",
             bytes(image.layout.size())
-        );
+        ));
     } else {
-        anstream::eprintln!(
+        tell(format_args!(
             "{BAD}bad{BAD:#}: {} of {regions}, in {time:.2} s; build the image again",
             report.damaged.len()
-        );
+        ));
     }
     Ok(Outcome::good_if(good))
 }
