@@ -6,6 +6,7 @@ use super::region::Region;
 use super::space::{Hit, NodeId, Space};
 use super::walk::{Object, mpz_parts};
 use crate::format::object::{Kind, OBJECT_HEADER, element_size};
+use crate::format::room::{filled, push};
 use crate::format::word::{half, word};
 use std::collections::HashSet;
 
@@ -134,9 +135,10 @@ impl<'r, 'a> Graph<'r, 'a> {
         let Value::Object(root) = self.root else {
             return Ok(());
         };
-        let mut seen = vec![false; self.space.len()];
+        const REACHED: &str = "the list of objects";
+        let mut seen = filled(false, self.space.len(), REACHED)?;
         seen[root.0 as usize] = true;
-        self.reached.push(root);
+        push(&mut self.reached, root, REACHED)?;
         let mut next = 0;
         while let Some(&n) = self.reached.get(next) {
             next += 1;
@@ -145,7 +147,7 @@ impl<'r, 'a> Graph<'r, 'a> {
                     Hit::Scalar(_) => {}
                     Hit::Object(c) => {
                         if !std::mem::replace(&mut seen[c.0 as usize], true) {
-                            self.reached.push(c);
+                            push(&mut self.reached, c, REACHED)?;
                         }
                     }
                     Hit::Outside => self.outside += 1,

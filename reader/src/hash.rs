@@ -5,6 +5,7 @@ use super::error::CheckError;
 use super::graph::{self, Graph, Value};
 use super::space::NodeId;
 use crate::format::object::Kind;
+use crate::format::room::{NoMemory, filled, push};
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest as _};
 use std::collections::{HashMap, HashSet};
@@ -73,6 +74,17 @@ impl Digests {
     }
 }
 
+/// What memory is asked for.
+const HASHES: &str = "the hashes of the objects";
+
+/// A table of `items` could not grow.
+fn no_memory(items: usize) -> NoMemory {
+    NoMemory {
+        what: HASHES,
+        bytes: items.saturating_mul(2 * size_of::<(u64, Hash128)>()),
+    }
+}
+
 fn digest(bytes: &[u8]) -> Hash128 {
     Hash128(Blake::digest(bytes).into())
 }
@@ -89,13 +101,13 @@ impl Graph<'_, '_> {
     /// such digests compare with nothing but files of the same dependencies.
     ///
     /// # Errors
-    /// An object reaches itself.
+    /// An object reaches itself, or there is not enough memory.
     pub fn digests(&self) -> Result<Digests, CheckError> {
         let Value::Object(root) = self.root() else {
-            return Ok(self.scalar_digests());
+            return self.scalar_digests();
         };
         let order = self.space.postorder(std::iter::once(root))?;
-        let small = self.small_bignums();
+        let small = self.small_bignums()?;
         let zero = Hash128([0; 16]);
         let mut d = Digests {
             graphhash: zero,
@@ -105,14 +117,13 @@ impl Graph<'_, '_> {
             distinct: 0,
             shared: 0,
             depth: 0,
-            of_node: vec![zero; self.len()],
-            heights: vec![1; self.len()],
+            of_node: filled(zero, self.len(), HASHES)?,
+            heights: filled(1, self.len(), HASHES)?,
         };
         let mut scalars: HashMap<u64, Hash128> = HashMap::new();
         let mut buffer = Vec::new();
         for n in order {
-            buffer.clear();
-            self.payload(n, &mut buffer);
+            self.payload_in(n, size_of::<Hash128>(), &mut buffer)?;
             let mut height = 1;
             for child in self.children(n) {
                 let h = match child {
@@ -120,7 +131,10 @@ impl Graph<'_, '_> {
                         height = height.max(d.heights[c.0 as usize] + 1);
                         d.of_node[c.0 as usize]
                     }
-                    Value::Scalar(v) => *scalars.entry(v).or_insert_with(|| scalar(v)),
+                    Value::Scalar(v) => {
+                        scalars.try_reserve(1).map_err(|_| no_memory(scalars.len()))?;
+                        *scalars.entry(v).or_insert_with(|| scalar(v))
+                    }
                     Value::Outside(_) => d.value(child),
                 };
                 buffer.extend_from_slice(&h.0);
@@ -130,6 +144,8 @@ impl Graph<'_, '_> {
         }
         d.graphhash = d.node(root);
         let mut distinct = HashSet::new();
+        let most = self.reached.len();
+        distinct.try_reserve(most).map_err(|_| no_memory(most))?;
         for n in &self.reached {
             if small.contains_key(n) {
                 d.small_bignums += 1;
@@ -141,11 +157,11 @@ impl Graph<'_, '_> {
         if !small.contains_key(&root) {
             d.depth = d.height(root);
         }
-        self.share(&small, &mut d);
+        self.share(&small, &mut d)?;
         Ok(d)
     }
 
-    fn scalar_digests(&self) -> Digests {
+    fn scalar_digests(&self) -> Result<Digests, CheckError> {
         let mut d = Digests {
             graphhash: Hash128([0; 16]),
             sharehash: Hash128([0; 16]),
@@ -158,26 +174,31 @@ impl Graph<'_, '_> {
             heights: Vec::new(),
         };
         d.graphhash = d.value(self.root());
-        self.share(&HashMap::new(), &mut d);
-        d
+        self.share(&HashMap::new(), &mut d)?;
+        Ok(d)
     }
 
     /// The reachable bignums that count as scalars.
-    fn small_bignums(&self) -> HashMap<NodeId, u64> {
+    fn small_bignums(&self) -> Result<HashMap<NodeId, u64>, CheckError> {
         let value = |&n: &NodeId| Some((n, self.bignum(n)?.small()?));
-        self.reached.iter().filter_map(value).collect()
+        let mut small = HashMap::new();
+        for (n, value) in self.reached.iter().filter_map(value) {
+            small.try_reserve(1).map_err(|_| no_memory(small.len()))?;
+            small.insert(n, value);
+        }
+        Ok(small)
     }
 
-    fn share(&self, small: &HashMap<NodeId, u64>, d: &mut Digests) {
+    fn share(&self, small: &HashMap<NodeId, u64>, d: &mut Digests) -> Result<(), CheckError> {
         const NONE: u32 = u32::MAX;
         let mut hash = Blake::new();
-        let mut number = vec![NONE; self.len()];
-        let mut shared = vec![false; self.reached.len()];
+        let mut number = filled(NONE, self.len(), HASHES)?;
+        let mut shared = filled(false, self.reached.len(), HASHES)?;
         let mut order = Vec::new();
         match self.root() {
             Value::Object(root) if !small.contains_key(&root) => {
                 number[root.0 as usize] = 0;
-                order.push(root);
+                push(&mut order, root, HASHES)?;
             }
             // A root that is a scalar or counts as one.
             root => {
@@ -194,8 +215,7 @@ impl Graph<'_, '_> {
         let mut buffer = Vec::new();
         while let Some(&n) = order.get(next) {
             next += 1;
-            buffer.clear();
-            self.payload(n, &mut buffer);
+            self.payload_in(n, size_of::<u64>(), &mut buffer)?;
             for child in self.children(n) {
                 let code = match child {
                     Value::Scalar(v) => v << 1 | 1,
@@ -205,7 +225,7 @@ impl Graph<'_, '_> {
                         (NONE, None) => {
                             let k = order.len() as u32;
                             number[c.0 as usize] = k;
-                            order.push(c);
+                            push(&mut order, c, HASHES)?;
                             u64::from(k) << 1
                         }
                         (k, None) => {
@@ -223,6 +243,19 @@ impl Graph<'_, '_> {
         d.sharehash = Hash128(hash.finalize().into());
         d.objects = order.len() as u32;
         d.shared = shared.iter().filter(|&&s| s).count() as u32;
+        Ok(())
+    }
+
+    /// [`Graph::payload`] alone in `out`, with room for `per_child` bytes more for each field.
+    fn payload_in(&self, n: NodeId, per_child: usize, out: &mut Vec<u8>) -> Result<(), CheckError> {
+        // Besides the object's own bytes a few for letters and lengths, and of a closure its library.
+        let library = self.closure(n).map_or(0, |closure| closure.library.len());
+        let bytes = self.size(n) + library + 32 + per_child * self.children_len(n);
+        out.clear();
+        out.try_reserve(bytes)
+            .map_err(|_| NoMemory { what: HASHES, bytes })?;
+        self.payload(n, out);
+        Ok(())
     }
 
     /// Letter and contents of an object as they are hashed, its fields aside.
