@@ -4,8 +4,10 @@
 //! * `judge`: what is wrong with modules: missing parts, parts of different builds, damage, other toolchains;
 //! * `snapshots`: what snapshots were saved over, and whether it is still there;
 //! * `images`: whether images hold what their files are now;
-//! * `room`: addresses and limits of this machine.
+//! * `room`: addresses and limits of this machine;
+//! * `finding`: what each of these says of something that is wrong.
 
+mod finding;
 mod images;
 mod judge;
 mod room;
@@ -17,58 +19,11 @@ use crate::input::{PassedOver, Why};
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::render::{BAD, DIM, GOOD, TITLE, WARN, bytes, clean, plural};
+use finding::{Finding, Place, Severity};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 use survey::Survey;
-
-/// How much it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Severity {
-    /// Lean refuses something, or reads what it should not.
-    Bad,
-    /// It works, but worse than it could, or not everywhere.
-    Warn,
-}
-
-/// Something that is wrong.
-#[derive(Debug, Serialize)]
-struct Finding {
-    kind: &'static str,
-    severity: Severity,
-    /// What it is, with numbers.
-    what: String,
-    /// Where, all places.
-    places: Vec<Place>,
-    /// What to do about it; nothing is lost by doing it.
-    remedy: &'static str,
-}
-
-/// A file, a module, a snapshot.
-#[derive(Debug, Clone, Serialize)]
-struct Place {
-    path: String,
-    /// What is wrong there, if places differ in that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-}
-
-impl Place {
-    fn new(path: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            detail: None,
-        }
-    }
-
-    fn with(path: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            detail: Some(detail.into()),
-        }
-    }
-}
 
 /// The JSON document.
 #[derive(Serialize)]

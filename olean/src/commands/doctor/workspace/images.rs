@@ -1,6 +1,6 @@
 //! Images: what they hold is what their files are now.
 
-use super::{Finding, Place, Severity};
+use super::finding::{Finding, Place, Severity};
 use crate::image::open::{self, Image};
 use crate::image::refresh::{State, compare};
 use crate::render::{count, plural};

@@ -1,7 +1,7 @@
 //! What is wrong with modules. Every file counts once: what follows from something else is only counted there.
 
+use super::finding::{Finding, Place, Severity};
 use super::survey::{Facts, Seen, Survey, Verdict};
-use super::{Finding, Place, Severity};
 use crate::module::Part;
 use crate::render::plural;
 use olean_reader::format::base::BASE_ALIGN;

@@ -1,7 +1,7 @@
 //! Whether this machine has room for everything: base addresses that are free, mappings, address space.
 
+use super::finding::{Finding, Place, Severity};
 use super::survey::Survey;
-use super::{Finding, Place, Severity};
 use crate::addresses::{self, taken};
 use crate::render::{bytes, count, plural};
 use olean_reader::Width;

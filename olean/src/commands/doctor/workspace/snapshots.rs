@@ -1,6 +1,6 @@
 //! Snapshots: the files that each was saved over are there, and lie where it points to.
 
-use super::{Finding, Place, Severity};
+use super::finding::{Finding, Place, Severity};
 use crate::image::collect::identity;
 use crate::input::{Input, Source};
 use crate::module;
