@@ -170,7 +170,8 @@ pub enum Violation {
         /// Where the digits are.
         expected: u64,
     },
-    /// Bignums that are sound in the other layout than the one that the header names.
+    /// Bignums that are sound in the other layout than the one that the header names, not all of them in that one.
+    /// The header's flags.
     #[error("{0} says that bignums are {named}, but the file's are {found}", named = bignums(.0, 0), found = bignums(.0, 1))]
     BignumLayout(u8),
     /// Arity and number of fixed arguments that exclude each other.

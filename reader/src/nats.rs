@@ -3,11 +3,12 @@
 //! other types keep such values in other forms, so a field whose type is not known cannot be rewritten.
 
 use super::graph::scalar_area;
-use super::space::{Hit, Space};
+use super::space::{Hit, NodeId, Space};
 use super::walk::Object;
 use crate::format::object::Kind;
 use crate::format::word::{Width, word};
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 
 /// Bytes of the scalar area in which names cache their hash, and levels and expressions their data.
 const CACHED: usize = 8;
@@ -26,6 +27,8 @@ pub(crate) struct Nats<'s, 'r, 'a> {
     region: usize,
     /// Numbers of the objects that are literals of an expression in the same region.
     literals: HashSet<u32>,
+    /// Whether an object is a name, for those that were asked about.
+    names: RefCell<HashMap<NodeId, bool>>,
 }
 
 impl<'s, 'r, 'a> Nats<'s, 'r, 'a> {
@@ -51,6 +54,7 @@ impl<'s, 'r, 'a> Nats<'s, 'r, 'a> {
             space,
             region,
             literals,
+            names: RefCell::default(),
         }
     }
 
@@ -74,22 +78,35 @@ impl<'s, 'r, 'a> Nats<'s, 'r, 'a> {
         nat.then_some(p >> 1)
     }
 
-    /// Whether a value has the shape of a name, down to the anonymous one.
+    /// Whether a value has the shape of a name, down to the anonymous one. Each object is looked at once: a chain of
+    /// names may be long, and nothing proves that objects of a dependency do not reach themselves.
     fn is_name(&self, p: u64) -> bool {
+        let mut known = self.names.borrow_mut();
+        let mut chain = Vec::new();
         let (mut region, mut p) = (self.region, p);
-        loop {
+        let name = loop {
             let n = match self.space.hit(region, p) {
-                Hit::Scalar(0) => return true,
+                Hit::Scalar(0) => break true,
                 Hit::Object(n) => n,
-                _ => return false,
+                _ => break false,
             };
+            if let Some(&name) = known.get(&n) {
+                break name;
+            }
+            // What reaches itself meets this answer, and is no name.
+            known.insert(n, false);
+            chain.push(n);
             let (r, o) = self.space.object(n);
             let component = matches!(o.tag, NAME_STR | NAME_NUM);
             if o.kind != Kind::Ctor || !component || o.count != 2 || scalar_area(r, &o).len() != CACHED {
-                return false;
+                break false;
             }
             region = self.space.region_of(n);
             p = word(r.file.bytes, o.fields, r.file.width);
+        };
+        if name {
+            known.extend(chain.into_iter().map(|n| (n, true)));
         }
+        name
     }
 }

@@ -57,10 +57,14 @@ impl<'a> Region<'a> {
     }
 
     /// The flags of the header instead of the bignum that `error` is about, if all objects are sound in the other
-    /// layout.
+    /// layout and some bignum is not written in the one that the header names. With 32 bits the two layouts have
+    /// numbers of one digit in common, and such a number may be too small in one of them alone.
     #[cold]
     pub(crate) fn blame_flags(file: &File<'a>, error: CheckError) -> CheckError {
         if error.object_ref().and_then(|o| o.kind) != Some(Kind::Mpz) {
+            return error;
+        }
+        if matches!(error.violation(), Violation::BignumSmall) && Self::rewalk(file.clone()).is_ok() {
             return error;
         }
         let (flags, bignums) = match file.bignums {

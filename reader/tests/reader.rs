@@ -566,12 +566,49 @@ fn bignums_that_lean_would_box_are_refused() {
             (true, limit, false),
             (true, limit + 1, true),
         ] {
-            let mut spec = Spec::new(wide, false, 2);
-            spec.root = spec.push(Node::Big(negative, (value as u32).to_le_bytes().to_vec()));
-            let bytes = spec.write().bytes;
-            match check(&bytes, width(&spec), &[]) {
-                Ok(_) => assert!(sound, "{wide} {negative} {value}"),
-                Err(e) => assert!(!sound && matches!(e.violation(), Violation::BignumSmall), "{e}"),
+            for gmp in [false, true] {
+                let mut spec = Spec::new(wide, gmp, 2);
+                let width = width(&spec);
+                spec.root = spec.push(Node::Big(negative, (value as u32).to_le_bytes().to_vec()));
+                let bytes = spec.write().bytes;
+                let shape = format!("{wide} {gmp} {negative} {value}");
+                let walked = Region::walk(File::parse(&bytes, "", Some(width)).unwrap());
+                for found in [check(&bytes, width, &[]), walked] {
+                    match found {
+                        Ok(_) => assert!(sound, "{shape}"),
+                        Err(e) => assert!(
+                            !sound && matches!(e.violation(), Violation::BignumSmall),
+                            "{shape}: {e}"
+                        ),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn flags_that_name_the_other_layout_of_bignums_are_blamed() {
+    // With 32 bits 2^30 is written as -2^30 is in the other layout, which Lean would box: what follows decides.
+    let edge = (1u32 << 30).to_le_bytes().to_vec();
+    for (wide, gmp) in [(false, false), (false, true), (true, false), (true, true)] {
+        for before in [vec![], vec![0xff; 9], edge.clone()] {
+            let mut spec = Spec::new(wide, gmp, 2);
+            if !before.is_empty() && (before != edge || !wide) {
+                spec.push(Node::Big(false, before));
+            }
+            spec.root = spec.push(Node::Big(true, vec![7; 12]));
+            let mut bytes = spec.write().bytes;
+            check(&bytes, width(&spec), &[]).unwrap();
+            bytes[6] ^= 1;
+            let walked = Region::walk(File::parse(&bytes, "", Some(width(&spec))).unwrap());
+            for found in [check(&bytes, width(&spec), &[]), walked] {
+                let e = found.unwrap_err();
+                let named = u8::from(!gmp);
+                assert!(
+                    matches!(e.violation(), Violation::BignumLayout(flags) if *flags == named),
+                    "{wide} {gmp}: {e}"
+                );
             }
         }
     }

@@ -139,7 +139,7 @@ fn what_does_not_fit_is_an_error() {
     let e = narrow(&checked(&bytes, &[]), &[]).unwrap_err();
     assert_eq!(
         e.to_string(),
-        "object 0 at 0x60 (array): the boxed scalar 2147483648 does not fit in 31 bits"
+        "object 0 at 0x60 (array): the boxed scalar 2147483648 does not fit in 31 bits, and nothing tells that it is a Nat"
     );
     spec.nodes[0] = Node::Array(vec![Val::Box((1 << 31) - 1)]);
     spec.base = 0x7e12_3456_0000;
@@ -195,4 +195,96 @@ fn the_root_of_very_old_files_stays_behind_the_objects() {
     assert!(!region.file().root_first());
     assert_eq!(region.file().width(), Width::W64);
     assert_eq!(narrow(&region, &[]).unwrap(), bytes);
+}
+
+#[test]
+fn large_numbers_become_bignums_where_they_are_nats() {
+    const LARGE: u64 = 1 << 31;
+    // Names and a literal; each number where it is needed first, `box_or_big` says as what.
+    let make = |wide, gmp, box_or_big: &dyn Fn(&mut Spec, u64) -> Val| {
+        let mut spec = Spec::new(wide, gmp, 2);
+        let small = spec.push(Node::Ctor(2, vec![Val::Box(0), Val::Box(LARGE - 1)], vec![1; 8]));
+        let first = box_or_big(&mut spec, LARGE);
+        let name = spec.push(Node::Ctor(2, vec![small, first], vec![2; 8]));
+        let again = spec.push(Node::Ctor(2, vec![name, first], vec![3; 8]));
+        let second = box_or_big(&mut spec, (1 << 40) + 5);
+        let literal = spec.push(Node::Ctor(0, vec![second], vec![]));
+        let lit = spec.push(Node::Ctor(9, vec![literal], vec![4; 8]));
+        spec.root = spec.push(Node::Array(vec![again, lit]));
+        spec
+    };
+    let big = |spec: &mut Spec, n: u64| {
+        let used = 8 - n.leading_zeros() as usize / 8;
+        spec.push(Node::Big(false, n.to_le_bytes()[..used].to_vec()))
+    };
+    for gmp in [false, true] {
+        let boxed = make(true, gmp, &|_, n| Val::Box(n)).write().bytes;
+        let region = checked(&boxed, &[]);
+        for to_gmp in [false, true] {
+            let target = Rewritten {
+                width: Some(Width::W32),
+                bignums: Some(layout(to_gmp)),
+                ..Rewritten::default()
+            };
+            let narrowed = rewrite(&region, &[], &target).unwrap();
+            assert_eq!(
+                narrowed,
+                make(false, to_gmp, &big).write().bytes,
+                "{gmp} {to_gmp}"
+            );
+        }
+    }
+
+    // Almost names and literals: no hash, no name before the number, no expression that holds it, the wrong field.
+    let hash = vec![0; 8];
+    let other = Val::Box(1);
+    for node in [
+        Node::Ctor(2, vec![Val::Box(0), Val::Box(LARGE)], vec![]),
+        Node::Ctor(2, vec![other, Val::Box(LARGE)], hash.clone()),
+        Node::Ctor(1, vec![Val::Box(0), Val::Box(LARGE)], hash.clone()),
+        Node::Ctor(2, vec![Val::Box(LARGE), Val::Box(0)], hash.clone()),
+        Node::Ctor(0, vec![Val::Box(LARGE)], vec![]),
+        Node::Ctor(9, vec![Val::Box(LARGE)], hash),
+    ] {
+        let mut spec = Spec::new(true, true, 2);
+        spec.root = spec.push(node.clone());
+        let bytes = spec.write().bytes;
+        match narrow(&checked(&bytes, &[]), &[]).unwrap_err() {
+            TransformError::Scalar { object, value } => {
+                assert_eq!((object.0.unwrap().index, value), (0, LARGE), "{node:?}");
+            }
+            e => panic!("{node:?}: {e}"),
+        }
+    }
+}
+
+#[test]
+fn names_of_a_dependency_may_be_long_or_reach_themselves() {
+    // Dependencies are walked, so nothing has looked for cycles in them.
+    let number = Val::Box(1 << 31);
+    let mut dep = Spec::new(true, true, 2);
+    dep.root = dep.push(Node::Ctor(2, vec![Val::Node(1), number], vec![1; 8]));
+    dep.push(Node::Ctor(2, vec![Val::Node(0), number], vec![1; 8]));
+    for _ in 0..100_000 {
+        let prefix = if dep.nodes.len() == 2 {
+            Val::Box(0)
+        } else {
+            dep.root
+        };
+        dep.root = dep.push(Node::Ctor(2, vec![prefix, number], vec![1; 8]));
+    }
+    dep.base = 0x2000_0000;
+    let written = dep.write();
+    let dep = Region::walk(File::parse(&written.bytes, "", None).unwrap()).unwrap();
+
+    let mut main = Spec::new(true, true, 2);
+    let first = 0x2000_0000 + written.offsets[2] as u64;
+    main.root = main.push(Node::Array(vec![Val::Word(first)]));
+    let bytes = main.write().bytes;
+    let narrowed = narrow(&checked(&bytes, &[&dep]), &[&dep]).unwrap();
+    // The cycle keeps its boxed numbers; the bignum (24 bytes) lies before the first name, which is the third object.
+    let header = 40 + 40 + 4 + 4;
+    let third = 0x2000_0000 + header + 2 * (8 + 2 * 4 + 8) + 24;
+    let field = narrowed.len() - 4;
+    assert_eq!(narrowed[field..], u32::to_le_bytes(third));
 }
