@@ -303,7 +303,8 @@ fn shared_references_are_read_by_the_runtime_or_not_at_all() {
     ] {
         let imitation = imitation(defines);
         let host = &imitation.host;
-        // SAFETY: made just now; each count is read after the call that changes it.
+        // SAFETY: the imitation is bound and can allocate. Reference and value have counts of -1, which it never releases,
+        // so both live through the compaction; a reference's field lies where a constructor's first one does.
         let value = unsafe {
             let reference = shared_reference(host);
             let saved = compact(host, reference);
@@ -314,12 +315,11 @@ fn shared_references_are_read_by_the_runtime_or_not_at_all() {
             }
             reference.field(0)
         };
-        // SAFETY: the value is alive.
-        assert_eq!(
-            unsafe { value.rc() },
-            -1,
-            "what was taken is given back: {defines:?}"
-        );
+        // SAFETY: `value` is the field of a reference made in this turn, a constructor. Its count was set to -1, and the
+        // imitation releases only objects whose count is 1, while negative ones never get past -1: however often it was
+        // given back, it is there. The host, which holds the memory, lives to the end of the turn.
+        let count = unsafe { value.rc() };
+        assert_eq!(count, -1, "what was taken is given back: {defines:?}");
         // A reference that one thread knows is read as it is.
         // SAFETY: made just now.
         let own = unsafe { host.mk_ref(Obj::boxed(1)) };
