@@ -6,9 +6,8 @@ use crate::os::file::File;
 use crate::os::lock::Lock;
 use olean_reader::format::dependencies::{ContentDigest, content_digest};
 use olean_reader::format::identity::Identity;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -28,41 +27,51 @@ pub struct Wanted<'a> {
     pub is_meant: &'a (dyn Fn(&Identity) -> bool + Sync),
 }
 
-/// What is known of files of this process's regions, for the file is hashed once only.
-type Known = HashMap<Identity, ContentDigest, BuildHasherDefault<DefaultHasher>>;
-static KNOWN: Lock<Known> = Lock::new(HashMap::with_hasher(BuildHasherDefault::new()));
+/// What is known of files of this process's regions, for the file is hashed once only. Its nodes are small, which the
+/// reserve of memory covers.
+static KNOWN: Lock<BTreeMap<Identity, ContentDigest>> = Lock::new(BTreeMap::new());
 
-/// The digests of these files; `None` where a file cannot be read, or is another one by now.
+/// The digests of these files; `None` where a file cannot be read, or is another one by now, or memory is short.
 #[must_use]
 pub fn digests(wanted: &[Wanted<'_>]) -> Vec<Option<ContentDigest>> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut buffer = vec![0; STEP];
-        let mut done = Vec::new();
-        while let Some(file) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((file, digest(file, &mut buffer)));
-        }
-        done
-    };
     let threads = match wanted.len() {
         0..FEW => 1,
         _ => thread::available_parallelism()
             .map_or(1, usize::from)
             .min(THREADS),
     };
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let (mut buffer, mut done) = (Vec::new(), Vec::new());
+        if buffer.try_reserve_exact(STEP).is_err() || done.try_reserve_exact(wanted.len()).is_err() {
+            return done;
+        }
+        buffer.resize(STEP, 0);
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(file) = wanted.get(index) else {
+                return done;
+            };
+            done.push((index, digest(file, &mut buffer)));
+        }
+    };
     let mut out = vec![None; wanted.len()];
+    let mut enter =
+        |done: Vec<(usize, Option<ContentDigest>)>| done.into_iter().for_each(|(i, d)| out[i] = d);
+    if threads == 1 {
+        enter(work());
+        return out;
+    }
     thread::scope(|scope| {
         // Where no thread can be had, this one does all.
         let others: Vec<_> = (1..threads)
             .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
             .collect();
-        let mine = work();
-        let theirs = others.into_iter().filter_map(|other| other.join().ok()).flatten();
-        for (file, digest) in mine.into_iter().chain(theirs) {
-            let index =
-                (file as *const Wanted<'_> as usize - wanted.as_ptr() as usize) / size_of::<Wanted<'_>>();
-            out[index] = digest;
-        }
+        enter(work());
+        others
+            .into_iter()
+            .filter_map(|other| other.join().ok())
+            .for_each(enter);
     });
     out
 }
@@ -81,10 +90,7 @@ fn digest(wanted: &Wanted<'_>, buffer: &mut [u8]) -> Option<ContentDigest> {
     if identity(&file).ok()? != is {
         return None;
     }
-    let mut known = KNOWN.lock();
-    if known.try_reserve(1).is_ok() {
-        known.insert(is, digest);
-    }
+    KNOWN.lock().insert(is, digest);
     Some(digest)
 }
 
