@@ -22,7 +22,8 @@ fn refused_memory_is_an_error_and_nothing_stays() {
         ("1", "1", "read", 6, 1),
     ];
     for (relocate, verify, operations, lines, at_least) in runs {
-        let files = temp_dir("memory-files");
+        // Errors name the file, and are known by the word "memory": the folder's name must not have it.
+        let files = temp_dir("refusals");
         let mut command = Command::new(&program);
         command
             .arg(files.path())

@@ -138,6 +138,7 @@ fn console(body: &str) -> Result<Vec<Action>, String> {
 #[derive(Debug)]
 pub struct Masks {
     folder: String,
+    lean: Regex,
     always: Vec<(Regex, &'static str)>,
     numbers: Regex,
 }
@@ -148,6 +149,7 @@ impl Masks {
         let rule = |pattern: &str, with| (Regex::new(pattern).expect("a fixed pattern"), with);
         Masks {
             folder: folder.display().to_string(),
+            lean: Regex::new(r"[^ (]*/real-lean/[0-9a-f]+/").expect("a fixed pattern"),
             always: vec![
                 rule(r"0x[0-9a-f]+", "0x…"),
                 rule(r"\b[0-9][0-9.,]* ?(ns|µs|us|ms|s)\b", "… s"),
@@ -162,7 +164,8 @@ impl Masks {
     /// `text` with the repository's folder masked alone.
     #[must_use]
     pub fn folder(&self, text: &str) -> String {
-        text.replace(&self.folder, "…")
+        let text = text.replace(&self.folder, "…");
+        self.lean.replace_all(&text, "…/real-lean/").into_owned()
     }
 
     /// `text` without what varies.
@@ -191,7 +194,19 @@ struct Shell {
 
 impl Shell {
     fn start(folder: &Path, scratch: &Path) -> std::io::Result<Self> {
-        let mut child = Command::new("bash")
+        let mut command = Command::new("bash");
+        // A stranger's shell has none of what cargo, a preloaded library or a Lean leave in the environment; cargo's
+        // library path would lead to another build of the library.
+        let ours = ["LD_", "LEAN", "CARGO", "RUST_", "UPDATE_EXPECT"];
+        for (name, _) in std::env::vars_os() {
+            if name
+                .to_str()
+                .is_some_and(|name| ours.iter().any(|o| name.starts_with(o)) && name != "CARGO_HOME")
+            {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .arg("--norc")
             .current_dir(folder)
             .env("COLUMNS", "120")
