@@ -19,7 +19,7 @@ DATADIR ?= $(PREFIX)/share
 BUILD ?= target/release
 CARGO ?= cargo
 STRIP ?= strip
-# The tool that writes completions and man pages, where the one that was built cannot run here.
+# The tool, where it was built elsewhere; it also writes the completions and man pages.
 OLEAN ?= $(BUILD)/olean
 
 VERSION := $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)

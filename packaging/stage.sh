@@ -20,7 +20,7 @@ ln -s "$real" "$stage$libdir/$soname"
 ln -s "$soname" "$stage$libdir/liblean_region.so"
 "$strip" --strip-debug -o "$stage$libdir/liblean_region.a" "$build/liblean_region.a"
 chmod 644 "$stage$libdir/liblean_region.a"
-"$strip" -o "$stage$bindir/olean" "$build/olean"
+"$strip" -o "$stage$bindir/olean" "$olean"
 chmod 755 "$stage$bindir/olean"
 install -m 644 include/lean_region.h "$stage$includedir/lean_region.h"
 sed -e "s|@PREFIX@|$prefix|" -e "s|@LIBDIR@|$libdir|" -e "s|@INCLUDEDIR@|$includedir|" -e "s|@VERSION@|$version|" \
