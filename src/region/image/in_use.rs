@@ -8,14 +8,13 @@ use crate::os::lock::Lock;
 use crate::os::stderr::complain;
 use crate::os::{env, notes};
 use olean_reader::format::identity::Identity;
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// The image to be used.
 const VARIABLE: &str = "LEAN_REGION_IMAGE";
-/// With the value 1, files are known by their paths alone.
+/// Switched on, files are known by their paths alone.
 const TRUST: &str = "LEAN_REGION_IMAGE_TRUST";
 
 /// The image in use; null as long as nobody has looked for it, and if there is none.
@@ -59,7 +58,7 @@ unsafe fn look(host: &Host) {
     if let Some(file) = env::var(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from) {
         // The process may change its directory.
         let file = std::path::absolute(&file).unwrap_or(file);
-        let trust = env::var(TRUST).is_some_and(|v| v == OsStr::new("1"));
+        let trust = env::switch(TRUST, false);
         match Mapped::open(&file, flags, githash.as_ref(), trust, shares) {
             Ok(mapped) => {
                 image_use::set(Named {
