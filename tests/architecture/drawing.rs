@@ -11,7 +11,7 @@ const GAP: usize = 22;
 const ROW: usize = 46;
 /// Boxes in a row, at most, and characters in a line of their text.
 const COLUMNS: usize = 4;
-const LINE: usize = 40;
+const LINE: usize = 36;
 
 /// How many rooms stand below each.
 fn rows(rooms: &[Room]) -> BTreeMap<&'static str, usize> {
@@ -59,47 +59,122 @@ fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
-/// The drawing.
-pub fn svg(rooms: &[Room]) -> String {
-    let rows = &rows(rooms);
-    let last = rows.values().max().expect("there are rooms");
-    let (width, height) = (COLUMNS * (BOX.0 + GAP) + GAP, (last + 1) * (BOX.1 + ROW) + GAP);
-    let mut places: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for row in 0..=*last {
-        let here = |tool: bool| {
-            let in_row = rooms
-                .iter()
-                .filter(move |r| rows[r.0] == row && r.0.starts_with("olean/") == tool);
-            in_row.map(|r| r.0).collect::<Vec<_>>()
-        };
-        let (library, tool) = (here(false), here(true));
-        assert!(library.len() + tool.len() <= COLUMNS, "row {row} is too long");
-        let first = COLUMNS - tool.len();
-        let columns = (0..library.len()).chain(first..COLUMNS);
-        for (room, column) in library.iter().chain(&tool).zip(columns) {
-            let place = (GAP + column * (BOX.0 + GAP), GAP + (last - row) * (BOX.1 + ROW));
-            places.insert(room, place);
+/// Where a room's box stands: its row from below, and its column.
+type Places = BTreeMap<&'static str, (usize, usize)>;
+
+/// The upper left corner of the box at a place, with this many rows in all.
+fn corner((row, column): (usize, usize), rows: usize) -> (usize, usize) {
+    (
+        GAP + column * (BOX.0 + GAP),
+        GAP + (rows - 1 - row) * (BOX.1 + ROW),
+    )
+}
+
+/// The four points of the curve from one box down to another.
+fn curve(from: (usize, usize), to: (usize, usize)) -> [(usize, usize); 4] {
+    let (x1, y1, x2, y2) = (from.0 + BOX.0 / 2, from.1 + BOX.1, to.0 + BOX.0 / 2, to.1);
+    [(x1, y1), (x1, y1 + ROW), (x2, y2 - ROW), (x2, y2)]
+}
+
+/// How often a line passes behind a box.
+fn hidden(lines: &[(&str, &str)], places: &Places, rows: usize) -> usize {
+    let mut count = 0;
+    for (from, to) in lines {
+        let points = curve(corner(places[from], rows), corner(places[to], rows));
+        for step in 1..30 {
+            let (t, u) = (step, 30 - step);
+            let at = |p: [usize; 4]| {
+                (u * u * u * p[0] + 3 * u * u * t * p[1] + 3 * u * t * t * p[2] + t * t * t * p[3]) / 27_000
+            };
+            let (x, y) = (at(points.map(|p| p.0)), at(points.map(|p| p.1)));
+            let behind = places.values().any(|&place| {
+                let (left, top) = corner(place, rows);
+                (left..left + BOX.0).contains(&x) && (top..top + BOX.1).contains(&y)
+            });
+            count += usize::from(behind);
         }
     }
+    count
+}
+
+/// Every way to give `n` boxes columns of their own.
+fn columns(n: usize) -> Vec<Vec<usize>> {
+    let mut ways = vec![vec![]];
+    for _ in 0..n {
+        let longer = |way: &Vec<usize>| {
+            let free = (0..COLUMNS).filter(|c| !way.contains(c));
+            free.map(|c| [&way[..], &[c]].concat()).collect::<Vec<_>>()
+        };
+        ways = ways.iter().flat_map(longer).collect();
+    }
+    ways
+}
+
+/// Boxes in their rows: the library's from the left, the tool's from the right, and then moved along the rows as long as
+/// that leaves fewer lines behind boxes.
+fn places(rooms: &[Room], rows: &BTreeMap<&'static str, usize>, lines: &[(&str, &str)]) -> (Places, usize) {
+    let last = *rows.values().max().expect("there are rooms");
+    let in_row = |row: usize| -> Vec<&'static str> {
+        let names = rooms.iter().map(|r| r.0);
+        names.filter(|name| rows[name] == row).collect()
+    };
+    let mut places = Places::new();
+    for row in 0..=last {
+        let here = in_row(row);
+        assert!(here.len() <= COLUMNS, "row {row} is too long");
+        for (i, name) in here.iter().enumerate() {
+            let is_tool = name.starts_with("olean/");
+            let column = if is_tool { COLUMNS - here.len() + i } else { i };
+            places.insert(name, (row, column));
+        }
+    }
+    let mut least = hidden(lines, &places, last + 1);
+    loop {
+        let before = least;
+        for row in 0..=last {
+            let here = in_row(row);
+            for way in columns(here.len()) {
+                let mut moved = places.clone();
+                moved.extend(
+                    here.iter()
+                        .zip(&way)
+                        .map(|(&name, &column)| (name, (row, column))),
+                );
+                let count = hidden(lines, &moved, last + 1);
+                if count < least {
+                    (least, places) = (count, moved);
+                }
+            }
+        }
+        if least == before {
+            return (places, last + 1);
+        }
+    }
+}
+
+/// The drawing.
+pub fn svg(rooms: &[Room]) -> String {
+    let lines: Vec<(&str, &str)> = rooms
+        .iter()
+        .flat_map(|room| drawn(rooms, room).into_iter().map(|used| (room.0, used)))
+        .collect();
+    let (places, rows) = places(rooms, &rows(rooms), &lines);
+    let (width, height) = (COLUMNS * (BOX.0 + GAP) + GAP, rows * (BOX.1 + ROW) + GAP);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          font-family=\"sans-serif\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
     );
     // Writing to a string does not fail.
-    for room in rooms {
-        for used in drawn(rooms, room) {
-            let (from, to) = (places[room.0], places[used]);
-            let (x1, y1, x2, y2) = (from.0 + BOX.0 / 2, from.1 + BOX.1, to.0 + BOX.0 / 2, to.1);
-            let _ = writeln!(
-                out,
-                "<path d=\"M{x1} {y1} C{x1} {} {x2} {} {x2} {y2}\" fill=\"none\" stroke=\"#888888\"/>",
-                y1 + ROW,
-                y2 - ROW
-            );
-        }
+    for (from, to) in lines {
+        let [a, b, c, d] =
+            curve(corner(places[from], rows), corner(places[to], rows)).map(|(x, y)| format!("{x} {y}"));
+        let _ = writeln!(
+            out,
+            "<path d=\"M{a} C{b} {c} {d}\" fill=\"none\" stroke=\"#777777\"/>"
+        );
     }
     for (name, what, _) in rooms {
-        let ((x, y), (w, h)) = (places[name], BOX);
+        let ((x, y), (w, h)) = (corner(places[name], rows), BOX);
         let _ = writeln!(
             out,
             "<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" rx=\"5\" fill=\"{}\" stroke=\"#555555\"/>\n\
