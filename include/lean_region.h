@@ -314,8 +314,8 @@ size_t lean_region_read_handle(lean_object *result);
  * May be called from several threads at once.
  *
  * # Safety
- * `result` is NULL or a live object of which the caller owns the only reference. No object of the region is used any more, by
- * no thread and no other region.
+ * `result` is NULL or a live object of which the caller owns the only reference. No object of the region is used any
+ * more, by no thread and no other region.
  */
 int32_t lean_region_free_read(lean_object *result);
 

@@ -55,7 +55,8 @@ fn per_part(time: Duration, parts: usize) -> Duration {
 unsafe fn forward<F: Copy>(name: &CStr) -> Option<F> {
     const { assert!(size_of::<F>() == size_of::<usize>()) };
     let address = attach::forward_target(name)?;
-    // SAFETY: a function's address, of the type that the caller vouches for.
+    // SAFETY: the address is that of the host's function `name`, whose type is `F` by the contract; a function
+    // pointer has the size of an address, which is asserted above.
     Some(unsafe { std::mem::transmute_copy(&address) })
 }
 

@@ -366,7 +366,8 @@ pub unsafe fn detach(live_regions: impl FnOnce() -> usize) -> Result<(), DetachE
         redirected,
         exits,
     } = now;
-    // SAFETY: the host stays loaded, and the caller vouches for the other threads.
+    // SAFETY: the host stays loaded, as the runtime in use is never let go of. No other thread is entering the
+    // loader, by the contract.
     if let Err((redirected, error)) = unsafe { redirected.undo() } {
         *attached = Some(Attached {
             mode,

@@ -46,7 +46,8 @@ struct Wishes {
     any_githash: bool,
 }
 
-/// Read from the environment once, where a switch that is neither on nor off counts as on, but for the one that lets more files in.
+/// Read from the environment once, where a switch that is neither on nor off counts as on, but for the one that lets
+/// more files in.
 fn wishes() -> Wishes {
     const ASKED: usize = 8;
     static WISHES: OnceNonZeroUsize = OnceNonZeroUsize::new();
@@ -120,7 +121,9 @@ unsafe fn save_part(
     chain: Option<Obj>,
     allow_closures: bool,
 ) -> Result<(Obj, u64), CallError> {
-    // SAFETY: the caller vouches for all objects.
+    // SAFETY: all arguments are scalars or live objects of `host`, by the contract, and stay so to the end of this
+    // call, so what is borrowed of them does. `data` is as `save` asks by the same contract. The host can allocate in
+    // a call of its loader. The compactor that goes into an object is nobody else's.
     unsafe {
         let path = path(fname)?;
         let identity = host.file_identity();
@@ -218,9 +221,11 @@ unsafe fn part_of<'a>(part: Obj) -> Result<(&'a CStr, Obj), CallError> {
 /// the error says which are new.
 ///
 /// # Safety
-/// As [`save`].
+/// As [`save()`].
 pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, CallError> {
-    // SAFETY: the caller vouches for all objects; a part is a pair.
+    // SAFETY: both arguments are scalars or live objects of `host`, by the contract, and an array keeps its elements
+    // alive; they stay so to the end of this call. `part_of` looks whether a part is a pair. Each part's data is as
+    // `save` asks by the same contract. The host can allocate in a call of its loader.
     unsafe {
         let parts = elements(parts, "parts")?;
         let identity = host.file_identity();
@@ -255,7 +260,10 @@ pub unsafe fn save_parts(host: &Host, key: Obj, parts: Obj) -> Result<Vec<u64>, 
 /// # Safety
 /// Both arguments are scalars or live objects of `host`.
 pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts), CallError> {
-    // SAFETY: the caller vouches for both objects.
+    // SAFETY: both arguments are scalars or live objects of `host`, by the contract, and stay so to the end of this
+    // call. The regions that `dependencies` answers are alive as long as the host keeps them, which it does during
+    // the call. `fname` is a string where it is handed out, or `path` had refused it. The host can allocate in a call
+    // of its loader.
     unsafe {
         if let Some(image) = image::in_use(host).filter(|_| !wishes().force_relocate)
             && let Some(facts) = read_from_image(host, image, fname, deps, wishes().verify)?
@@ -327,13 +335,14 @@ fn served(facts: &RegionFacts) -> ReadFacts {
 /// [`CallError`].
 ///
 /// # Safety
-/// As [`read`].
+/// As [`read()`].
 pub unsafe fn relocate_only(host: &Host, fname: Obj, deps: Obj) -> Result<(), CallError> {
     let options = ReadOptions {
         force_relocate: true,
         ..read_options(host)
     };
-    // SAFETY: the caller vouches for both objects.
+    // SAFETY: both arguments are scalars or live objects of `host`, by the contract, and stay so to the end of this
+    // call; the host keeps the dependency regions alive as long.
     unsafe { read::read(path(fname)?, &*dependencies(host, deps)?, &options)? };
     Ok(())
 }
@@ -345,9 +354,12 @@ pub unsafe fn relocate_only(host: &Host, fname: Obj, deps: Obj) -> Result<(), Ca
 /// [`CallError`]; nothing is left mapped.
 ///
 /// # Safety
-/// As [`read`].
+/// As [`read()`].
 pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<(Obj, Vec<ReadFacts>), CallError> {
-    // SAFETY: the caller vouches for the array and its elements.
+    // SAFETY: the argument is a scalar or a live object of `host`, by the contract, and an array keeps its elements
+    // alive. Each part's dependencies are the parts before it, which are owned here or by the registry. The elements
+    // are strings where they are handed out, or `path` had refused them. The host can allocate in a call of its
+    // loader.
     unsafe {
         let fnames = elements(fnames, "file names")?;
         if let Some(image) = image::in_use(host).filter(|_| !wishes().force_relocate && !fnames.is_empty())

@@ -1,7 +1,7 @@
 //! Saving and reading region files: the flow over format, compactor, relocation and operating system.
 //!
-//! * [`calls`] is what the loader's functions do, in terms of the host's objects; [`arguments`] takes those apart,
-//!   [`deps`] the dependency regions among them;
+//! * [`calls`] is what the loader's functions do, in terms of the host's objects; `arguments` takes those apart,
+//!   `deps` the dependency regions among them;
 //! * [`examine`], [`mod@read`] and [`save`] work on one file and know no host;
 //! * [`closures`] is what version 3 adds to both, and [`freshness`], over digests of files, finds what has changed
 //!   since;

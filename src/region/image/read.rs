@@ -39,7 +39,8 @@ pub(crate) unsafe fn read_from_image(
     deps: Obj,
     verify: bool,
 ) -> Result<Option<RegionFacts>, CallError> {
-    // SAFETY: the caller vouches for both objects.
+    // SAFETY: both are scalars or live objects of `host`, by the contract, and stay so to the end of this call. What
+    // is given out was linked against the regions in `deps`, which has just been found.
     unsafe {
         let path = path(fname)?;
         let Some(found) = image.find(path) else {
@@ -84,7 +85,7 @@ pub(crate) unsafe fn read_parts_from_image(
 ) -> Result<Option<Vec<RegionFacts>>, CallError> {
     let mut found = Vec::with_capacity(fnames.len());
     for &fname in fnames {
-        // SAFETY: the caller vouches for the object.
+        // SAFETY: a scalar or a live object by the contract, to the end of this call.
         match image.find(unsafe { path(fname)? }) {
             Some(part) if image.follows(&part, &found) => found.push(part),
             _ => return Ok(None),
@@ -92,7 +93,8 @@ pub(crate) unsafe fn read_parts_from_image(
     }
     let mut given: Vec<Facts> = Vec::with_capacity(found.len());
     for (part, &fname) in found.iter().zip(fnames) {
-        // SAFETY: the caller vouches for the name; the parts before this one have just been given out.
+        // SAFETY: the name is a live string, as `path` has found above. The part was linked against the parts before
+        // it, which have just been given out, so they are alive.
         let one = unsafe {
             let path = path(fname)?;
             let views: Vec<RegionView> = given.iter().map(|f| f.view).collect();
