@@ -18,3 +18,6 @@ mod walk;
 pub use fault::{Fault, WalkError};
 pub use placement::Placement;
 pub use walk::{AHEAD, relocate};
+
+#[cfg(test)]
+mod tests;

@@ -216,3 +216,6 @@ impl Walk {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! Relocation of whole regions against the rewriting of the validating reader, which walks files in another
 //! way: graphs of every kind of object, long enough that objects lie across the windows of the walk.
 
-use lean_region::dependencies::{Dependencies, RegionView};
-use lean_region::relocate::{AHEAD, Placement, relocate};
+use super::{AHEAD, Placement, relocate};
+use crate::dependencies::{Dependencies, RegionView};
 use olean_reader::format::header::Header;
 use olean_reader::transform::{Rewritten, rewrite};
 use olean_reader::{File, Region, Width};
