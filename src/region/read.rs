@@ -1,9 +1,12 @@
-//! Reading a region file: open, check cheaply, map at the base address or relocate. On the fast path no byte of the
-//! mapping is touched.
+//! Reading a region file: open, check cheaply, map at the base address or relocate.
+//!
+//! On the fast path the header is read, and of the mapping the root object is looked at, which the host uses next: its page
+//! is in memory then, and no further call is made. Of a file that was shortened since it was asked for its size that page may be
+//! gone, and touching it ends the process by SIGBUS, as touching any page of a mapped file does.
 
 use super::closures::load::relocate_closures;
 use super::error::{ReadError, shown};
-use super::examine::{Examined, ReadOptions, examine};
+use super::examine::{Examined, ReadOptions, examine, root_is_last};
 use super::freshness::{self, Paths};
 use super::registry::Claim;
 use super::unchanging::UnchangingClaim;
@@ -153,7 +156,8 @@ impl Opened<'_> {
         if matches!(landed, Err(Some(Missed::Taken)))
             && let Some(claim) = self.claim(deps)
         {
-            if options.verify || !self.examined.regular {
+            let regular = self.root_is_last(Some(claim.bytes()))?;
+            if options.verify || !regular {
                 // SAFETY: the contract is the same.
                 unsafe { verify(self.path, claim.bytes(), deps)? };
             }
@@ -174,6 +178,11 @@ impl Opened<'_> {
             return Err(None);
         }
         Memory::map_file_at(&self.file, self.examined.size, self.examined.header.base).map_err(Some)
+    }
+
+    /// Whether the root is where every known writer puts it; `content` is the file's, if it lies in memory.
+    fn root_is_last(&self, content: Option<&[u8]>) -> Result<bool, ReadError> {
+        root_is_last(self.path, &self.file, &self.examined, content)
     }
 
     /// What lies at the base address, if it is this very file as it is on disk and nothing in it changes. With all
@@ -223,7 +232,8 @@ impl Opened<'_> {
                 .map_err(|e| ReadError::memory(path, e))?
                 .map_err(|e| ReadError::read(path, e))?,
         };
-        if options.verify || !examined.regular {
+        let regular = self.root_is_last(mapped.then(|| memory.bytes()))?;
+        if options.verify || !regular {
             let filled = std::mem::replace(&mut filling, Filling::Done).fill(0, memory.bytes_mut());
             filled.map_err(|e| ReadError::read(path, e))?;
             // SAFETY: the contract is the same.
