@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::{c, library, process, shared_dir, static_library, temp_dir, workspace_dir};
 
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "main.c",
     "common.c",
     "objects.c",
@@ -16,6 +16,7 @@ const SOURCES: [&str; 8] = [
     "stale.c",
     "errors.c",
     "threads.c",
+    "limits.c",
 ];
 
 /// How a program comes to the library.

@@ -25,7 +25,7 @@ typedef struct {
     void (*run)(void);
 } scenario;
 extern const scenario object_scenarios[], region_scenarios[], reread_scenarios[], stale_scenarios[], error_scenarios[], thread_scenarios[],
-    fault_scenarios[];
+    fault_scenarios[], limit_scenarios[];
 
 /* Objects, all owned by the caller; children are consumed. Lists of children end with END. */
 #define END ((lean_object *)2)

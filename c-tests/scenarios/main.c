@@ -19,6 +19,7 @@ static const scenario *const all[] = {
     stale_scenarios,
     error_scenarios,
     thread_scenarios,
+    limit_scenarios,
 #endif
 };
 

@@ -5,7 +5,7 @@
 use super::arguments::{elements, key_base, path, region_path, take_some};
 use super::chain::{BadChain, Chain};
 use super::deps::dependencies;
-use super::error::{ANY_GITHASH, CallError, ReadError, SaveError};
+use super::error::{CallError, ReadError, SaveError};
 use super::examine::ReadOptions;
 use super::freshness;
 use super::image::in_use as image;
@@ -13,17 +13,16 @@ use super::image::read::{read_from_image, read_parts_from_image};
 use super::read::{self, Loaded, Placed};
 use super::registry::{self, By, NewRegion, NotReleased, Released};
 use super::save::{self, FileVersion};
+use super::wishes::{read_options, wishes};
 use crate::compactor::{CompactError, Compactor};
 use crate::dependencies::{Dependencies, RegionView};
 use crate::host::{Generation, Host, RegionFacts};
 use crate::object::Obj;
 use crate::os::file::errno_text;
 use crate::os::new_file::{NewFile, publish_all};
-use crate::os::{env, saved_files};
+use crate::os::saved_files;
 use olean_reader::format::room::room;
-use once_cell::race::OnceNonZeroUsize;
 use std::ffi::{CStr, OsStr};
-use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -36,48 +35,6 @@ pub struct ReadFacts {
     pub mapped: bool,
     /// Whether it went through relocation.
     pub relocated: bool,
-}
-
-/// What the user wants of every read.
-#[derive(Clone, Copy)]
-struct Wishes {
-    force_relocate: bool,
-    verify: bool,
-    any_githash: bool,
-}
-
-/// Read from the environment once, where a switch that is neither on nor off counts as on, but for the one that lets
-/// more files in.
-fn wishes() -> Wishes {
-    const ASKED: usize = 8;
-    static WISHES: OnceNonZeroUsize = OnceNonZeroUsize::new();
-    let bits = WISHES.get_or_init(|| {
-        let bit = |name, bit| if env::switch(name, true) { bit } else { 0 };
-        let bits = ASKED
-            | bit("LEAN_REGION_FORCE_RELOCATE", 1)
-            | bit("LEAN_REGION_VERIFY", 2)
-            | if env::switch(ANY_GITHASH, false) { 4 } else { 0 };
-        NonZeroUsize::new(bits).expect("one bit is always set")
-    });
-    Wishes {
-        force_relocate: bits.get() & 1 != 0,
-        verify: bits.get() & 2 != 0,
-        any_githash: bits.get() & 4 != 0,
-    }
-}
-
-fn read_options(host: &Host) -> ReadOptions {
-    let wishes = wishes();
-    ReadOptions {
-        flags: host.flags(),
-        githash: match wishes.any_githash {
-            true => None,
-            // SAFETY: a call of the loader, in which the host can allocate.
-            false => unsafe { host.githash() },
-        },
-        force_relocate: wishes.force_relocate,
-        verify: wishes.verify,
-    }
 }
 
 /// Saves one file: `CompactedRegion.save`. All arguments borrowed except `prev`, which is consumed; answers the
@@ -337,13 +294,15 @@ fn served(facts: &RegionFacts) -> ReadFacts {
 /// # Safety
 /// As [`read()`].
 pub unsafe fn relocate_only(host: &Host, fname: Obj, deps: Obj) -> Result<(), CallError> {
-    let options = ReadOptions {
-        force_relocate: true,
-        ..read_options(host)
-    };
     // SAFETY: both arguments are scalars or live objects of `host`, by the contract, and stay so to the end of this
     // call; the host keeps the dependency regions alive as long.
-    unsafe { read::read(path(fname)?, &*dependencies(host, deps)?, &options)? };
+    unsafe {
+        let options = ReadOptions {
+            force_relocate: true,
+            ..read_options(host)
+        };
+        read::read(path(fname)?, &*dependencies(host, deps)?, &options)?;
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use super::closures::load::relocate_closures;
 use super::error::{ReadError, shown};
 use super::examine::{Examined, ReadOptions, examine, root_is_last};
 use super::freshness::{self, Paths};
+use super::image::in_use as image;
 use super::registry::Claim;
 use super::unchanging::UnchangingClaim;
 use crate::dependencies::{Dependencies, RegionView};
@@ -16,7 +17,7 @@ use crate::os::limits::mapping_counts;
 use crate::os::map::{Filling, Memory, Missed, OutOfMemory};
 use crate::os::notes;
 use crate::os::page::LOWEST_ADDRESS;
-use crate::relocate::{self, AHEAD, Placement};
+use crate::relocate::{self, AHEAD, Heads, Placement};
 use olean_reader::format::header::{FLAG_GMP, VERSION_3};
 use olean_reader::format::identity::Identity;
 use olean_reader::format::room::{NoMemory, collected, push, room};
@@ -241,7 +242,8 @@ impl Opened<'_> {
         }
         let relocated = !mapped || !deps.landed();
         let root = match relocated {
-            true => rewrite(path, examined, &mut memory, deps, filling)?,
+            // SAFETY: the contract is the same.
+            true => unsafe { rewrite(path, examined, &mut memory, deps, filling)? },
             false => examined.root as usize,
         };
         if examined.header.version == VERSION_3 {
@@ -260,8 +262,27 @@ impl Opened<'_> {
     }
 }
 
+/// The dependencies of a call, of which copies are looked at: they are in memory. A look into a mapped file may cost a page
+/// fault for each pointer.
+struct Copies;
+
+impl Heads for Copies {
+    fn are_seen(&self, dep: &RegionView) -> bool {
+        !dep.landed() && !image::holds(dep.begin)
+    }
+
+    fn word(&self, at: u64) -> u64 {
+        // SAFETY: relocation asks for whole words in dependencies alone, which begin at multiples of 8, and which are alive
+        // where this is handed over (`rewrite`). Lean may write to them meanwhile, so the word is accessed atomically.
+        unsafe { &*(at as *const AtomicU64) }.load(Ordering::Relaxed)
+    }
+}
+
 /// Brings the file's content into the memory and rewrites its pointers for where it and `deps` lie; answers the root.
-fn rewrite(
+///
+/// # Safety
+/// As [`Opened::load`].
+unsafe fn rewrite(
     path: &CStr,
     examined: &Examined,
     memory: &mut Memory,
@@ -281,7 +302,7 @@ fn rewrite(
             filled = filling.fill(from, bytemuck::cast_slice_mut(words));
         }
     };
-    let root = relocate::relocate(memory.words_mut(), &placement, deps, ahead);
+    let root = relocate::relocate(memory.words_mut(), &placement, deps, Copies, ahead);
     // A failed read comes first: what it did not bring is still zero, and whatever relocation says of zeros is not the
     // cause.
     filled.map_err(|e| ReadError::read(path, e))?;

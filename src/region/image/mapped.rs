@@ -316,6 +316,12 @@ impl Mapped {
         }
     }
 
+    /// Whether `address` lies in the image.
+    #[must_use]
+    pub fn holds(&self, address: usize) -> bool {
+        (address as u64).wrapping_sub(self.tables.header().base) < self.size
+    }
+
     /// The entry whose region begins at `address`.
     fn at(&self, address: usize) -> Option<Candidate> {
         let offset = (address as u64).wrapping_sub(self.tables.header().base);

@@ -2,7 +2,7 @@
 //! with the other: small regions of every kind of object, altered in every byte, cut off at every word, and moved in
 //! front of the end of a window.
 
-use super::super::{Fault, Placement, WalkError, relocate};
+use super::super::{Fault, Placement, Unseen, WalkError, relocate};
 use crate::dependencies::{Dependencies, RegionView};
 use testkit::olean::{Node, Spec, Val};
 
@@ -154,7 +154,7 @@ fn compare(words: &[u64], spec: &Spec) {
         closures: spec.version == 3,
     };
     let mut moved = words.to_vec();
-    let result = relocate(&mut moved, &placement, &deps, |_, _| ());
+    let result = relocate(&mut moved, &placement, &deps, Unseen, |_, _| ());
     match (result, plain.run()) {
         (Ok(root), Ok(expected)) => {
             assert_eq!(root, expected[first - 1]);

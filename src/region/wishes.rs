@@ -1,0 +1,66 @@
+//! What the user wants of every read, by environment variables.
+
+use super::error::ANY_GITHASH;
+use super::examine::ReadOptions;
+use crate::host::Host;
+use crate::os::env;
+use once_cell::race::OnceNonZeroUsize;
+use std::num::NonZeroUsize;
+
+/// What the user wants of every read.
+#[derive(Clone, Copy)]
+pub(super) struct Wishes {
+    /// `LEAN_REGION_FORCE_RELOCATE`
+    pub force_relocate: bool,
+    /// `LEAN_REGION_VERIFY`
+    pub verify: bool,
+    /// `LEAN_REGION_ANY_GITHASH`
+    any_githash: bool,
+}
+
+/// Read from the environment once, where a switch that is neither on nor off counts as on, but for the one that lets more
+/// files in.
+pub(super) fn wishes() -> Wishes {
+    const ASKED: usize = 8;
+    static WISHES: OnceNonZeroUsize = OnceNonZeroUsize::new();
+    let bits = WISHES.get_or_init(|| {
+        let bit = |name, bit| if env::switch(name, true) { bit } else { 0 };
+        let bits = ASKED
+            | bit("LEAN_REGION_FORCE_RELOCATE", 1)
+            | bit("LEAN_REGION_VERIFY", 2)
+            | if env::switch(ANY_GITHASH, false) { 4 } else { 0 };
+        NonZeroUsize::new(bits).expect("one bit is always set")
+    });
+    Wishes {
+        force_relocate: bits.get() & 1 != 0,
+        verify: bits.get() & 2 != 0,
+        any_githash: bits.get() & 4 != 0,
+    }
+}
+
+/// The git hash that files and images must have; `None` where the host does not tell its own, or the user takes any.
+///
+/// # Safety
+/// The host can allocate on this thread, as in a call of its loader.
+pub(super) unsafe fn githash(host: &Host) -> Option<[u8; 40]> {
+    match wishes().any_githash {
+        true => None,
+        // SAFETY: the contract is the same.
+        false => unsafe { host.githash() },
+    }
+}
+
+/// What `host` and user want of a read.
+///
+/// # Safety
+/// As [`githash`].
+pub(super) unsafe fn read_options(host: &Host) -> ReadOptions {
+    let wishes = wishes();
+    ReadOptions {
+        flags: host.flags(),
+        // SAFETY: the contract is the same.
+        githash: unsafe { githash(host) },
+        force_relocate: wishes.force_relocate,
+        verify: wishes.verify,
+    }
+}
