@@ -87,8 +87,7 @@ impl Obj {
     #[must_use]
     #[inline(always)]
     pub unsafe fn word(self, at: usize) -> usize {
-        // SAFETY: the object has 8 bytes at `at`, by the contract; objects and `at` are multiples of 8, so the word
-        // is aligned; nobody writes it meanwhile.
+        // SAFETY: the caller vouches for 8 readable bytes; object and offset are 8-aligned.
         unsafe { self.ptr().add(at).cast::<usize>().read() }
     }
 
@@ -98,7 +97,7 @@ impl Obj {
     /// As [`Obj::word`], and the caller may write the object.
     #[inline(always)]
     pub unsafe fn set_word(self, at: usize, value: usize) {
-        // SAFETY: as in `word`, and the object may be written, by the contract.
+        // SAFETY: the caller vouches for 8 writable bytes; object and offset are 8-aligned.
         unsafe { self.ptr().add(at).cast::<usize>().write(value) }
     }
 
@@ -141,8 +140,7 @@ impl Obj {
     /// `self` is a live string, which lives and does not change as long as the result is used.
     #[must_use]
     pub unsafe fn string_bytes<'a>(self) -> &'a [u8] {
-        // SAFETY: a live string has `m_size` initialised bytes behind its header. It lives and does not change as
-        // long as the result is used, by the contract.
+        // SAFETY: a string has `m_size` initialised bytes behind its header; the caller vouches for how long.
         unsafe { std::slice::from_raw_parts(self.ptr().add(STRING_HEADER), self.size()) }
     }
 

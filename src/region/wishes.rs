@@ -1,5 +1,6 @@
-//! What the user wants of every read, by environment variables.
+//! What the user and the host want of every read.
 
+use super::closures::libraries::MissingCode;
 use super::error::ANY_GITHASH;
 use super::examine::ReadOptions;
 use crate::host::Host;
@@ -10,16 +11,14 @@ use std::num::NonZeroUsize;
 /// What the user wants of every read.
 #[derive(Clone, Copy)]
 pub(super) struct Wishes {
-    /// `LEAN_REGION_FORCE_RELOCATE`
+    /// Go the way of relocation, for tests.
     pub force_relocate: bool,
-    /// `LEAN_REGION_VERIFY`
+    /// Prove every file before it is handed out.
     pub verify: bool,
-    /// `LEAN_REGION_ANY_GITHASH`
     any_githash: bool,
 }
 
-/// Read from the environment once, where a switch that is neither on nor off counts as on, but for the one that lets more
-/// files in.
+/// Read from the environment once, where a switch that is neither on nor off counts as on, but for the one that lets more files in.
 pub(super) fn wishes() -> Wishes {
     const ASKED: usize = 8;
     static WISHES: OnceNonZeroUsize = OnceNonZeroUsize::new();
@@ -38,29 +37,18 @@ pub(super) fn wishes() -> Wishes {
     }
 }
 
-/// The git hash that files and images must have; `None` where the host does not tell its own, or the user takes any.
-///
-/// # Safety
-/// The host can allocate on this thread, as in a call of its loader.
-pub(super) unsafe fn githash(host: &Host) -> Option<[u8; 40]> {
-    match wishes().any_githash {
-        true => None,
-        // SAFETY: the contract is the same.
-        false => unsafe { host.githash() },
-    }
-}
-
-/// What `host` and user want of a read.
-///
-/// # Safety
-/// As [`githash`].
-pub(super) unsafe fn read_options(host: &Host) -> ReadOptions {
+/// What [`super::read`] is asked for.
+pub(super) fn read_options(host: &Host) -> ReadOptions {
     let wishes = wishes();
     ReadOptions {
         flags: host.flags(),
-        // SAFETY: the contract is the same.
-        githash: unsafe { githash(host) },
+        githash: match wishes.any_githash {
+            true => None,
+            // SAFETY: a call of the loader, in which the host can allocate.
+            false => unsafe { host.githash() },
+        },
         force_relocate: wishes.force_relocate,
         verify: wishes.verify,
+        missing_code: MissingCode::Refuse,
     }
 }

@@ -17,8 +17,4 @@ mod walk;
 
 pub use fault::{Fault, WalkError};
 pub use placement::Placement;
-pub use pointers::Heads;
-pub use walk::{AHEAD, Unseen, relocate};
-
-#[cfg(test)]
-mod tests;
+pub use walk::{AHEAD, relocate};

@@ -8,7 +8,6 @@
 
 pub mod c;
 pub mod closures;
-pub mod documents;
 mod fault;
 pub mod hosts;
 pub mod lean;
