@@ -5,11 +5,11 @@ use lean_region::dependencies::{Dependencies, RegionView};
 use lean_region::host::Host;
 use lean_region::object::Obj;
 use lean_region::region::calls;
-use lean_region::region::closures::libraries::MissingCode;
 use lean_region::region::error::ReadError;
 use lean_region::region::examine::ReadOptions;
 use lean_region::region::read::{Loaded, read};
 use olean_reader::format::header::HEADER_SIZE;
+use olean_reader::format::object::TAG_ARRAY;
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::fs;
@@ -24,7 +24,6 @@ const FAST: ReadOptions = ReadOptions {
     githash: None,
     force_relocate: false,
     verify: false,
-    missing_code: MissingCode::Refuse,
 };
 const RELOCATE: ReadOptions = ReadOptions {
     force_relocate: true,
@@ -204,6 +203,28 @@ fn a_file_that_ends_too_early_is_refused_at_every_length() {
         let whole = scene.read(&none(), &options).expect("the whole file");
         assert_eq!(walk(&whole, 0..0), scene.objects().len());
     }
+}
+
+#[test]
+fn a_file_whose_end_is_zeros_is_refused() {
+    let scene = Scene::new("corrupt-zeros", every_kind(Obj::UNIT), &[]);
+    let mut ended = 0;
+    for options in [FAST, RELOCATE, VERIFY, VERIFY_RELOCATED] {
+        let root = *scene.objects().last().unwrap();
+        assert_eq!(
+            scene.bytes[root + 7],
+            TAG_ARRAY,
+            "the root is an array, which ends with a pointer"
+        );
+        for from in (HEADER_SIZE + 8..scene.bytes.len()).step_by(8) {
+            let mut bytes = scene.bytes.clone();
+            bytes[from..].fill(0);
+            fs::write(&scene.path, &bytes).unwrap();
+            scene.error(&none(), &options, &format!("zeros from {from} on"));
+            ended += 1;
+        }
+    }
+    assert!(ended > 300, "{ended}");
 }
 
 #[test]

@@ -14,9 +14,9 @@ const SOURCES: [&str; 9] = [
     "regions.c",
     "rereads.c",
     "stale.c",
-    "sets.c",
     "errors.c",
     "threads.c",
+    "limits.c",
 ];
 
 /// How a program comes to the library.

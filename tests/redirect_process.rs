@@ -427,7 +427,8 @@ fn a_library_made_of_the_static_one_stays_when_it_is_attached() {
         host,
         "load",
         ours,
-        "attach",
+        // A thread's own values keep their library loaded until it ends: this thread has none of them.
+        "thread-attach",
         "unload",
         "read",
         "absent",
@@ -554,6 +555,40 @@ fn children_write_a_report_only_if_they_called_the_loader() {
         report["read"]["calls"], 2,
         "written once, at the parent's end: {report}"
     );
+}
+
+#[test]
+fn a_runtime_loaded_after_the_choice_was_made_is_said_to_be_too_late() {
+    let scene = Scene::new("too-late", &["STRUCTURE"], &[]);
+    let dir = scene.dir.path();
+    let (library, host) = (library(), dir.join("libhost.so"));
+    let (ours, host) = (library.to_str().expect("UTF-8"), host.to_str().expect("UTF-8"));
+    let mut command = Command::new(bare(dir));
+    // Without a host there is nothing to attach to, and that leaves the choice open.
+    let args = [
+        "load",
+        ours,
+        "attach",
+        "bind",
+        "load",
+        host,
+        "attach",
+        "read",
+        "x",
+        "host-calls",
+    ];
+    let output = process::run(Options::stock().apply(&mut command).current_dir(dir).args(args)).success();
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    assert_eq!(
+        lines[0],
+        "attach: -1 no Lean runtime is loaded into this process; load it first"
+    );
+    assert_eq!(lines[1], "bind: 0");
+    let late = format!(
+        "attach: -1 the loader is already bound to the embedded runtime, it cannot be bound to '{host}' as well; bind \
+         before the first use"
+    );
+    assert_eq!(lines[2..], [&*late, "read: ok", "host calls: 1"], "{output}");
 }
 
 #[test]

@@ -76,18 +76,17 @@ pub fn write_bare(temporary: &CStr, target: &CStr, bytes: &[u8]) {
 
 /// The floor of a read that maps, with free: open, fstat, two pread, mmap, close, munmap.
 pub fn map_bare(path: &CStr, base: u64) {
-    let mut header = [0u8; 88];
-    let mut root = [0u8; 8];
-    // SAFETY: writable buffers of the given sizes; the mapping lands at a free address or fails.
+    let mut header = [0u8; 96];
+    // SAFETY: a writable buffer of that size; the mapping lands at a free address or fails, and its last byte is the file's.
     unsafe {
         let fd = open_bare(path);
         let mut stat: libc::stat = std::mem::zeroed();
         assert_eq!(libc::fstat(fd, &raw mut stat), 0);
-        assert_eq!(libc::pread(fd, header.as_mut_ptr().cast(), 88, 0), 88);
-        assert_eq!(libc::pread(fd, root.as_mut_ptr().cast(), 8, 88), 8);
+        assert_eq!(libc::pread(fd, header.as_mut_ptr().cast(), 96, 0), 96);
         let size = stat.st_size as usize;
         let mapped = Mapped(map_somewhere(path, fd, size, base), size);
         libc::close(fd);
+        let root = ((mapped.0 + size - 1) as *const u8).read_volatile();
         std::hint::black_box((header, root));
         mapped.free();
     }

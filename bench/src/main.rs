@@ -33,13 +33,18 @@ struct Args {
     #[arg(long, value_name = "DIR")]
     scaling: Option<PathBuf>,
     /// Instead of the table, measure whole processes of a real Lean over the tree of modules in this directory, which
-    /// is made if it is not there: import, header snapshot saved and loaded.
+    /// is made if it is not there: import, header snapshot saved and loaded, without and with an image. Wants `olean`,
+    /// which `cargo build --release --workspace` builds.
     #[arg(long, value_name = "DIR")]
     scale: Option<PathBuf>,
-    /// With --scale, also: `cold` (drops the page cache of the whole machine), `delay` (1 ms on each system call about
-    /// a file, by strace), `calls` (counts system calls, by strace), `restored` (new change times for all files).
-    #[arg(long, value_name = "WORK", value_delimiter = ',', requires = "scale")]
+    /// With --scale, also: `cold` (drops the page cache of the whole machine), `states` (everything with an image in
+    /// three states of the page cache; drops it too), `delay` (1 ms on each system call about a file, by strace),
+    /// `calls` (counts system calls, by strace), `restored` (new change times for all files of the tree).
+    #[arg(long, value_name = "WORK", value_delimiter = ',', requires = "scale", value_parser = scale::works::EXTRAS)]
     also: Vec<String>,
+    /// The process of --scale that reads the files below this directory.
+    #[arg(long, value_name = "DIR", hide = true)]
+    reads: Option<PathBuf>,
     /// Let only one side save, for a profiler; files are not compared then.
     #[arg(long, value_name = "SIDE", value_parser = ["ours", "incumbent"])]
     alone: Option<String>,
@@ -74,6 +79,9 @@ fn run(args: &Args) {
     let runtime = Runtime::real();
     let scratch = Scratch::new();
     let mut effort = Effort::new(args.runs, args.quick);
+    if let Some(dir) = &args.reads {
+        return scale::reads::child(dir, &effort);
+    }
     effort.alone = args
         .alone
         .as_ref()

@@ -58,6 +58,12 @@ static void status(const char *what, int status) {
 
 static void *leave_thread(void *code) { exit((int)(intptr_t)code); }
 
+/* What the library keeps for a thread is gone when the thread has ended. */
+static void *attach_thread(void *result) {
+    *(int *)result = CALL("lean_region_attach", int (*)(void))();
+    return NULL;
+}
+
 static void wait_for(const char *what, pid_t child) {
     int how;
     if (waitpid(child, &how, 0) != child || !WIFEXITED(how)) abort();
@@ -115,6 +121,14 @@ int main(int argc, char **argv) {
             printf("host calls: %d\n", *(int *)find("host_calls"));
         } else if (IS("attach")) {
             status("attach", CALL("lean_region_attach", int (*)(void))());
+        } else if (IS("thread-attach")) {
+            pthread_t thread;
+            int result;
+            pthread_create(&thread, NULL, attach_thread, &result);
+            pthread_join(thread, NULL);
+            printf("attach: %d\n", result);
+        } else if (IS("bind")) {
+            status("bind", CALL("lean_region_bind", int (*)(void))());
         } else if (IS("detach")) {
             status("detach", CALL("lean_region_detach", int (*)(void))());
         } else if (IS("report")) {

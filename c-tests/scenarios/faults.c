@@ -181,6 +181,92 @@ static void without_huge_pages(void) {
     clean_up();
 }
 
+/* Somebody truncates the file while it is read and relocated: an error, or all that was wanted had been read. Never a
+ * signal, as from a mapping of the file. */
+static void cut_short(void) {
+    static const char *const names[] = {"large", "small"};
+    prepare_files();
+    for (int round = 0; round < 2; round++) {
+        /* The first copy asks whether there are huge pages; the answer is kept. */
+        for (size_t i = 0; i < 2; i++) {
+            const char *file = names[i];
+            size_t base = file_base(file);
+            int hits = 1, refused = 0;
+            take(base, 4096);
+            for (int nth = 1; hits; nth++) {
+                CHECK(nth < 1000);
+                fault_cut(file);
+                fault_arm(PREAD, CUT, 96, nth, 1);
+                if (round == 0 && i == 0 && nth == 1) fault_arm(OPEN, FAILURE, EACCES, 2, 1);
+                lean_object *result = read_result(file, NULL);
+                hits = fault_disarm() > 0;
+                if (lean_region_io_is_ok(result)) {
+                    free_value(ok(result));
+                } else {
+                    CHECK(hits);
+                    refused++;
+                    FAILS(result, "failed to read", file);
+                }
+                save_ok(file, i == 0 ? new_data : old_data);
+            }
+            CHECK(refused > 0);
+            give_back(base, 4096);
+        }
+    }
+    clean_up();
+}
+
+/* Memory that the system does not take back. */
+static void failed_unmapping(void) {
+    prepare();
+    holdings before = held();
+    region r = read_ok("large", NULL);
+    CHECK(mapped(r));
+    size_t base = base_of(r), bytes = size_of(r);
+    lean_region_inc(r.structure);
+    fault_arm(MUNMAP, FAILURE, EPERM, 1, 1);
+    FAILS(lean_compacted_region_free(r.structure), "failed to free a region: Operation not permitted",
+          "its memory stays in use");
+    CHECK(fault_disarm() == 1);
+    /* It is nobody's region any more, and in the way of the next one. */
+    FAILS(lean_compacted_region_free(r.structure), "failed to free a region", "freed before");
+    r = read_ok("large", NULL);
+    CHECK(!mapped(r));
+    free_region(r);
+    give_back(base, bytes);
+    CHECK_HELD(before);
+    clean_up();
+}
+
+/* The second file of a batch cannot be renamed, and the first not be put back: there are no links to keep it by, or
+ * renaming it fails as well. What is new is said. */
+static void half_a_batch(void) {
+    prepare();
+    for (int round = 0; round < 3; round++) {
+        bool links = round > 0, twice = round == 2;
+        size_t bytes;
+        char *first = slurp("p1", &bytes);
+        lean_object *other = array(str("other"), END);
+        lean_object *list = array(ctor(0, str("p1"), inc(other), END), ctor(0, str("p2"), other, END), END);
+        if (!links) fault_arm(LINK, FAILURE, EPERM, 1, 1);
+        fault_arm(RENAME, FAILURE, EIO, 2, twice ? 2 : 1);
+        lean_object *result = lean_save_module_data_parts(key, list);
+        fault_disarm();
+        if (links && !twice) {
+            FAILS(result, "failed to write 'p2': Input/output error", "nothing was changed");
+            CHECK(holds("p1", first, bytes));
+        } else {
+            FAILS(result, "failed to write 'p2': Input/output error", "these files are new all the same: 'p1'");
+            CHECK(!holds("p1", first, bytes));
+        }
+        CHECK(files(true) == 0);
+        free(first);
+        lean_region_dec(list);
+        lean_region_dec(ok(save_parts()));
+    }
+    clean_up();
+}
+
 static void short_transfers(void) {
     prepare();
     each_call(PREAD, SHORT, 0);
@@ -287,8 +373,8 @@ static void no_memory_to_read(void) {
         fault_arm(MMAP, FAILURE, ENOMEM, 1, INT_MAX);
         fault_arm(MALLOC, FAILURE, ENOMEM, 1, 1);
         lean_object *result = read_large();
-        /* At the base, with huge pages if there are any, without, and from malloc. */
-        CHECK(fault_disarm() == (huge_pages ? 4 : 3));
+        /* At the base, with huge pages if there are any, without, and from malloc; and to tell why. */
+        CHECK(fault_disarm() == (huge_pages ? 5 : 4));
         CHECK(near == !!strstr(lean_region_io_error_text(result), "vm.max_map_count"));
         FAILS(result, text);
         fault_map_limit(NULL);
@@ -361,6 +447,9 @@ static void full_disk(void) {
 const scenario fault_scenarios[] = {{"interrupted", interrupted},
                                     {"short_transfers", short_transfers},
                                     {"without_huge_pages", without_huge_pages},
+                                    {"cut_short", cut_short},
+                                    {"failed_unmapping", failed_unmapping},
+                                    {"half_a_batch", half_a_batch},
                                     {"failures", failures},
                                     {"no_memory_to_save", no_memory_to_save},
 #ifdef MEMORY

@@ -16,7 +16,7 @@ static struct {
     int error, nth, count, hits;
 } armed[CALLS];
 static size_t least_size, most_size;
-static const char *limit_file;
+static const char *limit_file, *cut_file;
 
 void fault_arm(call which, fault how, int error, int nth, int count) {
     armed[which].how = how;
@@ -38,6 +38,8 @@ void fault_sizes(size_t least, size_t most) {
     most_size = most;
 }
 
+void fault_cut(const char *file) { cut_file = file; }
+
 void fault_map_limit(const char *file) { limit_file = file; }
 
 /* What is to happen to this call. */
@@ -58,6 +60,9 @@ static ssize_t allowed(call which, size_t n) {
     fault how = meet(which);
     switch (how) {
     case NOTHING: return (ssize_t)n;
+    case CUT:
+        if (truncate(cut_file, armed[which].error) != 0) return refuse(which, FAILURE);
+        return (ssize_t)n;
     case SHORT: return (ssize_t)(n > 1 ? n / 2 : n);
     case END_EARLY: return 0;
     case FULL:
@@ -152,6 +157,18 @@ int rename(const char *from, const char *to) {
     REAL(rename)
     fault how = meet(RENAME);
     return how ? refuse(RENAME, how) : real(from, to);
+}
+
+int link(const char *from, const char *to) {
+    REAL(link)
+    fault how = meet(LINK);
+    return how ? refuse(LINK, how) : real(from, to);
+}
+
+int munmap(void *where, size_t n) {
+    REAL(munmap)
+    fault how = meet(MUNMAP);
+    return how ? refuse(MUNMAP, how) : real(where, n);
 }
 
 void *mmap(void *where, size_t n, int protection, int flags, int fd, off_t at) {

@@ -5,8 +5,9 @@
 //! otherwise on a machine of the other width: negative `Int`s and `UInt32`s in boxed scalars, `USize` fields
 //! in scalar areas that hold more than that one field, and bignums in [2^31, 2^63), which a 64-bit Lean
 //! would box if they are `Nat`s. Narrowing makes such bignums of large boxed numbers where shapes tell that they are
-//! `Nat`s ([`super::nats`]), each right before the first object that holds it. The scalar area of a constructor keeps its length to the byte, so
-//! `m_cs_sz` need not be a multiple of the word size after widening; narrowing is the exact inverse.
+//! `Nat`s (`nats`), each right before the first object that holds it. The scalar area of a constructor keeps
+//! its length to the byte, so `m_cs_sz` need not be a multiple of the word size after widening; narrowing is the
+//! exact inverse.
 
 mod error;
 
@@ -147,8 +148,8 @@ pub fn rewrite(region: &Region<'_>, deps: &[&Region<'_>], target: &Rewritten<'_>
     Ok(bytes)
 }
 
-/// How many bytes [`rewrite`] makes of each of some files that may point into each other; `target` says width and layout
-/// of bignums.
+/// How many bytes [`rewrite`] makes of each of some files that may point into each other; `target` says width and
+/// layout of bignums.
 ///
 /// # Errors
 /// There are too many objects.

@@ -324,18 +324,25 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
         }
         // At most 65,535 arguments, so this does not overflow.
         let size = layout.bytes(Kind::Closure, header, n.into()).expect("counted") as usize;
-        let cs = usize::from(h.cs);
-        if cs < size || cs >= size + 8 {
+        // With 32 bits a closure may have a few bytes more than its arguments need, and its size says so.
+        let (agrees, bytes) = match Self::WIDTH {
+            Width::W64 => (h.cs == Layout::cs_sz(Kind::Closure, size as u64), size),
+            Width::W32 => {
+                let cs = usize::from(h.cs);
+                (cs >= size && cs < size + 8, cs)
+            }
+        };
+        if !agrees {
             let what = Violation::Expected {
                 found: h.cs.into(),
-                expected: size as u64,
+                expected: Layout::cs_sz(Kind::Closure, size as u64).into(),
             };
             return self.bad(h, h.at + 4, "m_cs_sz", what);
         }
         if self.word(h.at + OBJECT_HEADER) == 0 {
             return self.bad(h, h.at + OBJECT_HEADER, "m_fun", Violation::ClosureNull);
         }
-        let end = h.at + round_up(cs, W);
+        let end = h.at + round_up(bytes, W);
         if end > self.data.len() {
             return self.bad(h, h.at, "", Violation::PastEnd);
         }
@@ -455,3 +462,6 @@ pub(crate) fn mpz_parts(
         digit,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,7 +105,8 @@ pub unsafe extern "C" fn lean_region_last_error(out: *mut c_char, capacity: usiz
 pub(super) unsafe fn copy_out(text: &str, out: *mut c_char, capacity: usize) -> usize {
     if let Some(most) = capacity.checked_sub(1) {
         let n = text.len().min(most);
-        // SAFETY: at most `capacity` bytes are written, which the caller vouches for.
+        // SAFETY: `n` bytes and the terminator are at most `capacity`, and so many are writable by the contract. The
+        // text is ours, and what the caller may write is not.
         unsafe {
             out.cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), n);
             out.add(n).write(0);

@@ -41,7 +41,7 @@ impl Whole {
 unsafe fn files(paths: *const *const c_char, count: usize) -> Result<Vec<Whole>, String> {
     let mut files = room::room(count, "the list of files").map_err(|e| e.to_string())?;
     for i in 0..count {
-        // SAFETY: the caller vouches for `count` pointers.
+        // SAFETY: `paths` has `count` pointers by the contract, and `i` is less.
         let path = unsafe { paths.add(i).read() };
         // SAFETY: each is NULL, which is refused, or a terminated string.
         files.push(unsafe { one(path)? });
@@ -94,7 +94,8 @@ pub unsafe extern "C" fn lean_region_verify(
     dep_count: usize,
 ) -> i32 {
     let verified = guarded(|| {
-        // SAFETY: the caller vouches for the strings.
+        // SAFETY: `file` and the `dep_count` strings at `deps` are terminated by the contract, and nobody changes
+        // them during this call.
         let (main, deps) = unsafe { (one(file)?, files(deps, dep_count)?) };
         walk(&deps)?;
         let mut bytes = room::room(deps.len(), "the list of files").map_err(|e| e.to_string())?;
@@ -130,7 +131,8 @@ pub unsafe extern "C" fn lean_region_hash(
     out: *mut u8,
 ) -> i32 {
     let hashed = guarded(|| {
-        // SAFETY: the caller vouches for the strings.
+        // SAFETY: `file` and the `dep_count` strings at `deps` are terminated by the contract, and nobody changes
+        // them during this call.
         let (main, deps) = unsafe { (one(file)?, files(deps, dep_count)?) };
         let regions = walk(&deps)?;
         let mut into = room::room(regions.len(), "the list of files").map_err(|e| e.to_string())?;
@@ -148,7 +150,8 @@ pub unsafe extern "C" fn lean_region_hash(
     let Ok(hash) = hashed else {
         return -1;
     };
-    // SAFETY: the caller vouches for 16 writable bytes.
+    // SAFETY: a hash has 16 bytes, so many are writable at `out` by the contract, and the hash is a
+    // value of this function, which cannot overlap them.
     unsafe { out.copy_from_nonoverlapping(hash.as_ptr(), hash.len()) };
     0
 }

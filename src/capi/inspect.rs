@@ -93,7 +93,8 @@ pub unsafe extern "C" fn lean_region_number(
         return -1;
     };
     let all = value.limbs();
-    // SAFETY: what is written was vouched for, and no more than `capacity` limbs are.
+    // SAFETY: `count` and `negative` are NULL or may be written, and `limbs` has room for `capacity` limbs, by the
+    // contract; no more than `capacity` are written.
     unsafe {
         if !count.is_null() {
             count.write(all.len());
@@ -238,8 +239,8 @@ pub unsafe extern "C" fn lean_region_read_handle(result: *mut lean_object) -> us
 /// May be called from several threads at once.
 ///
 /// # Safety
-/// `result` is NULL or a live object of which the caller owns the only reference. No object of the region is used any more, by
-/// no thread and no other region.
+/// `result` is NULL or a live object of which the caller owns the only reference. No object of the region is used any
+/// more, by no thread and no other region.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_free_read(result: *mut lean_object) -> i32 {
     let Some(host) = host() else {

@@ -9,9 +9,8 @@ use crate::host::Generation;
 use crate::object::Obj;
 use crate::os::counters::{Counter, FREE, READ, SAVE};
 use crate::redirect::attach;
-use crate::region::calls;
+use crate::region::calls::{self, ReadFacts};
 use crate::region::error::CallError;
-use crate::region::results::ReadFacts;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
@@ -31,7 +30,7 @@ fn counted<T>(
     result.map_err(|e| e.to_string())
 }
 
-pub(super) fn count_read(facts: ReadFacts, time: Duration) {
+fn count_read(facts: ReadFacts, time: Duration) {
     READ.record(facts.bytes, time);
     if facts.mapped {
         READ.add_mapped(time);
@@ -56,7 +55,8 @@ fn per_part(time: Duration, parts: usize) -> Duration {
 unsafe fn forward<F: Copy>(name: &CStr) -> Option<F> {
     const { assert!(size_of::<F>() == size_of::<usize>()) };
     let address = attach::forward_target(name)?;
-    // SAFETY: a function's address, of the type that the caller vouches for.
+    // SAFETY: the address is that of the host's function `name`, whose type is `F` by the contract; a function
+    // pointer has the size of an address, which is asserted above.
     Some(unsafe { std::mem::transmute_copy(&address) })
 }
 

@@ -8,9 +8,9 @@
 //! * the walk over a graph is one thing in several files, methods of the compactor that call each other: `traverse` goes
 //!   through the graph in the incumbent's order, `non_constructors` is what it does with all but constructors; `emit`
 //!   writes one object, `find_equal` finds its equals, `newest` knows what has none;
-//! * `pointer_table` and `sharing_table`, made of `buckets` with `equal8`, then `marks`, `hash`, `equal`, `buffer` and `stack`
-//!   are the hot data structures on `memory`; `scratch` keeps it between saves; `held` owns what was read of shared references; `region_index` finds the dependency region of
-//!   an address.
+//! * `pointer_table` and `sharing_table`, made of `buckets` with `equal8`, then `marks`, `hash`, `equal`, `buffer`
+//!   and `stack` are the hot data structures on `memory`; `scratch` keeps it between saves; `held` owns what was read
+//!   of shared references; `region_index` finds the dependency region of an address.
 
 mod buckets;
 mod buffer;

@@ -395,7 +395,8 @@ impl Compactor {
 
     /// The word of an object that was written before. Not asked for objects with a count of 1 or -1: one field leads to
     /// such an object, so the walk meets it once. Should it come back in a later part all the same (it was the root of an
-    /// earlier one, or what held it was taken apart between the parts), it is written again and then found by its content; only what is never shared by content must be remembered for that.
+    /// earlier one, or what held it was taken apart between the parts), it is written again and then found by its
+    /// content; only what is never shared by content must be remembered for that.
     #[inline(always)]
     pub(super) fn known(&mut self, object: Obj) -> Result<Option<usize>, CompactError> {
         if self.is_pending(object) {

@@ -30,15 +30,39 @@ pub fn host_refuses_too(ours: &str, file: &str) -> bool {
 }
 
 /// Whether the two texts of a failed call tell of the same failure: ours begins with the host's. Where the system
-/// refused to write, the host gives no reason, so that it only matters that both failed to write.
+/// refused a call, the two need not have asked for the same: it matters only that both failed for what it said, as far as
+/// the host tells, which of writing seldom gives a reason.
 #[must_use]
 pub fn agree(ours: &str, host: &str, file: &str) -> bool {
     let write = format!("failed to write '{file}': ");
-    let system = |text: &str| {
+    let writing = |text: &str| {
         let cause = text.strip_prefix(&write)?;
         Some(cause.starts_with("failed to create file") || cause.contains(" while "))
     };
-    ours.starts_with(host) || system(ours) == Some(true) && system(host) == Some(true)
+    // Of renaming the host tells the system's number and words.
+    let numbered = |text: &'_ str| {
+        let (number, words) = text.strip_prefix(&write)?.split_once(' ')?;
+        number.parse::<u32>().is_ok().then(|| words.to_owned())
+    };
+    ours.starts_with(host)
+        || writing(ours) == Some(true)
+            && (writing(host) == Some(true) || numbered(host).is_some_and(|words| ours.contains(&words)))
+        || match (reading(ours, file), reading(host, file)) {
+            (Some(ours), Some(host)) => host.is_empty() || ours == host,
+            _ => false,
+        }
+}
+
+/// What the system said when it refused to open the file, to tell its size, or to read it; nothing where the text does
+/// not say.
+fn reading<'a>(text: &'a str, file: &str) -> Option<&'a str> {
+    let rest = ["open", "stat", "read"]
+        .iter()
+        .find_map(|step| text.strip_prefix(&format!("failed to {step} file '{file}'")))?;
+    match rest {
+        "" => Some(""),
+        _ => rest.strip_prefix(": "),
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +102,28 @@ mod tests {
         assert!(!agree(
             full,
             "failed to write 'f': Closures cannot be compacted",
+            "f"
+        ));
+        let renamed =
+            "failed to write 'f': Operation not permitted while renaming the complete temporary file";
+        assert!(agree(
+            renamed,
+            "failed to write 'f': 1 Operation not permitted",
+            "f"
+        ));
+        assert!(!agree(renamed, "failed to write 'f': 5 Input/output error", "f"));
+        let stat = "failed to stat file 'f': Operation not permitted";
+        assert!(agree(
+            stat,
+            "failed to read file 'f': Operation not permitted",
+            "f"
+        ));
+        assert!(agree(stat, "failed to read file 'f'", "f"));
+        assert!(!agree(stat, "failed to read file 'f': Input/output error", "f"));
+        assert!(!agree(stat, "failed to read file 'f', invalid header", "f"));
+        assert!(!agree(
+            stat,
+            "failed to read file 'g': Operation not permitted",
             "f"
         ));
     }

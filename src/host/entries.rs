@@ -65,8 +65,8 @@ pub(super) struct Entries {
 pub(super) unsafe fn function<F: Copy>(library: &OpenObject, name: &CStr) -> Option<F> {
     const { assert!(size_of::<F>() == size_of::<usize>()) };
     let address = library.symbol(name)?;
-    // SAFETY: the sizes agree, the address is that of the function `name`, and the caller vouches for the
-    // signature.
+    // SAFETY: the address is that of the function `name`, whose type is `F` by the contract; a function pointer has
+    // the size of an address, which is asserted above. The library stays loaded as long as the host is used.
     Some(unsafe { std::mem::transmute_copy(&address) })
 }
 

@@ -73,7 +73,8 @@ impl Host {
     /// # Safety
     /// As [`Host::file_identity`].
     unsafe fn read_githash(&self) -> Option<Vec<u8>> {
-        // SAFETY: the runtime can allocate, by the caller's word; both functions take the unit and give an owned string; the data symbol holds a string.
+        // SAFETY: the runtime can allocate, by the caller's word; both functions take the unit and give an owned
+        // string; the data symbol holds a string.
         unsafe {
             self.constant(&[c"l_Lean_getGithash___boxed", c"lean_get_githash"])
                 .map(|text| self.take_text(text))
@@ -110,8 +111,9 @@ impl Host {
     /// # Safety
     /// As [`Host::file_identity`].
     unsafe fn composed_version(&self) -> Option<String> {
-        // SAFETY: the runtime can allocate, by the caller's word. The functions take the unit; numbers are scalars, the description is an owned string, and
-        // whether it is a release a boxed or, in older runtimes, a plain Bool.
+        // SAFETY: the runtime can allocate, by the caller's word. The functions take the unit; numbers are scalars,
+        // the description is an owned string, and whether it is a release a boxed or, in older runtimes, a plain
+        // Bool.
         unsafe {
             let number = |functions: &[&CStr], data| {
                 let value = self.constant(functions).or_else(|| self.data(data))?;

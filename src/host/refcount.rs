@@ -27,7 +27,8 @@ pub(super) unsafe fn inc(o: Obj) {
     if o.is_scalar() {
         return;
     }
-    // SAFETY: the caller vouches for a live object.
+    // SAFETY: not a scalar, so a live object by the contract; it stays alive during this call, as the caller may use
+    // it.
     let count = unsafe { count_of(o) };
     let rc = count.load(Ordering::Relaxed);
     if rc > 0 {
@@ -47,7 +48,8 @@ pub(super) unsafe fn dec(o: Obj, cold: ObjectFn) {
     if o.is_scalar() {
         return;
     }
-    // SAFETY: the caller vouches for a live object.
+    // SAFETY: not a scalar, so a live object by the contract; it stays alive during this call, as the caller may use
+    // it.
     let count = unsafe { count_of(o) };
     let rc = count.load(Ordering::Relaxed);
     if rc > 1 {

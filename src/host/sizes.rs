@@ -13,8 +13,8 @@ impl Host {
     /// `o` points to a live constructor of this runtime.
     #[must_use]
     pub unsafe fn small_byte_size(&self, o: Obj) -> usize {
-        // SAFETY: the object is live, by the contract, and the function takes any live object. On plain malloc the size stands
-        // in the word before an object that was allocated, which one with a count was.
+        // SAFETY: the object is live, by the contract, and the function takes any live object. On plain malloc the
+        // size stands in the word before an object that was allocated, which one with a count was.
         unsafe {
             match self.entries.object_byte_size {
                 Some(byte_size) => byte_size(o),

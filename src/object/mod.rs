@@ -87,7 +87,8 @@ impl Obj {
     #[must_use]
     #[inline(always)]
     pub unsafe fn word(self, at: usize) -> usize {
-        // SAFETY: the caller vouches for 8 readable bytes; object and offset are 8-aligned.
+        // SAFETY: the object has 8 bytes at `at`, by the contract; objects and `at` are multiples of 8, so the word
+        // is aligned; nobody writes it meanwhile.
         unsafe { self.ptr().add(at).cast::<usize>().read() }
     }
 
@@ -97,7 +98,7 @@ impl Obj {
     /// As [`Obj::word`], and the caller may write the object.
     #[inline(always)]
     pub unsafe fn set_word(self, at: usize, value: usize) {
-        // SAFETY: the caller vouches for 8 writable bytes; object and offset are 8-aligned.
+        // SAFETY: as in `word`, and the object may be written, by the contract.
         unsafe { self.ptr().add(at).cast::<usize>().write(value) }
     }
 
@@ -140,7 +141,8 @@ impl Obj {
     /// `self` is a live string, which lives and does not change as long as the result is used.
     #[must_use]
     pub unsafe fn string_bytes<'a>(self) -> &'a [u8] {
-        // SAFETY: a string has `m_size` initialised bytes behind its header; the caller vouches for how long.
+        // SAFETY: a live string has `m_size` initialised bytes behind its header. It lives and does not change as
+        // long as the result is used, by the contract.
         unsafe { std::slice::from_raw_parts(self.ptr().add(STRING_HEADER), self.size()) }
     }
 

@@ -172,7 +172,8 @@ unsafe impl GlobalAlloc for Allocator {
 
     #[inline]
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller vouches for the size.
+        // SAFETY: `realloc` is asked only for a size that, rounded up to the alignment, does not exceed `isize::MAX`,
+        // and the alignment is that of a layout.
         let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         let mut moved = ptr::null_mut();
         if RESERVE.holds(memory) {

@@ -1,10 +1,11 @@
 //! Why the system may have refused memory: the limits of this process, how much of each is used, and what to raise.
 //! Asked when memory is short, so nothing here takes much of it.
 
-use super::file::File;
+use super::file::{File, errno_text};
 use super::page::page_size;
 use std::ffi::CStr;
 use std::fmt;
+use std::io;
 
 /// The limit of a resource (`RLIMIT_*`); none if it is infinite.
 fn limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
@@ -75,6 +76,8 @@ pub struct Limits {
     data: Option<(u64, Option<u64>)>,
     /// Mappings there are and may be, when few are left.
     mappings: Option<(usize, usize)>,
+    /// What the system says to a request for a page, if not that memory is short.
+    refused: Option<i32>,
 }
 
 impl Limits {
@@ -93,8 +96,22 @@ impl Limits {
             addresses: limit(libc::RLIMIT_AS).map(|limit| (limit, bytes(0))),
             data: limit(libc::RLIMIT_DATA).map(|limit| (limit, bytes(5))),
             mappings,
+            refused: refusal().filter(|&code| code != libc::ENOMEM),
         }
     }
+}
+
+/// What the system says to a request for one page; nothing if it grants it.
+fn refusal() -> Option<i32> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new anonymous mapping anywhere touches no memory in use.
+    let got = unsafe { libc::mmap(std::ptr::null_mut(), page_size(), libc::PROT_NONE, flags, -1, 0) };
+    if got == libc::MAP_FAILED {
+        return std::io::Error::last_os_error().raw_os_error();
+    }
+    // SAFETY: the mapping made just now, unknown to anybody else.
+    unsafe { libc::munmap(got, page_size()) };
+    None
 }
 
 impl fmt::Display for Limits {
@@ -120,6 +137,13 @@ impl fmt::Display for Limits {
                 f,
                 "; this process has {are} mappings and the limit vm.max_map_count is {most}: raise it with sysctl \
                  vm.max_map_count"
+            )?;
+        }
+        if let Some(code) = self.refused {
+            let why = errno_text(&io::Error::from_raw_os_error(code));
+            write!(
+                f,
+                "; this process may not map memory (mmap: {why}): let its sandbox allow that"
             )?;
         }
         Ok(())
@@ -148,12 +172,14 @@ mod tests {
             addresses: Some((1000, Some(900))),
             data: Some((500, None)),
             mappings: Some((65_530, 65_530)),
+            refused: Some(libc::EPERM),
         };
         let text = limits.to_string();
         for part in [
             "1000 bytes (RLIMIT_AS), of which 900 are used: raise it with ulimit -v",
             "500 bytes (RLIMIT_DATA): raise it with ulimit -d",
             "65530 mappings and the limit vm.max_map_count is 65530",
+            "mmap: Operation not permitted",
         ] {
             assert!(text.contains(part), "{text}");
         }
@@ -161,6 +187,7 @@ mod tests {
             addresses: None,
             data: None,
             mappings: None,
+            refused: None,
         };
         assert_eq!(none.to_string(), "");
     }

@@ -160,12 +160,6 @@ pub fn forward_target(name: &CStr) -> Option<usize> {
     Some(FORWARDS[index(name)?].load(Ordering::Relaxed)).filter(|&address| address != 0)
 }
 
-/// Whether calls of this library's own exported names go elsewhere.
-#[must_use]
-pub fn is_forwarding() -> bool {
-    FORWARDING.load(Ordering::Acquire)
-}
-
 /// The host's function `name` as it was, callable while it is redirected; `None` unless a mode that calls
 /// the originals was attached.
 #[must_use]
@@ -372,7 +366,8 @@ pub unsafe fn detach(live_regions: impl FnOnce() -> usize) -> Result<(), DetachE
         redirected,
         exits,
     } = now;
-    // SAFETY: the host stays loaded, and the caller vouches for the other threads.
+    // SAFETY: the host stays loaded, as the runtime in use is never let go of. No other thread is entering the
+    // loader, by the contract.
     if let Err((redirected, error)) = unsafe { redirected.undo() } {
         *attached = Some(Attached {
             mode,

@@ -162,8 +162,8 @@ unsafe extern "C-unwind" fn save(
     prev: Obj,
     allow_closures: u8,
 ) -> Obj {
-    // SAFETY: the caller vouches for the arguments. `prev` is an option, and its value a compactor that it keeps
-    // alive; it is consumed by our own function and not used after.
+    // SAFETY: called like the host's function, so the arguments are live objects or scalars. `prev` is an option,
+    // whose value is a compactor that it keeps alive; it is consumed by our own function and not used after.
     let (host, file, chained, twin) = unsafe {
         let host = Host::get().ok();
         let chained = !prev.is_scalar();

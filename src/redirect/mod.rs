@@ -1,6 +1,6 @@
 //! The host's own loader functions redirected to ours, and what is done when the process ends.
 //!
-//! * [`attach`] decides: which functions, in which mode, and where calls of our exported names go;
+//! * [`mod@attach`] decides: which functions, in which mode, and where calls of our exported names go;
 //!   [`mode`] and [`preload`] are what the environment says about it.
 //! * [`patch`] overwrites a set of entries, all or none; [`trampoline`] is about calling the overwritten functions as
 //!   they were; [`got`] redirects what the host calls of the C library.

@@ -45,7 +45,8 @@ pub(crate) const KEPT: &str = "kept when the function was redirected";
 /// `F` is the type of that function.
 pub(crate) unsafe fn host_function<F: Copy>(name: &CStr) -> Option<F> {
     const { assert!(size_of::<F>() == size_of::<usize>()) };
-    // SAFETY: an address of code, of the type that the caller vouches for.
+    // SAFETY: the address is that of code which does what the function `name` did, whose type is `F` by the contract; a
+    // function pointer has the size of an address, which is asserted above.
     attach::original(name).map(|address| unsafe { std::mem::transmute_copy(&address) })
 }
 

@@ -6,7 +6,8 @@
 //! behind); only one out of a call that stood among the copied instructions would not, so a call is not
 //! copied.
 //!
-//! The copying itself is in [`move_x86_64`](super::move_x86_64) and [`move_aarch64`](super::move_aarch64); here is why it may be refused.
+//! The copying itself is in [`move_x86_64`](super::move_x86_64) and [`move_aarch64`](super::move_aarch64); here is
+//! why it may be refused.
 
 /// Why the first instructions of a function cannot be copied.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

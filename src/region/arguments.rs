@@ -85,7 +85,9 @@ pub(super) unsafe fn take_some(host: &Host, option: Obj) -> Option<Obj> {
 /// # Safety
 /// `regions` is a scalar or a live object of `host`.
 pub(super) unsafe fn region_path(host: &Host, regions: Obj, index: usize) -> Option<CString> {
-    // SAFETY: the caller vouches for the array, and an array for its elements; a region's structure has a path.
+    // SAFETY: `regions` is a scalar or a live object, by the contract; an array keeps its elements alive, each a
+    // scalar or an object. What `read_region_structure` takes for a region's structure has a path, which is copied
+    // before anything can go.
     unsafe {
         let region = *elements(regions, "dependency regions").ok()?.get(index)?;
         host.read_region_structure(region)?;

@@ -83,8 +83,9 @@ impl Chain {
     /// # Safety
     /// As [`Chain::lock`].
     unsafe fn of<'a>(object: Obj, host: &Host) -> Option<&'a Chain> {
-        // SAFETY: the caller vouches for the object; objects of our class hold a `Chain` made by `into_object`
-        // until they are released.
+        // SAFETY: `object` is a scalar or live as long as the result is used, by the contract. `external_data`
+        // answers only for objects of our class, whose data is the `Chain` that `into_object` put there, until they
+        // are released.
         unsafe { Some(&*host.external_data(object)?.cast::<Chain>()) }
     }
 

@@ -30,7 +30,7 @@ static KEPT: Lock<Option<Arc<Dependencies>>> = Lock::new(None);
 /// # Safety
 /// `array` is a scalar or a live object of `host`.
 pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Dependencies>, CallError> {
-    // SAFETY: the caller vouches for the array, and an array for its elements.
+    // SAFETY: `array` is a scalar or a live object, by the contract, and stays so to the end of this call.
     let regions = unsafe { elements(array, "dependency regions")? };
     if regions.is_empty() {
         static NONE: OnceBox<Arc<Dependencies>> = OnceBox::new();
@@ -68,7 +68,7 @@ pub(super) unsafe fn begins<'a>(
     host: &'a Host,
     array: Obj,
 ) -> Result<impl ExactSizeIterator<Item = Option<usize>> + 'a, CallError> {
-    // SAFETY: the caller vouches for the array, and an array for its elements.
+    // SAFETY: `array` is a scalar or a live object as long as the result is used, by the contract.
     let regions: &'a [Obj] = unsafe { elements(array, "dependency regions")? };
     // SAFETY: an element of a live array is a scalar or a live object.
     Ok(regions
@@ -97,7 +97,7 @@ unsafe fn views(host: &Host, regions: &[Obj]) -> Result<Vec<RegionView>, CallErr
 /// # Safety
 /// `region` is a scalar or a live object of `host`.
 unsafe fn view(host: &Host, region: Obj) -> Option<RegionView> {
-    // SAFETY: the caller vouches for the object.
+    // SAFETY: `region` is a scalar or a live object, which both ways of reading a region ask for.
     unsafe {
         if let Some(facts) = host.read_region_structure(region) {
             // `free` leaves a structure whose buffer would lie at an odd address.

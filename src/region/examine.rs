@@ -1,15 +1,15 @@
-//! The cheap checks of a file before it is mapped: header, sizes, root. No byte of a mapping is touched.
+//! The cheap checks of a file: header, sizes and where the root lies before it is mapped, and the root object where it
+//! is in memory.
 //!
 //! Compaction is post-order, so a root that lies in its own file is the last object, and its end is the end of the
-//! data: that notices a truncated file and a wild root without a page fault.
+//! data: that notices a truncated file, one whose last blocks never reached the disk, and a wild root.
 
-use super::closures::libraries::MissingCode;
 use super::error::{ReadError, shown};
 use crate::dependencies::{Dependencies, RegionView};
 use crate::os::file::File;
 use olean_reader::format::header::{HEADER_SIZE, Header, HeaderError, VERSION_3};
 use olean_reader::format::identity::Identity;
-use olean_reader::format::object::{Layout, ObjectHeader, align8};
+use olean_reader::format::object::{ARRAY_HEADER, Kind, Layout, OBJECT_HEADER, ObjectHeader, align8};
 use olean_reader::format::word::Width;
 use std::ffi::CStr;
 use std::io;
@@ -26,8 +26,6 @@ pub struct ReadOptions {
     pub force_relocate: bool,
     /// Prove the whole file before it is handed out.
     pub verify: bool,
-    /// What becomes of closures whose library is not loaded.
-    pub missing_code: MissingCode,
 }
 
 /// A file as its first bytes and its last object describe it.
@@ -39,9 +37,20 @@ pub(super) struct Examined {
     /// Offsets of root slot and end of data.
     pub data: Range<usize>,
     pub root: u64,
-    /// The root is a scalar alone in the data, or the last object, as every known writer leaves it.
-    pub regular: bool,
+    pub root_place: RootPlace,
 }
+
+/// What a root is, as far as its value tells.
+#[derive(Clone, Copy)]
+pub(super) enum RootPlace {
+    /// No object of this file. `alone` says whether there is nothing else in the data, as every known writer leaves it.
+    Elsewhere { alone: bool },
+    /// The object at this offset.
+    At(usize),
+}
+
+/// Bytes of a root object that tell how large it is.
+const ROOT_START: usize = 32;
 
 /// Which file it is, and how large.
 pub(super) fn identity(file: &File) -> io::Result<Identity> {
@@ -146,9 +155,9 @@ pub(super) fn examine(
         size,
         data: root_slot..end,
         root,
-        regular: false,
+        root_place: RootPlace::Elsewhere { alone: false },
     };
-    examined.regular = root_is_last(path, &examined, deps, read)?;
+    examined.root_place = root_place(path, &examined, deps)?;
     Ok(examined)
 }
 
@@ -161,26 +170,23 @@ fn end_of_data(size: usize, root_slot: usize, claimed: u64) -> Option<usize> {
     (claimed >= 8 && claimed.is_multiple_of(8) && claimed <= most).then(|| root_slot + claimed as usize)
 }
 
-/// Whether the root is where every known writer puts it.
-fn root_is_last(
-    path: &CStr,
-    examined: &Examined,
-    deps: &Dependencies,
-    read: impl Fn(&mut [u8], usize) -> Result<usize, ReadError>,
-) -> Result<bool, ReadError> {
+/// Where the root lies, by its value.
+fn root_place(path: &CStr, examined: &Examined, deps: &Dependencies) -> Result<RootPlace, ReadError> {
     let Examined {
         header, data, root, ..
     } = examined;
-    let only_root = data.end == data.start + 8;
+    let elsewhere = RootPlace::Elsewhere {
+        alone: data.end == data.start + 8,
+    };
     if root & 1 == 1 {
-        return Ok(only_root);
+        return Ok(elsewhere);
     }
     let damaged = |detail: String| Err(ReadError::content(path, detail));
     let at = root.wrapping_sub(header.base);
     if at >= examined.size as u64 {
         let is_dep = |v: &RegionView| root.wrapping_sub(v.base) < v.size as u64;
         if root % 8 == 0 && deps.views().iter().any(is_dep) {
-            return Ok(only_root);
+            return Ok(elsewhere);
         }
         return damaged(format!(
             "the root {root:#x} lies neither in this file nor in a dependency: the file is truncated or damaged, or a \
@@ -191,31 +197,87 @@ fn root_is_last(
     if at < data.start + 8 || at >= data.end || !at.is_multiple_of(8) {
         return damaged(format!("the root {root:#x} is not an object of the data"));
     }
-    let mut object = [0; 32];
-    let got = read(&mut object, at)?;
+    Ok(RootPlace::At(at))
+}
+
+/// Whether the root is a scalar alone in the data, or the last object, as every known writer leaves it. `content` is the
+/// file's where it lies in memory; where it does not, the root object is read.
+///
+/// # Errors
+/// The root object does not end within the data, or its end is zeros: the file is truncated or damaged.
+pub(super) fn root_is_last(
+    path: &CStr,
+    file: &File,
+    examined: &Examined,
+    content: Option<&[u8]>,
+) -> Result<bool, ReadError> {
+    let at = match examined.root_place {
+        RootPlace::Elsewhere { alone } => return Ok(alone),
+        RootPlace::At(at) => at,
+    };
+    let room = examined.data.end - at;
+    let mut object = [0; ROOT_START];
+    let start = &mut object[..room.min(ROOT_START)];
+    let content = content.and_then(|content| content.get(at..examined.data.end));
+    match content {
+        Some(content) => start.copy_from_slice(&content[..start.len()]),
+        None => {
+            file.read_at(start, at as u64)
+                .map_err(|e| ReadError::read(path, e))?;
+        }
+    }
     let word = |i: usize| u64::from_le_bytes(object[8 * i..8 * i + 8].try_into().expect("8 bytes"));
-    let object_header = ObjectHeader::of_word(word(0));
-    let tag = object_header.tag;
-    let layout = Layout::new(Width::W64, header.bignums());
-    let length = object_header.kind().and_then(|kind| {
+    let header = ObjectHeader::of_word(word(0));
+    let layout = Layout::new(Width::W64, examined.header.bignums());
+    let length = header.kind().and_then(|kind| {
         // Of those that have room for more, the room counts.
         let count = match (layout.capacity_word(kind), layout.count_word(kind)) {
             (Some(at), _) => word(at / 8),
             (None, Some(at)) => layout.count_in(kind, word(at / 8)),
             (None, None) => 0,
         };
-        layout.bytes(kind, object_header, count)
+        layout.bytes(kind, header, count)
     });
-    let room = (data.end - at) as u64;
-    match length {
-        Some(length) if got >= 8 && length >= 8 && length <= room => {
-            Ok(align8(length as usize) as u64 == room)
-        }
-        _ => damaged(format!(
-            "the root object at offset {at:#x} (tag {tag}) does not end within the {} bytes of the file: it is \
-             truncated or damaged",
-            examined.size
-        )),
+    let ends = length.filter(|length| (OBJECT_HEADER as u64..=room as u64).contains(length));
+    let Some(length) = ends else {
+        return Err(ReadError::content(
+            path,
+            format!(
+                "the root object at offset {at:#x} (tag {}) does not end within the {} bytes of the file: it is \
+                 truncated or damaged",
+                header.tag, examined.size
+            ),
+        ));
+    };
+    // After a crash of the machine the last blocks of a file may be zeros, and the first of them may begin within the root.
+    // What is not in memory is looked at as a whole when it is relocated.
+    if let Some(content) = content
+        && let Some(field) = last_field(header, word(1))
+        && content
+            .get(field..field.saturating_add(8))
+            .is_some_and(|field| field == [0; 8])
+    {
+        return Err(ReadError::content(
+            path,
+            format!(
+                "the last field of the root object at offset {at:#x} is zero: the end of the file was never written, or is \
+                 damaged"
+            ),
+        ));
+    }
+    Ok(align8(length as usize) == room)
+}
+
+/// Where the last field of an object lies that is a pointer or a scalar in its place, if it is a constructor or an array
+/// that has any; `count` is the word behind the header.
+fn last_field(header: ObjectHeader, count: u64) -> Option<usize> {
+    match header.kind()? {
+        Kind::Ctor => (header.other > 0).then(|| OBJECT_HEADER * usize::from(header.other)),
+        Kind::Array if count > 0 => usize::try_from(count)
+            .ok()?
+            .checked_mul(8)?
+            .checked_add(ARRAY_HEADER - 8),
+        _ => None,
     }
 }
 

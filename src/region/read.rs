@@ -1,10 +1,14 @@
-//! Reading a region file: open, check cheaply, map at the base address or relocate. On the fast path no byte of the
-//! mapping is touched.
+//! Reading a region file: open, check cheaply, map at the base address or relocate.
+//!
+//! On the fast path the header is read, and of the mapping the root object is looked at, which the host uses next: its page
+//! is in memory then, and no further call is made. Of a file that was shortened since it was asked for its size that page may be
+//! gone, and touching it ends the process by SIGBUS, as touching any page of a mapped file does.
 
 use super::closures::load::relocate_closures;
 use super::error::{ReadError, shown};
-use super::examine::{Examined, ReadOptions, examine};
+use super::examine::{Examined, ReadOptions, examine, root_is_last};
 use super::freshness::{self, Paths};
+use super::image::in_use as image;
 use super::registry::Claim;
 use super::unchanging::UnchangingClaim;
 use crate::dependencies::{Dependencies, RegionView};
@@ -13,7 +17,7 @@ use crate::os::limits::mapping_counts;
 use crate::os::map::{Filling, Memory, Missed, OutOfMemory};
 use crate::os::notes;
 use crate::os::page::LOWEST_ADDRESS;
-use crate::relocate::{self, AHEAD, Placement};
+use crate::relocate::{self, AHEAD, Heads, Placement};
 use olean_reader::format::header::{FLAG_GMP, VERSION_3};
 use olean_reader::format::identity::Identity;
 use olean_reader::format::room::{NoMemory, collected, push, room};
@@ -110,7 +114,7 @@ impl Opened<'_> {
             header, data, size, ..
         } = &self.examined;
         // Eight bytes are no closures and no libraries, and nothing behind.
-        if header.version != VERSION_3 || size - data.end <= 8 {
+        if header.version != VERSION_3 || deps.views().is_empty() || size - data.end <= 8 {
             return Ok(());
         }
         let mut trailer = Vec::new();
@@ -153,7 +157,8 @@ impl Opened<'_> {
         if matches!(landed, Err(Some(Missed::Taken)))
             && let Some(claim) = self.claim(deps)
         {
-            if options.verify || !self.examined.regular {
+            let regular = self.root_is_last(Some(claim.bytes()))?;
+            if options.verify || !regular {
                 // SAFETY: the contract is the same.
                 unsafe { verify(self.path, claim.bytes(), deps)? };
             }
@@ -174,6 +179,11 @@ impl Opened<'_> {
             return Err(None);
         }
         Memory::map_file_at(&self.file, self.examined.size, self.examined.header.base).map_err(Some)
+    }
+
+    /// Whether the root is where every known writer puts it; `content` is the file's, if it lies in memory.
+    fn root_is_last(&self, content: Option<&[u8]>) -> Result<bool, ReadError> {
+        root_is_last(self.path, &self.file, &self.examined, content)
     }
 
     /// What lies at the base address, if it is this very file as it is on disk and nothing in it changes. With all
@@ -223,7 +233,8 @@ impl Opened<'_> {
                 .map_err(|e| ReadError::memory(path, e))?
                 .map_err(|e| ReadError::read(path, e))?,
         };
-        if options.verify || !examined.regular {
+        let regular = self.root_is_last(mapped.then(|| memory.bytes()))?;
+        if options.verify || !regular {
             let filled = std::mem::replace(&mut filling, Filling::Done).fill(0, memory.bytes_mut());
             filled.map_err(|e| ReadError::read(path, e))?;
             // SAFETY: the contract is the same.
@@ -231,12 +242,12 @@ impl Opened<'_> {
         }
         let relocated = !mapped || !deps.landed();
         let root = match relocated {
-            true => rewrite(path, examined, &mut memory, deps, filling)?,
+            // SAFETY: the contract is the same.
+            true => unsafe { rewrite(path, examined, &mut memory, deps, filling)? },
             false => examined.root as usize,
         };
         if examined.header.version == VERSION_3 {
-            let data = examined.data.clone();
-            relocate_closures(path, memory.bytes_mut(), data, options.missing_code)?;
+            relocate_closures(path, memory.bytes_mut(), examined.data.clone())?;
         }
         #[cfg(feature = "fault-injection")]
         super::fault::inject("read", memory.bytes_mut());
@@ -251,8 +262,27 @@ impl Opened<'_> {
     }
 }
 
+/// The dependencies of a call, of which copies are looked at: they are in memory. A look into a mapped file may cost a page
+/// fault for each pointer.
+struct Copies;
+
+impl Heads for Copies {
+    fn are_seen(&self, dep: &RegionView) -> bool {
+        !dep.landed() && !image::holds(dep.begin)
+    }
+
+    fn word(&self, at: u64) -> u64 {
+        // SAFETY: relocation asks for whole words in dependencies alone, which begin at multiples of 8, and which are alive
+        // where this is handed over (`rewrite`). Lean may write to them meanwhile, so the word is accessed atomically.
+        unsafe { &*(at as *const AtomicU64) }.load(Ordering::Relaxed)
+    }
+}
+
 /// Brings the file's content into the memory and rewrites its pointers for where it and `deps` lie; answers the root.
-fn rewrite(
+///
+/// # Safety
+/// As [`Opened::load`].
+unsafe fn rewrite(
     path: &CStr,
     examined: &Examined,
     memory: &mut Memory,
@@ -272,7 +302,7 @@ fn rewrite(
             filled = filling.fill(from, bytemuck::cast_slice_mut(words));
         }
     };
-    let root = relocate::relocate(memory.words_mut(), &placement, deps, ahead);
+    let root = relocate::relocate(memory.words_mut(), &placement, deps, Copies, ahead);
     // A failed read comes first: what it did not bring is still zero, and whatever relocation says of zeros is not the
     // cause.
     filled.map_err(|e| ReadError::read(path, e))?;

@@ -1,4 +1,5 @@
-//! The compactor asks the host for the values of tasks, thunks and shared references and for sizes that only the allocator knows.
+//! The compactor asks the host for the values of tasks, thunks and shared references and for sizes that only the
+//! allocator knows.
 
 use crate::compactor::Values;
 use crate::host::Host;

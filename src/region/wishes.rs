@@ -1,6 +1,5 @@
-//! What the user and the host want of every read.
+//! What the user wants of every read, by environment variables.
 
-use super::closures::libraries::MissingCode;
 use super::error::ANY_GITHASH;
 use super::examine::ReadOptions;
 use crate::host::Host;
@@ -11,14 +10,16 @@ use std::num::NonZeroUsize;
 /// What the user wants of every read.
 #[derive(Clone, Copy)]
 pub(super) struct Wishes {
-    /// Go the way of relocation, for tests.
+    /// `LEAN_REGION_FORCE_RELOCATE`
     pub force_relocate: bool,
-    /// Prove every file before it is handed out.
+    /// `LEAN_REGION_VERIFY`
     pub verify: bool,
+    /// `LEAN_REGION_ANY_GITHASH`
     any_githash: bool,
 }
 
-/// Read from the environment once, where a switch that is neither on nor off counts as on, but for the one that lets more files in.
+/// Read from the environment once, where a switch that is neither on nor off counts as on, but for the one that lets more
+/// files in.
 pub(super) fn wishes() -> Wishes {
     const ASKED: usize = 8;
     static WISHES: OnceNonZeroUsize = OnceNonZeroUsize::new();
@@ -37,18 +38,29 @@ pub(super) fn wishes() -> Wishes {
     }
 }
 
-/// What [`super::read`] is asked for.
-pub(super) fn read_options(host: &Host) -> ReadOptions {
+/// The git hash that files and images must have; `None` where the host does not tell its own, or the user takes any.
+///
+/// # Safety
+/// The host can allocate on this thread, as in a call of its loader.
+pub(super) unsafe fn githash(host: &Host) -> Option<[u8; 40]> {
+    match wishes().any_githash {
+        true => None,
+        // SAFETY: the contract is the same.
+        false => unsafe { host.githash() },
+    }
+}
+
+/// What `host` and user want of a read.
+///
+/// # Safety
+/// As [`githash`].
+pub(super) unsafe fn read_options(host: &Host) -> ReadOptions {
     let wishes = wishes();
     ReadOptions {
         flags: host.flags(),
-        githash: match wishes.any_githash {
-            true => None,
-            // SAFETY: a call of the loader, in which the host can allocate.
-            false => unsafe { host.githash() },
-        },
+        // SAFETY: the contract is the same.
+        githash: unsafe { githash(host) },
         force_relocate: wishes.force_relocate,
         verify: wishes.verify,
-        missing_code: MissingCode::Refuse,
     }
 }

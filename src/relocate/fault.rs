@@ -12,6 +12,12 @@ pub enum Fault {
         "the pointer {0:#x} leads neither into this file nor into a dependency: the file is damaged, or a dependency is missing"
     )]
     Pointer(u64),
+    /// A pointer into a dependency, to where no object begins.
+    #[error(
+        "the pointer {0:#x} leads into a dependency, but no object begins there: the two are of different builds, or one is \
+         damaged; build both again"
+    )]
+    NoObject(u64),
     /// A pointer into the middle of a word.
     #[error("the pointer {0:#x} is not aligned to 8 bytes")]
     Unaligned(u64),

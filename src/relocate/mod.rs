@@ -17,4 +17,8 @@ mod walk;
 
 pub use fault::{Fault, WalkError};
 pub use placement::Placement;
-pub use walk::{AHEAD, relocate};
+pub use pointers::Heads;
+pub use walk::{AHEAD, Unseen, relocate};
+
+#[cfg(test)]
+mod tests;

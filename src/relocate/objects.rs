@@ -6,7 +6,6 @@
 use super::fault::{Fault, Wrong};
 use super::lanes::GROUP;
 use super::placement::Placement;
-use super::pointers::Pointers;
 use olean_reader::format::object::{Kind, Layout, MAX_CTOR_TAG, OBJECT_HEADER, ObjectHeader, align8};
 use std::ops::Range;
 
@@ -49,7 +48,7 @@ struct Object {
 }
 
 impl Walk {
-    pub(super) fn new(placement: &Placement, pointers: &Pointers<'_>) -> Self {
+    pub(super) fn new(placement: &Placement, objects: u64, length: u64) -> Self {
         Walk {
             marks: [0; WINDOW + FEW],
             window: 0..0,
@@ -58,8 +57,8 @@ impl Walk {
             skew: (placement.address + placement.data.start + 8) / 8 % GROUP,
             gmp: placement.gmp,
             closures: placement.closures,
-            objects: pointers.objects(),
-            length: pointers.length(),
+            objects,
+            length,
         }
     }
 
@@ -216,3 +215,6 @@ impl Walk {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

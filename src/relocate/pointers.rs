@@ -1,23 +1,46 @@
 //! Marked words of a region translated from what they mean in its file to where region and dependencies lie now. Most
-//! are pointers into the region itself and are done by `lanes`; a group that holds another one is done word by word.
+//! are pointers into the region itself and are done by `lanes`; a group that holds another one is done word by word. A pointer into a dependency has to lead into it,
+//! and where that is in memory already, to something that an object can begin with.
 #![forbid(unsafe_code)]
 
 use super::fault::{Fault, Wrong};
 use super::finder::Finder;
 use super::lanes::{GROUP, Own, translate_own};
 use crate::dependencies::RegionView;
+use olean_reader::format::object::{Kind, OBJECT_HEADER, ObjectHeader};
+
+/// The first words of objects in dependencies.
+pub trait Heads {
+    /// Whether pointers into `dep` are to be looked at: it is in memory, and so that costs little.
+    fn are_seen(&self, dep: &RegionView) -> bool;
+    /// The word at the live address `at`, where a word of a dependency lies that is to be looked at.
+    fn word(&self, at: u64) -> u64;
+}
+
+/// Whether an object can begin with `word`.
+fn is_head(word: u64) -> bool {
+    let header = ObjectHeader::of_word(word);
+    let fields = OBJECT_HEADER + 8 * usize::from(header.other);
+    word as u32 == 0
+        && header
+            .kind()
+            .is_some_and(|kind| kind != Kind::Ctor || usize::from(header.cs_sz) >= fields)
+}
 
 /// What pointers are translated by.
-pub(super) struct Pointers<'a> {
+pub(super) struct Pointers<'a, H> {
     own: Own,
     deps: Finder<'a>,
     last: RegionView,
+    /// Whether pointers into `last` are looked at.
+    seen: bool,
+    heads: H,
 }
 
-impl<'a> Pointers<'a> {
+impl<'a, H: Heads> Pointers<'a, H> {
     /// For a region whose objects begin at `objects` in terms of the file, have `length` bytes and lie `delta`
     /// further; `deps` are sorted by base address.
-    pub(super) fn new(objects: u64, length: usize, delta: u64, deps: &'a [RegionView]) -> Self {
+    pub(super) fn new(objects: u64, length: usize, delta: u64, deps: &'a [RegionView], heads: H) -> Self {
         Pointers {
             own: Own {
                 objects,
@@ -30,6 +53,8 @@ impl<'a> Pointers<'a> {
                 size: 0,
                 base: 0,
             },
+            seen: false,
+            heads,
         }
     }
 
@@ -77,7 +102,13 @@ impl<'a> Pointers<'a> {
         }
         if pointer.wrapping_sub(self.last.base) >= self.last.size as u64 {
             self.last = self.deps.meant_by(pointer).ok_or(Fault::Pointer(pointer))?;
+            self.seen = self.heads.are_seen(&self.last);
         }
-        Ok(self.last.begin as u64 + (pointer - self.last.base))
+        let offset = pointer - self.last.base;
+        let at = self.last.begin as u64 + offset;
+        if self.seen && (self.last.size as u64 - offset < 8 || !is_head(self.heads.word(at))) {
+            return Err(Fault::NoObject(pointer));
+        }
+        Ok(at)
     }
 }

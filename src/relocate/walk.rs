@@ -6,8 +6,8 @@
 use super::fault::WalkError;
 use super::objects::{HEADER_WORDS, Walk};
 use super::placement::Placement;
-use super::pointers::Pointers;
-use crate::dependencies::{Dependencies, DependencyError};
+use super::pointers::{Heads, Pointers};
+use crate::dependencies::{Dependencies, DependencyError, RegionView};
 
 /// Bytes that the walk announces at once (see [`relocate`]): few enough to be in the cache still when it gets there.
 pub const AHEAD: usize = 256 << 10;
@@ -17,7 +17,7 @@ pub const AHEAD: usize = 256 << 10;
 ///
 /// Code addresses of closures stay as they are. `ahead` is called with each multiple of [`AHEAD`] up to the end of the
 /// data, an offset in the file, and the words from there on, so many bytes or to the end of `words`, before any of
-/// them is touched: it may be what brings the file's content there.
+/// them is touched: it may be what brings the file's content there. `heads` shows where objects of dependencies begin.
 ///
 /// # Errors
 /// [`WalkError`]; the words are half rewritten then and good for nothing.
@@ -25,6 +25,7 @@ pub fn relocate(
     words: &mut [u64],
     placement: &Placement,
     deps: &Dependencies,
+    heads: impl Heads,
     mut ahead: impl FnMut(usize, &mut [u64]),
 ) -> Result<u64, WalkError> {
     let sorted = deps.by_base()?;
@@ -45,6 +46,7 @@ pub fn relocate(
         placement.data.end - first,
         (placement.address as u64).wrapping_sub(placement.base),
         sorted,
+        heads,
     );
     let data_end = placement.data.end;
     let mut announced = 0;
@@ -67,7 +69,7 @@ pub fn relocate(
         offset: first + i * 8,
         fault,
     };
-    let mut walk = Walk::new(placement, &pointers);
+    let mut walk = Walk::new(placement, pointers.objects(), pointers.length());
     while let Some(window) = walk.window(data_end / 8 - first / 8) {
         announce(first + (window.end + HEADER_WORDS) * 8, words);
         let objects = &mut words[first / 8..data_end / 8];
@@ -86,10 +88,22 @@ pub fn relocate(
     Ok(words[root_at])
 }
 
+/// Of dependencies nothing is looked at.
+pub struct Unseen;
+
+impl Heads for Unseen {
+    fn are_seen(&self, _: &RegionView) -> bool {
+        false
+    }
+
+    fn word(&self, _: u64) -> u64 {
+        0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dependencies::RegionView;
     use crate::relocate::Fault;
 
     const BASE: u64 = 0x10_0000;
@@ -129,7 +143,7 @@ mod tests {
     fn pointers_move_with_the_region_and_its_dependencies() {
         let mut w = file();
         let t = placement(&w, 0x70_0000);
-        assert_eq!(relocate(&mut w, &t, &deps(), |_, _| ()), Ok(0x70_0088));
+        assert_eq!(relocate(&mut w, &t, &deps(), Unseen, |_, _| ()), Ok(0x70_0088));
         assert_eq!(w[18..], [0x70_0060, 0x9_0010]);
     }
 
@@ -157,10 +171,75 @@ mod tests {
             w[at] = word;
             let t = placement(&w, 0x70_0000);
             assert_eq!(
-                relocate(&mut w, &t, &deps(), |_, _| ()),
+                relocate(&mut w, &t, &deps(), Unseen, |_, _| ()),
                 Err(WalkError::At { offset, fault })
             );
         }
+    }
+
+    /// A dependency's words, which lie at this address.
+    struct Seen<'a>(u64, &'a [u64]);
+
+    impl Heads for Seen<'_> {
+        fn are_seen(&self, dep: &RegionView) -> bool {
+            dep.begin as u64 == self.0
+        }
+
+        fn word(&self, at: u64) -> u64 {
+            self.1[(at - self.0) as usize / 8]
+        }
+    }
+
+    #[test]
+    fn where_a_dependency_is_seen_pointers_into_it_lead_to_what_an_object_begins_with() {
+        let no_object = |word: u64| {
+            let mut w = file();
+            let t = placement(&w, 0x70_0000);
+            let dep = [1, 1, word, 1];
+            match relocate(&mut w, &t, &deps(), Seen(0x9_0000, &dep), |_, _| ()) {
+                Ok(_) => false,
+                Err(e) => {
+                    let fault = Fault::NoObject(0x5_0010);
+                    assert_eq!(e, WalkError::At { offset: 0x98, fault });
+                    true
+                }
+            }
+        };
+        for object in [
+            header(24, 2, 0),
+            header(8, 0, 3),
+            header(1, 0, 249),
+            header(0, 8, 248),
+            header(0, 0, 245),
+        ] {
+            assert!(!no_object(object), "{object:#x}");
+        }
+        // A scalar, a pointer, a small constructor, text, a tag of none, a count, nothing.
+        let strange = [
+            3,
+            0x5_0000,
+            header(16, 2, 0),
+            0x6f6c_6c65_6820_6568,
+            header(8, 0, 254),
+            1 << 32,
+            0,
+        ];
+        for word in strange.into_iter().chain([header(24, 2, 0) | 1]) {
+            assert!(no_object(word), "{word:#x}");
+        }
+        // A version 3 file need not end with a whole word.
+        let mut w = file();
+        w[19] = 0x5_0018;
+        let cut = Dependencies::new(vec![RegionView {
+            size: 0x1b,
+            ..deps().views()[0]
+        }]);
+        let t = placement(&w, 0x70_0000);
+        let fault = Fault::NoObject(0x5_0018);
+        assert_eq!(
+            relocate(&mut w, &t, &cut, Seen(0x9_0000, &[0; 3]), |_, _| ()),
+            Err(WalkError::At { offset: 0x98, fault })
+        );
     }
 
     #[test]
@@ -174,7 +253,7 @@ mod tests {
                 base,
             }]);
             assert_eq!(
-                relocate(&mut w, &t, &deps, |_, _| ()),
+                relocate(&mut w, &t, &deps, Unseen, |_, _| ()),
                 Err(WalkError::Dependencies(DependencyError::Own {
                     own: BASE,
                     dep: base

@@ -8,6 +8,7 @@
 
 pub mod c;
 pub mod closures;
+pub mod documents;
 mod fault;
 pub mod hosts;
 pub mod lean;

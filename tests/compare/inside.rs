@@ -173,6 +173,77 @@ fn failures_are_compared_too() {
     release(closure);
 }
 
+/// Runs `f` in a thread to which the system refuses calls for want of permission, as a sandbox does, as long as it lives.
+fn without<T: Send>(calls: &[libc::c_long], f: impl FnOnce() -> T + Send) -> T {
+    // linux/filter.h: load the call's number; at each that is refused go to the last instruction; allow.
+    let step = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
+    let mut filter = vec![step(0x20, 0, 0)];
+    for (i, &call) in calls.iter().enumerate() {
+        filter.push(step(0x15, (calls.len() - i) as u8, call as u32));
+    }
+    filter.push(step(0x06, 0, libc::SECCOMP_RET_ALLOW));
+    filter.push(step(0x06, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32));
+    std::thread::scope(|threads| {
+        let refused = threads.spawn(move || {
+            let program = libc::sock_fprog {
+                len: filter.len() as u16,
+                filter: filter.as_mut_ptr(),
+            };
+            let program = &raw const program;
+            // SAFETY: the program lives through the calls, which change what this thread may ask of the system, and no
+            // memory.
+            unsafe {
+                assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+                let set = libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, program);
+                assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+            }
+            f()
+        });
+        refused.join().expect("no panic")
+    })
+}
+
+#[test]
+fn what_a_sandbox_refuses_both_is_no_difference() {
+    let loader = compared();
+    let host = lean().host;
+    let dir = testkit::temp_dir("compare-refused");
+    let file = dir.path().join("file");
+    // SAFETY: the runtime is initialised.
+    let data = unsafe { host.mk_string("a text") };
+    release(loader.save(&file, key(), data, &[], None, false).unwrap());
+    let before = report();
+    // The two ask different questions: each of these meets both.
+    for calls in [
+        &[libc::SYS_openat][..],
+        &[libc::SYS_newfstatat, libc::SYS_read],
+        &[libc::SYS_fstat, libc::SYS_newfstatat],
+        &[libc::SYS_pread64, libc::SYS_fstat],
+    ] {
+        let text = without(calls, || loader.read(&file, &[]).map(|_| ()).unwrap_err());
+        assert!(text.contains("Operation not permitted"), "{calls:?}: {text}");
+    }
+    for calls in [
+        &[libc::SYS_openat][..],
+        &[libc::SYS_write, libc::SYS_writev],
+        &[libc::SYS_rename],
+    ] {
+        let (data, key) = (data.0, key().0);
+        let saved = without(calls, || {
+            loader
+                .save(&file, Obj(key), Obj(data), &[], None, false)
+                .map(|saved| saved.0)
+        });
+        let text = saved.unwrap_err();
+        assert!(text.contains("Operation not permitted"), "{calls:?}: {text}");
+    }
+    let after = report();
+    assert_equal(&after);
+    let more = |number| found(&after, number) - found(&before, number);
+    assert!(more("saves_equal") >= 3 && more("reads_equal") >= 4, "{after:#}");
+    release(data);
+}
+
 /// Bytes of this process in memory.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

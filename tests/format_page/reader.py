@@ -43,6 +43,9 @@ class Format:
                 self.trailer = {r["field"]: r["size"] for r in table}
             if heading == "Extension section" and "field" in table[0]:
                 self.extension = {r["field"]: r["size"] for r in table}
+            if heading == "Record of dependencies" and "offset" not in table[0]:
+                self.record = {r["field"]: r["size"] for r in table}
+        self.dependency = fields("Record of dependencies")
 
     def number(self, text):
         """`80 + 2w` and the like; None for what is no number."""
@@ -145,15 +148,43 @@ class Reader:
             length, at = self.at(at, 4), at + 4
             libraries.append([base, self.data[at : at + length].decode()])
             at += length
-        extension = None
+        extension, dependencies = None, None
         if at < len(self.data):
             assert self.data[at : at + 8] == b"LREGEXT1", "no extension section"
             at += take(self.form.extension["extension_magic"])
             size = take(self.form.extension["extension_length"])
             extension, at = self.at(at, size), at + size
             assert at + extension == len(self.data), "the payload ends elsewhere"
-        return {"closures": closures, "libraries": libraries, "extension": extension}
+            if b"any payload" not in self.data[at:]:
+                dependencies = self.records(at)
+        return {"closures": closures, "libraries": libraries, "extension": extension, "dependencies": dependencies}
+
+    def records(self, at):
+        """What the record of dependencies among those from `at` on says."""
+        while at < len(self.data):
+            kind, length, at = self.at(at, 4), self.at(at + 4, 4), at + 8
+            if kind == 3:
+                return self.dependencies(at, at + length)
+            at += length
+        return None
+
+    def dependencies(self, at, end):
+        size = self.form.number(self.form.record["dependency_count"])
+        count, at = self.at(at, size), at + size
+        each = self.form.number(self.form.record["dependencies"].split()[0])
+        paths = at + count * each
+        found = []
+        for start in range(at, paths, each):
+            fields = {name: self.at(start + o, n) for name, (o, n) in self.form.dependency.items()}
+            o, n = self.form.dependency["digest"]
+            fields["digest"] = self.data[start + o : start + o + n].hex()
+            begin = paths + fields["path_at"]
+            fields["path"] = self.data[begin : begin + fields["path_length"]].decode()
+            found.append(fields)
+        assert paths + sum(f["path_length"] for f in found) == end, "the record ends elsewhere"
+        return found
 
 
-page, path, width = open(sys.argv[1], encoding="utf-8").read(), sys.argv[2], int(sys.argv[3])
-print(json.dumps(Reader(Format(page, width), open(path, "rb").read()).read()))
+if __name__ == "__main__":
+    page, path, width = open(sys.argv[1], encoding="utf-8").read(), sys.argv[2], int(sys.argv[3])
+    print(json.dumps(Reader(Format(page, width), open(path, "rb").read()).read()))

@@ -1,5 +1,5 @@
-//! Files that are not as they should be. With `LEAN_REGION_VERIFY=1` no file that breaks the format ends a real Lean by a signal: importing it is an
-//! error that names the file. The stock loader dies of many such files.
+//! Files that are not as they should be. With `LEAN_REGION_VERIFY=1` no file that breaks the format ends a real Lean
+//! by a signal: importing it is an error that names the file. The stock loader dies of many such files.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

@@ -1,21 +1,33 @@
 //! Whole processes at scale: a real Lean imports some thousand modules, saves a snapshot of that and loads it, with
-//! its own loader and with ours, in turn. What counts is the processor time of the whole process, for that is what is
-//! left of a loader's gains when everything about it has its say: page faults later on, memory, start-up.
+//! its own loader and with ours, without and with an image, in turn. What counts is the processor time of the whole
+//! process, for that is what is left of a loader's gains when everything about it has its say: page faults later on,
+//! memory, start-up.
 //!
 //! * [`process`]: one run, and what it took;
-//! * [`side`]: who loads; [`works`]: what is run;
-//! * this file: rounds and the table.
+//! * [`images`]: the images, and states of the page cache;
+//! * [`side`]: who loads; [`works`]: what is run; [`tree`]: how;
+//! * [`reads`]: reads without anything around them;
+//! * [`targets`]: what has to be reached; [`table`]: what was;
+//! * this file: rounds.
 
+pub mod images;
 pub mod process;
+pub mod reads;
 pub mod side;
+pub mod table;
+pub mod targets;
+pub mod tree;
 pub mod works;
 
 use crate::measure::Spread;
-use process::Usage;
-use serde_json::{Value, json};
-use side::{Side, sides};
+use side::Side;
 use std::path::{Path, PathBuf};
-use works::{Work, Works};
+use table::{Runs, Table};
+use tree::Works;
+use works::{How, Work};
+
+/// Seconds that building an image may take.
+const BUILD: f64 = 3.0;
 
 /// How much is run.
 pub struct Options {
@@ -23,46 +35,63 @@ pub struct Options {
     pub runs: usize,
     /// Only works whose name contains this.
     pub filter: String,
-    /// Works beside those that are always run: `cold`, `delay`, `calls`, `restored`.
+    /// Works beside those that are always run, of [`works::EXTRAS`].
     pub extra: Vec<String>,
     /// Where the numbers go as JSON.
     pub json: Option<PathBuf>,
 }
 
-/// The runs of one work: for each side its usages.
-type Runs = Vec<Vec<Usage>>;
-
 /// Runs everything over the tree in `dir`, which is made if it is not there, and prints the table.
 pub fn run(dir: &Path, options: &Options) {
-    let sides = sides();
-    let works = Works::new(dir, &sides);
-    println!("{}", head(&sides));
-    let mut all = Vec::new();
-    for work in works.list(&options.extra) {
-        if !work.name.contains(&options.filter) {
-            continue;
-        }
-        let runs = measure(&works, &work, &sides, options.runs);
-        for line in lines(&work, &sides, &runs) {
-            println!("{line}");
-        }
-        all.push(to_json(&work, &sides, &runs));
+    let works = Works::new(dir);
+    let sides = side::all(&works.images);
+    let mut table = Table::new(reads::regions(&works.tree));
+    let asked = |name: &str| name.contains(&options.filter);
+    if asked("building an image") {
+        build(&works, &mut table, options.runs.min(3));
     }
+    if asked("read, inside the loader") {
+        for side in sides
+            .iter()
+            .filter(|s| [side::OURS, side::IMAGE, side::TRUST].contains(&s.name))
+        {
+            let [stock, own] = reads::measure(&works.tree, side, options.runs);
+            table.add_reads(side.name, &stock, &own);
+        }
+    }
+    for work in works::list(&options.extra).iter().filter(|w| asked(&w.name)) {
+        let by: Vec<&Side> = work
+            .sides
+            .iter()
+            .map(|name| {
+                sides
+                    .iter()
+                    .find(|s| s.name == *name)
+                    .expect("a side of that name")
+            })
+            .collect();
+        works.prepare(work, &by);
+        let runs = measure(&works, work, &by, options.runs);
+        table.add(work, &runs);
+    }
+    let numbers = table.finish();
     if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&json!({ "works": all })).expect("numbers and texts");
+        let text = serde_json::to_string_pretty(&numbers).expect("numbers and texts");
         std::fs::write(path, text + "\n").unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
 }
 
 /// One unmeasured run of each side, then rounds in turning order, so that what else the machine does hits all alike.
-fn measure(works: &Works, work: &Work, sides: &[Side], runs: usize) -> Runs {
+fn measure(works: &Works, work: &Work, sides: &[&Side], runs: usize) -> Runs {
     let runs = work.runs.unwrap_or(runs);
+    // What waits for each call takes minutes, and waiting is the same the first time.
+    let warm_up = usize::from(!matches!(work.how, How::Delayed | How::Counted));
     let mut out = vec![Vec::with_capacity(runs); sides.len()];
-    for round in 0..=runs {
+    for round in 0..runs + warm_up {
         for i in 0..sides.len() {
             let side = if round % 2 == 0 { i } else { sides.len() - 1 - i };
-            let usage = works.run(work, &sides[side]);
-            if round > 0 {
+            let usage = works.run(work, sides[side]);
+            if round >= warm_up {
                 out[side].push(usage);
             }
         }
@@ -70,79 +99,15 @@ fn measure(works: &Works, work: &Work, sides: &[Side], runs: usize) -> Runs {
     out
 }
 
-/// A figure of a run, and how the table shows it.
-struct Figure {
-    name: &'static str,
-    of: fn(&Usage) -> f64,
-    show: fn(f64) -> String,
-}
-
-const FIGURES: [Figure; 5] = [
-    Figure {
-        name: "processor time",
-        of: |u| u.processor.as_secs_f64(),
-        show: |s| format!("{:.1} ms", s * 1e3),
-    },
-    Figure {
-        name: "wall time",
-        of: |u| u.wall.as_secs_f64(),
-        show: |s| format!("{:.1} ms", s * 1e3),
-    },
-    Figure {
-        name: "peak memory",
-        of: |u| u.peak as f64,
-        show: |b| format!("{:.1} MB", b / 1e6),
-    },
-    Figure {
-        name: "page faults",
-        of: |u| u.faults as f64,
-        show: |n| format!("{n:.0}"),
-    },
-    Figure {
-        name: "system calls",
-        of: |u| u.calls as f64,
-        show: |n| format!("{n:.0}"),
-    },
-];
-
-fn head(sides: &[Side]) -> String {
-    let mut head = format!("{:<32} {:<15}", "work", "figure");
-    for (i, side) in sides.iter().enumerate() {
-        head += &format!(" {:>12}", side.name);
-        if i > 0 {
-            head += &format!(" {:>24}", "ratio (quartiles)");
-        }
+/// The image of the tree built, and its bytes written by nothing but system calls, in turn.
+fn build(works: &Works, table: &mut Table, runs: usize) {
+    let (mut wall, mut processor, mut floor) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..runs {
+        let usage = works.images.build_tree();
+        wall.push(usage.wall.as_secs_f64());
+        processor.push(usage.processor.as_secs_f64());
+        floor.push(works.images.write_bare().as_secs_f64());
     }
-    head
-}
-
-fn lines(work: &Work, sides: &[Side], runs: &Runs) -> Vec<String> {
-    let figures = FIGURES
-        .iter()
-        .filter(|figure| work.figures.contains(&figure.name));
-    let line = |figure: &Figure| {
-        let values: Vec<Vec<f64>> = runs
-            .iter()
-            .map(|side| side.iter().map(figure.of).collect())
-            .collect();
-        let mut line = format!("{:<32} {:<15}", work.name, figure.name);
-        for (i, side) in values.iter().enumerate().take(sides.len()) {
-            line += &format!(" {:>12}", (figure.show)(Spread::of(side).median));
-            if i > 0 {
-                let ratio = Spread::of_pairs(side, &values[0], |a, b| a / b);
-                let (low, high) = ratio.quartiles;
-                line += &format!(" {:>24}", format!("{:.3} ({low:.3} … {high:.3})", ratio.median));
-            }
-        }
-        line
-    };
-    figures.map(line).collect()
-}
-
-fn to_json(work: &Work, sides: &[Side], runs: &Runs) -> Value {
-    let side = |(side, runs): (&Side, &Vec<Usage>)| {
-        let of = |figure: &Figure| json!({"figure": figure.name, "runs": runs.iter().map(figure.of).collect::<Vec<_>>()});
-        json!({"side": side.name, "figures": FIGURES.iter().map(of).collect::<Vec<_>>()})
-    };
-    json!({"work": work.name, "sides": sides.iter().zip(runs).map(side).collect::<Vec<_>>()})
+    let median = |values: &[f64]| Spread::of(values).median;
+    table.add_build(median(&wall), median(&processor), median(&floor), BUILD);
 }

@@ -39,7 +39,8 @@ pub struct Args {
     /// Add one run in mode compare, where both loaders do every call
     #[arg(long)]
     compare: bool,
-    /// The library to swap in [default: the one beside olean, in deps/ there, or installed; LEAN_REGION_LIBRARY names another]
+    /// The library to swap in [default: the one beside olean, in deps/ there, or installed; LEAN_REGION_LIBRARY names
+    /// another]
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
     /// An image for the second leg to read from (see olean image)

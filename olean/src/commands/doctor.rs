@@ -34,7 +34,8 @@ pub struct Args {
     /// Threads for the files of folders [default: all cores]
     #[arg(short, long, value_name = "N", conflicts_with = "command")]
     jobs: Option<usize>,
-    /// The library to swap in [default: the one beside olean, in deps/ there, or installed; LEAN_REGION_LIBRARY names another]
+    /// The library to swap in [default: the one beside olean, in deps/ there, or installed; LEAN_REGION_LIBRARY names
+    /// another]
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
     /// The command, such as lean

@@ -31,8 +31,14 @@ pub struct Args {
     /// A file or folder that it may point into, besides the parts of its own module; may be given again
     #[arg(long, value_name = "FILE")]
     deps: Vec<PathBuf>,
-    /// Where to start, as in constants[12].val.toConstantVal.type, constants[Nat.add].val, or .4[0] by number
-    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
+    // Not a doc comment, where the brackets would be links.
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "",
+        hide_default_value = true,
+        help = "Where to start, as in constants[12].val.toConstantVal.type, constants[Nat.add].val, or .4[0] by number"
+    )]
     path: String,
     /// Start at this declaration of the file's module
     #[arg(long, value_name = "NAME", conflicts_with_all = ["path", "ext"])]

@@ -22,7 +22,8 @@ pub struct Args {
     /// Say at the end, on stderr, which Lean it attached to and what it did there
     #[arg(short, long)]
     verbose: bool,
-    /// The library to swap in [default: the one beside olean, in deps/ there, or installed; LEAN_REGION_LIBRARY names another]
+    /// The library to swap in [default: the one beside olean, in deps/ there, or installed; LEAN_REGION_LIBRARY names
+    /// another]
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
     /// An image to read from (see olean image)

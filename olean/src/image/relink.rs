@@ -221,7 +221,13 @@ impl Relinker<'_> {
             closures,
         };
         let deps = Dependencies::new(deps.to_vec());
-        let root = relocate::relocate(&mut words[..size / 8], &target, &deps, |_, _| ());
+        let root = relocate::relocate(
+            &mut words[..size / 8],
+            &target,
+            &deps,
+            relocate::Unseen,
+            |_, _| (),
+        );
         let root = root.map_err(|e| LeftOut::new(part.path(), format!("it cannot be relocated: {e}")))?;
         let bytes: &[u8] = bytemuck::cast_slice(words);
         Ok(Placed {

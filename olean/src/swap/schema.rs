@@ -13,7 +13,7 @@ pub const SCHEMA: u32 = 1;
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, serde(deny_unknown_fields))]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// The number of the schema.
     #[allow(dead_code)]
     pub schema: u32,
     pub pid: u32,

@@ -2,7 +2,7 @@
 
 use crate::files;
 use crate::run::{code, output};
-use testkit::Value;
+use testkit::{Value, documents};
 
 fn json(line: &str) -> (i32, Value) {
     let args: Vec<&str> = line.split(' ').chain(["--json"]).collect();
@@ -65,4 +65,73 @@ fn numbers_are_those_of_the_files() {
     let all = ["identical", "same_graph", "different", "only_in_a", "only_in_b"];
     assert_eq!(all.map(count), [1, 1, 1, 1, 1]);
     assert_eq!(diff["equal"], false);
+}
+
+/// Commands that are held against the page here; others are where there are files for them.
+#[test]
+fn documents_have_the_fields_that_the_page_describes() {
+    let made = testkit::temp_dir("json-fields");
+    let to = made.path().join("x.olean");
+    let to = to.to_str().expect("UTF-8");
+    for (section, lines) in [
+        (
+            "olean stats",
+            vec!["stats lib wasm Kinds.snap", "stats lib/Demo.olean.private"],
+        ),
+        ("olean hash", vec!["hash lib"]),
+        (
+            "olean dump",
+            vec!["dump Kinds.snap", "dump lib/Demo.olean --limit 1"],
+        ),
+        (
+            "olean widen, olean narrow",
+            vec![
+                &*format!("widen wasm/Small.olean {to}"),
+                &*format!("narrow lib/Demo.olean {to}"),
+            ],
+        ),
+        (
+            "olean relocate",
+            vec![&*format!("relocate lib/Demo.olean --base 0x10000 -o {to}")],
+        ),
+        ("olean verify", vec!["verify lib bad"]),
+        ("olean demo", vec!["demo --theorems 5"]),
+    ] {
+        let printed: Vec<Value> = lines.into_iter().map(|line| json(line).1).collect();
+        documents::check(section, &printed);
+    }
+    let (_, info) = json("info Kinds.snap wasm/Small.olean bad/Text.olean bad/Pointer.olean");
+    documents::check_known("olean info", [&info]);
+}
+
+#[test]
+fn every_command_with_a_document_is_on_the_page() {
+    let sections = documents::sections();
+    let is_described = |command: &str| {
+        let named = format!("olean {command}");
+        sections.iter().flat_map(|s| s.split(", ")).any(|s| {
+            let rest = s.strip_prefix(&named);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        })
+    };
+    let commands = |args: &[&str]| -> Vec<String> {
+        let help = output(files::dir(), args);
+        let text = String::from_utf8(help.stdout).expect("UTF-8");
+        let from = text.find("Commands:").expect("a list of commands");
+        let lines = text[from..].lines().skip(1).take_while(|line| !line.is_empty());
+        let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+        names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    };
+    let without = ["with", "completions", "man", "image", "help"];
+    let of_image = commands(&["image", "-h"])
+        .into_iter()
+        .map(|name| format!("image {name}"));
+    let all: Vec<String> = commands(&["-h"]).into_iter().chain(of_image).collect();
+    assert!(all.len() > 20, "{all:?}");
+    for command in all.iter().filter(|c| !c.ends_with("help")) {
+        assert!(
+            without.contains(&&**command) || is_described(command),
+            "docs/json.md has no section `olean {command}`"
+        );
+    }
 }

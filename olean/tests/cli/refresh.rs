@@ -5,6 +5,7 @@ use olean_reader::format::dependencies::{Dependency, content_digest, encode};
 use olean_reader::format::extension::{self, push_dependencies};
 use std::fs;
 use testkit::olean::{Node, Spec};
+use testkit::{Value, documents};
 
 #[test]
 fn restored_files_are_refreshed_and_changed_ones_are_stale() {
@@ -52,6 +53,9 @@ fn restored_files_are_refreshed_and_changed_ones_are_stale() {
     assert!(exit == 0 && text.contains("nothing to do"), "{text}");
     let (_, text) = run(&["info", "A.snap"]);
     assert!(text.contains("none changed since"), "{text}");
+    let document = |args: &[&str]| -> Value { run(args).1.parse().expect("a document") };
+    documents::check("olean refresh", [&document(&["refresh", "A.snap", "--json"])]);
+    documents::check_known("olean info", [&document(&["info", "A.snap", "--json"])]);
     assert_eq!(run(&["verify", "A.snap"]).0, 0);
 
     for (content, why) in [

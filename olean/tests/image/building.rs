@@ -4,7 +4,7 @@ use super::{Files, IMAGE, olean, places};
 use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use testkit::Value;
+use testkit::{Value, documents};
 
 #[test]
 fn what_cannot_be_in_an_image_is_named_and_left_out_with_its_module() {
@@ -20,6 +20,7 @@ fn what_cannot_be_in_an_image_is_named_and_left_out_with_its_module() {
     let output = files.image(&["build", ".", "-o", IMAGE, "--json"]);
     assert_eq!(output.status.code(), Some(1), "{output}");
     let report: Value = output.stdout.parse().unwrap();
+    documents::check("olean image build", [&report]);
     assert_eq!(report["regions"], 5);
     let left: Vec<(&str, &str)> = report["left_out"]
         .as_array()
@@ -137,4 +138,15 @@ fn builders_at_the_same_time_and_readers_between_them_see_whole_images() {
         })
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn documents_have_the_fields_that_the_page_describes() {
+    let files = Files::saved();
+    files.build();
+    for command in ["info", "list", "verify", "refresh"] {
+        let output = files.image(&[command, IMAGE, "--json"]).success();
+        let document: Value = output.stdout.parse().unwrap();
+        documents::check(&format!("olean image {command}"), [&document]);
+    }
 }

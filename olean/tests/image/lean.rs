@@ -234,6 +234,7 @@ fn a_module_built_anew_is_picked_up() {
     assert_eq!(seen(&after), seen(&stock));
     assert!(after.status.success(), "{after}");
     let report = lean::reports(reports.path()).remove(0);
+    testkit::documents::check("Report", [&report]);
     assert!(report["image"]["stale"].as_u64().unwrap() >= 1, "{report:#}");
     assert!(report["image"]["served"].as_u64().unwrap() > 10, "{report:#}");
 }
@@ -262,6 +263,7 @@ fn with_and_ab_use_an_image() {
         .args(words(&["-R", ".", "All.lean"]));
     let output = process::run(&mut command).success();
     let report: Value = output.stdout.parse().unwrap();
+    testkit::documents::check("olean ab", [&report]);
     assert_eq!(report["image"]["served"], p.reads, "{output}");
     assert_eq!(report["image"]["reason"], Value::Null, "{output}");
     // A name that leads nowhere is a mistake of the user's, told before anything runs.

@@ -4,7 +4,7 @@ use std::fs;
 
 use testkit::lean::{self, Options};
 use testkit::process::{self, Output};
-use testkit::{Value, faulty_library, real_lean, temp_dir, tree};
+use testkit::{Value, documents, faulty_library, real_lean, temp_dir, tree};
 
 use crate::schema::{Report, SCHEMA};
 use crate::{json, lean_words, masked, olean, run, stock_tree};
@@ -110,6 +110,7 @@ fn the_json_document_of_a_snapshot() {
         &save,
     );
     let document = json(&output.success());
+    documents::check("olean ab", [&document]);
     assert_eq!((&document["schema"], &document["runs"]), (&1.into(), &2.into()));
     for metric in [
         "wall_s",
@@ -228,7 +229,9 @@ fn one_wrong_byte_is_found() {
 
     let output = ab(&["--json"], "save", &elaborate);
     assert_eq!(output.status.code(), Some(1), "{output}");
-    let equal = &json(&output)["equal"];
+    let document = json(&output);
+    documents::check("olean ab", [&document]);
+    let equal = &document["equal"];
     assert_eq!(
         (&equal["files"], &equal["stdout"], &equal["exit"]),
         (&false.into(), &true.into(), &true.into())
@@ -243,7 +246,7 @@ fn one_wrong_byte_is_found() {
     );
     assert!(output.stdout.contains("the host's file is kept as "), "{output}");
 
-    // The report of a comparison has exactly the fields of the schema.
+    // The report of a comparison has exactly the fields of the schema, and of the page.
     let report = dir.path().join("report.json");
     let mut with = olean(&tree.dir);
     with.args(["with", "--library", &library])
@@ -253,6 +256,7 @@ fn one_wrong_byte_is_found() {
         .env("LEAN_REGION_REPORT", &report);
     process::run(&mut with);
     let text = fs::read_to_string(&report).unwrap();
+    documents::check("Report", [&text.parse().unwrap()]);
     let report: Report = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
     assert_eq!((report.schema, &*report.mode), (SCHEMA, "compare"));
     let difference = report.compare.and_then(|c| c.first_difference);

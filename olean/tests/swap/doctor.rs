@@ -49,6 +49,7 @@ fn the_json_document_has_the_same_findings() {
         .into_iter()
         .chain(lean_words(&[]));
     let document = json(&run(args).success());
+    testkit::documents::check("olean doctor -- COMMAND", [&document]);
     assert_eq!(
         (&document["schema"], &document["works"]),
         (&1.into(), &true.into())

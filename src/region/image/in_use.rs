@@ -7,6 +7,7 @@ use crate::os::image_use::{self, Named};
 use crate::os::lock::Lock;
 use crate::os::stderr::complain;
 use crate::os::{env, notes};
+use crate::region::wishes::githash;
 use olean_reader::format::identity::Identity;
 use std::path::PathBuf;
 use std::ptr;
@@ -49,7 +50,7 @@ fn current() -> Option<&'static Mapped> {
 unsafe fn look(host: &Host) {
     // Asked before the lock is taken: the host may have to be called for it.
     // SAFETY: the host can allocate, by the contract.
-    let (flags, githash) = (host.flags(), unsafe { host.githash() });
+    let (flags, githash) = (host.flags(), unsafe { githash(host) });
     let shares = host.generation() == Generation::Structure;
     let _alone = LOOKING.lock();
     if LOOKED.load(Ordering::Acquire) {
@@ -95,6 +96,12 @@ pub fn facts(address: usize) -> Option<Facts> {
 #[must_use]
 pub fn identity(address: usize) -> Option<Identity> {
     current()?.identity_at(address)
+}
+
+/// Whether `address` lies in the image, where a look may cost a page fault.
+#[must_use]
+pub fn holds(address: usize) -> bool {
+    current().is_some_and(|image| image.holds(address))
 }
 
 /// Lets go of the region of the image at `address`, whose memory stays; false if there is none, or it is not alive.

@@ -9,7 +9,6 @@ use crate::os::image_use::{ABSENT, SERVED, STALE};
 use crate::os::map::Missed;
 use crate::os::page::page_size;
 use crate::os::whole_file::WholeFile;
-use crate::region::closures::libraries::MissingCode;
 use crate::region::error::ReadError;
 use crate::region::examine::identity_of;
 use olean_reader::DepBytes;
@@ -212,7 +211,6 @@ impl Mapped {
         path: &CStr,
         candidate: &Candidate,
         verify: Option<&[RegionView]>,
-        missing: MissingCode,
     ) -> Result<Option<Facts>, ReadError> {
         let Candidate { index, entry } = candidate;
         let state = self.state(*index);
@@ -240,7 +238,7 @@ impl Mapped {
                         entry.identity.size as usize,
                     )
                 };
-                own::prepare(path, bytes, missing)?;
+                own::prepare(path, bytes)?;
             }
             Ok(())
         };
@@ -316,6 +314,12 @@ impl Mapped {
             },
             root: entry.root as usize,
         }
+    }
+
+    /// Whether `address` lies in the image.
+    #[must_use]
+    pub fn holds(&self, address: usize) -> bool {
+        (address as u64).wrapping_sub(self.tables.header().base) < self.size
     }
 
     /// The entry whose region begins at `address`.

@@ -218,25 +218,36 @@ impl<R: Placed> Table<R> {
         }
     }
 
-    /// Takes a region out. The last one takes the table's memory with it, but for a little that the next one needs.
-    pub(super) fn remove(&mut self, address: usize) -> Option<R> {
-        let wanted = self.find(address)?;
-        let next = self.slots.get(wanted)?.next;
+    /// Takes a region out, if it is there and `wanted` says so. The last one takes the table's memory with it, but for a
+    /// little that the next one needs.
+    pub(super) fn remove_if(&mut self, address: usize, wanted: impl FnOnce(&R) -> bool) -> Option<R> {
+        if self.count == 0 {
+            return None;
+        }
         let first = bucket(hash(address), self.buckets.len);
+        let mut before = None;
         let mut index = *self.buckets.get(first)?;
-        if index == wanted {
-            *self.buckets.get_mut(first)? = next;
-        } else {
-            while self.slots.get(index)?.next != wanted {
-                index = self.slots.get(index)?.next;
+        let next = loop {
+            let slot = self.slots.get(index)?;
+            match &slot.region {
+                Some(region) if region.address() == address => {
+                    if !wanted(region) {
+                        return None;
+                    }
+                    break slot.next;
+                }
+                _ => before = Some(std::mem::replace(&mut index, slot.next)),
             }
-            self.slots.get_mut(index)?.next = next;
+        };
+        match before {
+            None => *self.buckets.get_mut(first)? = next,
+            Some(before) => self.slots.get_mut(before)?.next = next,
         }
         let free = self.free;
-        let slot = self.slots.get_mut(wanted)?;
+        let slot = self.slots.get_mut(index)?;
         let region = slot.region.take();
         slot.next = free;
-        self.free = wanted;
+        self.free = index;
         self.count -= 1;
         // What was never large stays as it is: a process that reads and frees one region after the other would make it
         // anew each time.
@@ -268,7 +279,8 @@ mod tests {
             for (i, (place, step)) in steps.into_iter().enumerate() {
                 let address = place << 16;
                 if step == 0 {
-                    prop_assert_eq!(table.remove(address), map.remove(&address));
+                    prop_assert_eq!(table.remove_if(address, |_| false), None);
+                    prop_assert_eq!(table.remove_if(address, |_| true), map.remove(&address));
                 } else {
                     let entry = (address, i as u32);
                     prop_assert_eq!(table.insert(entry), Ok(map.insert(address, entry)));
@@ -306,7 +318,7 @@ mod tests {
         assert_eq!(lengths.iter().sum::<usize>(), 2 * MANY);
         assert!(*lengths.iter().max().unwrap() < 20);
         for i in (0..2 * MANY).rev() {
-            assert_eq!(table.remove(i << 16), Some((i << 16, i as u32)));
+            assert_eq!(table.remove_if(i << 16, |_| true), Some((i << 16, i as u32)));
         }
         assert_eq!(table.slots.len, 0);
     }

@@ -1,8 +1,8 @@
 //! Relocation of whole regions against the rewriting of the validating reader, which walks files in another
 //! way: graphs of every kind of object, long enough that objects lie across the windows of the walk.
 
-use lean_region::dependencies::{Dependencies, RegionView};
-use lean_region::relocate::{AHEAD, Placement, relocate};
+use super::{AHEAD, Placement, Unseen, relocate};
+use crate::dependencies::{Dependencies, RegionView};
 use olean_reader::format::header::Header;
 use olean_reader::transform::{Rewritten, rewrite};
 use olean_reader::{File, Region, Width};
@@ -89,6 +89,7 @@ fn compare(spec: &Spec, address: u64, deps: &[Vec<u8>]) {
         &mut words,
         &placement,
         &Dependencies::new(views.collect()),
+        Unseen,
         |at, words| {
             assert_eq!(at, announced, "all is announced once, in order");
             announced = bytes.len().min(at + AHEAD);
@@ -166,7 +167,14 @@ fn first_fault(count: usize) {
         gmp: true,
         closures: false,
     };
-    let error = relocate(&mut words, &placement, &Dependencies::default(), |_, _| ()).unwrap_err();
+    let error = relocate(
+        &mut words,
+        &placement,
+        &Dependencies::default(),
+        Unseen,
+        |_, _| (),
+    )
+    .unwrap_err();
     let offset = written.offsets[at] + 16;
     let wanted = format!("at offset {offset:#x}: the pointer 0x10 leads neither");
     assert!(error.to_string().contains(&wanted), "{error}");
@@ -174,7 +182,14 @@ fn first_fault(count: usize) {
     let mut words = words_of(&written.bytes);
     words[offset / 8] = 1;
     words[written.offsets[at + 20] / 8] = 0xfe << 56;
-    let error = relocate(&mut words, &placement, &Dependencies::default(), |_, _| ()).unwrap_err();
+    let error = relocate(
+        &mut words,
+        &placement,
+        &Dependencies::default(),
+        Unseen,
+        |_, _| (),
+    )
+    .unwrap_err();
     let wanted = format!(
         "at offset {:#x}: an object with tag 254",
         written.offsets[at + 20]
@@ -218,7 +233,14 @@ fn digits_of_a_bignum_lie_in_the_file_to_the_last() {
                 gmp,
                 closures: false,
             };
-            relocate(&mut words, &placement, &Dependencies::default(), |_, _| ()).map_err(|e| e.to_string())
+            relocate(
+                &mut words,
+                &placement,
+                &Dependencies::default(),
+                Unseen,
+                |_, _| (),
+            )
+            .map_err(|e| e.to_string())
         };
         for good in [first, end - 32] {
             moved(good).unwrap_or_else(|e| panic!("{good:#x}: {e}"));

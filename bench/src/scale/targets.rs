@@ -1,0 +1,77 @@
+//! What an image has to reach.
+
+use super::side::{IMAGE, INSIDE, STALE, TRUST};
+
+/// A target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// At most so much of the first side.
+    Ratio(f64),
+    /// At most so much in all.
+    Most(f64),
+}
+
+/// Mappings that an image and what comes with it may take; each region takes one without.
+const OWN_MAPPINGS: f64 = 70.0;
+
+/// The target of a figure of a side. Works in another state of the page cache have those of the work, so names are
+/// compared up to their first further word.
+#[must_use]
+pub fn target(work: &str, figure: &str, side: &str, stock_mappings: f64, regions: f64) -> Option<Target> {
+    const IMPORT: &str = "import";
+    const LOAD: &str = "header snapshot, load";
+    let (work, rest) = match work.strip_prefix(LOAD) {
+        Some(rest) => (LOAD, rest),
+        None => match work.strip_prefix(IMPORT) {
+            Some(rest) if rest.is_empty() || rest.starts_with(',') => (IMPORT, rest),
+            _ => (work, ""),
+        },
+    };
+    let warm = rest.is_empty() || rest.starts_with(", pages as ");
+    let most = match (work, figure, side) {
+        (IMPORT, "processor time", IMAGE) if warm => 0.75,
+        (LOAD, "processor time", IMAGE) if warm => 0.65,
+        (LOAD, "processor time", INSIDE) if warm => 0.48,
+        (LOAD, "wall time", IMAGE) if warm => 0.75,
+        (IMPORT, "peak memory", IMAGE) if warm => 1.15,
+        (LOAD, "peak memory", IMAGE | INSIDE) if warm => 1.40,
+        ("header snapshot, save", "processor time", IMAGE) => 0.40,
+        ("import of one module", "processor time", IMAGE) => 1.02,
+        (IMPORT, "processor time", STALE) => 1.05,
+        (_, "page tables", IMAGE | INSIDE) => 0.05,
+        (_, "anonymous memory", IMAGE | INSIDE) => 1.0,
+        (_, "mappings", IMAGE | INSIDE) => {
+            return Some(Target::Most(stock_mappings - regions + OWN_MAPPINGS));
+        }
+        (IMPORT, "wall time", IMAGE) if rest == ", cold" => 0.50,
+        (LOAD, "wall time", INSIDE) if rest == ", cold" => 0.45,
+        ("read, inside the loader", _, IMAGE) => 0.20,
+        ("read, inside the loader", _, TRUST) => 0.04,
+        _ => return None,
+    };
+    Some(Target::Ratio(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_hold_in_every_state_of_the_page_cache_and_not_for_other_works() {
+        let of = |work, figure, side| target(work, figure, side, 14_848.0, 14_770.0);
+        for work in ["import", "import, pages as read"] {
+            assert_eq!(of(work, "processor time", IMAGE), Some(Target::Ratio(0.75)));
+        }
+        assert_eq!(of("import, cold", "wall time", IMAGE), Some(Target::Ratio(0.5)));
+        assert_eq!(of("import, cold", "processor time", IMAGE), None);
+        assert_eq!(
+            of("import of one module", "processor time", IMAGE),
+            Some(Target::Ratio(1.02))
+        );
+        assert_eq!(of("import", "processor time", "ours"), None);
+        assert_eq!(
+            of("import, memory at its end", "mappings", IMAGE),
+            Some(Target::Most(148.0))
+        );
+    }
+}

@@ -1,0 +1,77 @@
+/* Preloaded: transfers that are shorter than asked for, which a tracer cannot do, and a process number that does not
+ * change, so that a process meets what an earlier one left.
+ *
+ *     FAULTS_SHORT=CALL:HOW[:N]   CALL: read, write; HOW: half, one, interrupted; N: the n-th call alone
+ *     FAULTS_PID=NUMBER
+ *
+ * A program that knows `faults_shim` says when; in others it is always. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool on;
+static int known, calls;
+static char call[16], how[16];
+static int nth;
+
+void faults_shim(int start) {
+    on = start;
+    if (!start) {
+        char text[64];
+        int n = snprintf(text, sizeof text, "shortened %d\n", calls);
+        syscall(SYS_write, STDOUT_FILENO, text, n);
+    }
+}
+
+static void know(void) {
+    const char *wanted = getenv("FAULTS_SHORT");
+    known = 1;
+    if (wanted) sscanf(wanted, "%15[a-z]:%15[a-z]:%d", call, how, &nth);
+    on |= getenv("FAULTS_SHORT_ALWAYS") != NULL;
+}
+
+/* How many of `n` bytes are transferred; -1 with errno. */
+static ssize_t allowed(const char *which, int fd, size_t n) {
+    struct stat st;
+    if (!known) know();
+    if (!on || strcmp(which, call) || n < 2 || fstat(fd, &st) || !S_ISREG(st.st_mode)) return (ssize_t)n;
+    calls++;
+    if (nth && calls != nth) return (ssize_t)n;
+    if (!strcmp(how, "half")) return (ssize_t)(n / 2);
+    if (!strcmp(how, "one")) return calls % 50 == 0 || nth ? 1 : (ssize_t)(n > 4000 ? 4000 : n);
+    if (calls % 2 || nth) {
+        errno = EINTR;
+        return -1;
+    }
+    return (ssize_t)n;
+}
+
+#define TRANSFER(name, which, number, pointer) \
+    ssize_t name(int fd, pointer data, size_t n) { \
+        ssize_t some = allowed(which, fd, n); \
+        return some < 0 ? some : syscall(number, fd, data, (size_t)some); \
+    }
+TRANSFER(read, "read", SYS_read, void *)
+TRANSFER(write, "write", SYS_write, const void *)
+
+#define TRANSFER_AT(name, which, number, pointer) \
+    ssize_t name(int fd, pointer data, size_t n, off_t at) { \
+        ssize_t some = allowed(which, fd, n); \
+        return some < 0 ? some : syscall(number, fd, data, (size_t)some, at); \
+    }
+TRANSFER_AT(pread, "read", SYS_pread64, void *)
+TRANSFER_AT(pread64, "read", SYS_pread64, void *)
+TRANSFER_AT(pwrite, "write", SYS_pwrite64, const void *)
+TRANSFER_AT(pwrite64, "write", SYS_pwrite64, const void *)
+
+pid_t getpid(void) {
+    const char *number = getenv("FAULTS_PID");
+    return number ? atoi(number) : (pid_t)syscall(SYS_getpid);
+}

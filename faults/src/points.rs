@@ -1,0 +1,161 @@
+//! Fault points: each system call of an operation is refused in turn, alone and with all of its name after it, with each
+//! error that fits.
+
+use crate::errors;
+use crate::run::{Traced, empty};
+use crate::search::{Failure, Search, Tally};
+use crate::subject::{Point, Subject, Took};
+use crate::trace::{self, Call};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A point and what the call looks like that is meant.
+struct Meant {
+    point: Point,
+    likeness: BTreeSet<String>,
+}
+
+/// How often a point is tried that hits another call than the one meant.
+const ATTEMPTS: usize = 4;
+
+/// The operation traced: its calls by name and number.
+fn trace(
+    search: &Search,
+    subject: &dyn Subject,
+) -> Result<BTreeMap<(String, usize), BTreeSet<String>>, String> {
+    let dir = search.place(&subject.name(), 0);
+    let logs = search.place("logs", 0);
+    empty(&dir);
+    subject.prepare(&dir);
+    let left = subject.program(&dir, None).run(&Traced::Whole, &logs);
+    if let Some(bad) = left.bad_end() {
+        return Err(format!("traced only: {bad}: {}", left.stderr));
+    }
+    subject
+        .judge(&dir, &left, None)
+        .map_err(|e| format!("traced only: {e}"))?;
+    let threads = trace::threads(&logs.join("trace"));
+    let mut found: BTreeMap<(String, usize), BTreeSet<String>> = BTreeMap::new();
+    for (thread, at) in subject.calls(&threads) {
+        let call: &Call = &threads[thread][at];
+        found
+            .entry((call.name.clone(), call.n))
+            .or_default()
+            .insert(call.likeness(&dir));
+    }
+    Ok(found)
+}
+
+/// All points of an operation, or in the short form some of each kind of call.
+fn choose(search: &Search, subject: &dyn Subject) -> Result<(usize, Vec<Meant>), String> {
+    let mut kinds: BTreeMap<String, Vec<Meant>> = BTreeMap::new();
+    let mut all = 0;
+    for ((call, n), likeness) in trace(search, subject)? {
+        for &error in errors::fitting(&call) {
+            for lasting in [false, true] {
+                let point = Point {
+                    call: call.clone(),
+                    n,
+                    error,
+                    lasting,
+                };
+                if subject.takes(&point) {
+                    all += 1;
+                    let likeness = likeness.clone();
+                    kinds
+                        .entry(call.clone())
+                        .or_default()
+                        .push(Meant { point, likeness });
+                }
+            }
+        }
+    }
+    let mut random = search.random(&subject.name());
+    for points in kinds.values_mut() {
+        random.shuffle(points);
+    }
+    let most = search.points_of_each();
+    let mut chosen = Vec::new();
+    while chosen.len() < most && kinds.values().any(|points| !points.is_empty()) {
+        chosen.extend(kinds.values_mut().filter_map(Vec::pop));
+    }
+    chosen.truncate(most);
+    Ok((all, chosen))
+}
+
+/// Tries one point.
+fn strike(search: &Search, subject: &dyn Subject, worker: usize, meant: &Meant) -> Result<Took, Failure> {
+    let dir = search.place(&subject.name(), worker);
+    let logs = search.place("logs", worker);
+    let point = &meant.point;
+    let traced = Traced::Injected {
+        call: point.call.clone(),
+        what: point.what(),
+    };
+    for _ in 0..ATTEMPTS {
+        empty(&dir);
+        subject.prepare(&dir);
+        let program = subject.program(&dir, Some(point));
+        let left = program.run(&traced, &logs);
+        let judged = match left.bad_end() {
+            Some(bad) => Err(format!("{bad}\n{}{}", left.stdout, left.stderr)),
+            None => subject.judge(&dir, &left, Some(point)),
+        };
+        match judged {
+            Ok(took) => {
+                if hit(&logs.join("trace"), meant, &dir) {
+                    return Ok(took);
+                }
+            }
+            // An operation must live with whatever was hit, if it was one of its own.
+            Err(_) if !hit(&logs.join("trace"), meant, &dir) => {}
+            Err(what) => {
+                return Err(Failure {
+                    subject: subject.name(),
+                    point: format!("{} {}", point.call, point.what()),
+                    what,
+                    again: program.shown(&traced),
+                });
+            }
+        }
+    }
+    Ok(Took::Missed)
+}
+
+/// Whether the call that is meant was refused, and first.
+fn hit(log: &Path, meant: &Meant, dir: &Path) -> bool {
+    let threads = trace::threads(log);
+    threads.iter().any(|calls| {
+        let first = calls.iter().find(|call| call.injected);
+        first.is_some_and(|call| meant.likeness.contains(&call.likeness(dir)))
+    })
+}
+
+/// Searches an operation.
+pub fn search(search: &Search, subject: &dyn Subject) -> Tally {
+    let tally = Mutex::new(Tally::new(&subject.name()));
+    let (all, chosen) = match choose(search, subject) {
+        Ok(found) => found,
+        Err(what) => {
+            let mut tally = tally.into_inner().expect("no panic");
+            tally.failures.push(Failure::plain(&subject.name(), what));
+            return tally;
+        }
+    };
+    tally.lock().expect("no panic").possible = all;
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for worker in 0..search.workers {
+            let (tally, next, chosen) = (&tally, &next, &chosen);
+            scope.spawn(move || {
+                while let Some(meant) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = strike(search, subject, worker, meant);
+                    tally.lock().expect("no panic").add(outcome);
+                }
+            });
+        }
+    });
+    tally.into_inner().expect("no panic")
+}
