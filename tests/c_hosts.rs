@@ -133,3 +133,47 @@ fn runtimes_are_served_without_errors_or_leaks() {
         }
     }
 }
+
+/// A runtime that was written from docs/host-abi.md alone, with nothing that the page does not ask for.
+#[test]
+fn a_runtime_made_by_the_page_is_served() {
+    let dir = temp_dir("c-host-page");
+    let source = |name: &str| workspace_dir().join("c-tests/hosts").join(name);
+    let mut runtime = c::Build::new();
+    runtime.shared().bsymbolic().file(source("by_the_page.c"));
+    let runtime = runtime.build(dir.path().join("libhost.so"));
+    let mut program = c::Build::new();
+    program.file(source("by_the_page_main.c")).link(runtime);
+    let program = program.build(dir.path().join("program"));
+    let run = |preload: bool| {
+        let mut command = Command::new(&program);
+        command.arg("saved.olean").current_dir(dir.path());
+        if preload {
+            let report = dir.path().join("report.json");
+            command
+                .env("LD_PRELOAD", library())
+                .env("LEAN_REGION_REPORT", report);
+        }
+        command
+    };
+    let own = process::run(&mut run(false)).success();
+    assert_eq!(own.stdout, "error: the host's own loader\nown loader: 1\n");
+
+    let output = process::run(&mut run(true)).success();
+    assert_eq!(output.stderr, "", "{output}");
+    let size = std::fs::metadata(dir.path().join("saved.olean"))
+        .expect("saved")
+        .len();
+    let expected = format!(
+        "root: tag 3, count 0, 42\narray: 3 of first, shared: 1\nmapped: 1, bytes: {size}\n\
+         error: failed to free a region: the handle is that of no live region: it was freed before, or it is \
+         something else\nown loader: 0\n"
+    );
+    assert_eq!(output.stdout, expected, "{output}");
+    let text = std::fs::read_to_string(dir.path().join("report.json")).expect("a report");
+    let report: Value = text.parse().expect("JSON");
+    assert_eq!(report["host"]["abi"], "handle");
+    assert_eq!(report["host"]["allocator"], "malloc");
+    assert_eq!(report["host"]["lean_version"], "");
+    process::run(&mut testkit::valgrind(&run(true))).success();
+}

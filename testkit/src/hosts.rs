@@ -19,15 +19,17 @@ pub struct Host {
 }
 
 /// All imitated hosts.
-pub const HOSTS: [Host; 9] = [
+pub const HOSTS: [Host; 11] = [
     host("BATCH", "SMALL", "2", "1", "batch", "small"),
     host("BATCH", "MIMALLOC", "2", "1", "batch", "mimalloc"),
     host("BATCH", "MIMALLOC", "1", "1", "batch", "mimalloc"),
     host("BATCH", "PLAIN", "2", "0", "batch", "malloc"),
     host("HANDLE", "MIMALLOC", "1", "1", "handle", "mimalloc"),
     host("HANDLE", "SMALL", "1", "0", "handle", "small"),
+    host("HANDLE", "PLAIN", "1", "1", "handle", "malloc"),
     host("STRUCTURE", "MIMALLOC", "1", "1", "structure", "mimalloc"),
     host("STRUCTURE", "FUSED", "1", "1", "structure", "mimalloc-fused"),
+    host("STRUCTURE", "SMALL", "1", "0", "structure", "small"),
     host("STRUCTURE", "PLAIN", "1", "1", "structure", "malloc"),
 ];
 
