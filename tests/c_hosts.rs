@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 use testkit::hosts::{HOSTS, Host};
-use testkit::{TempDir, Value, c, library, process, temp_dir, workspace_dir};
+use testkit::{TempDir, Value, library, process, temp_dir};
 
 /// A program on its runtime, built.
 struct Program {
@@ -16,19 +16,7 @@ struct Program {
 impl Program {
     fn new(host: &Host) -> Self {
         let dir = temp_dir(&format!("c-host-{}-{}", host.abi, host.allocator_name));
-        let source = workspace_dir().join("c-tests/hosts");
-        let define = |build: &mut c::Build| {
-            build.define(host.generation, "").define(host.allocator, "");
-            build.define("IO_FIELDS", host.io_fields).define("GMP", host.gmp);
-        };
-        let mut runtime = c::Build::new();
-        runtime.shared().bsymbolic().file(source.join("host.c"));
-        define(&mut runtime);
-        let runtime = runtime.build(dir.path().join("libhost.so"));
-        let mut program = c::Build::new();
-        program.file(source.join("program.c")).link(runtime).arg("-ldl");
-        define(&mut program);
-        let path = program.build(dir.path().join("program"));
+        let path = host.build(dir.path(), "program.c");
         Program { dir, path }
     }
 

@@ -100,8 +100,12 @@ impl Works {
                 process::run(&mut command)
             }
             How::Delayed => {
-                let inject = format!("--inject={METADATA}:delay_enter=1000");
-                process::run(&mut strace(&command, &["-e", "trace=none", &inject]))
+                // Only what is traced is delayed.
+                let (trace, inject) = (
+                    format!("trace={METADATA}"),
+                    format!("--inject={METADATA}:delay_enter=1000"),
+                );
+                process::run(&mut strace(&command, &["-e", &trace, &inject, "-o", "/dev/null"]))
             }
             How::Counted => {
                 let counts = self.scratch.path().join("calls");

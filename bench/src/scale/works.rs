@@ -56,8 +56,8 @@ pub struct Work {
     pub figures: &'static [&'static str],
     /// By whom; the first side is what the others are divided by.
     pub sides: &'static [&'static str],
-    /// Runs of each side, if not as many as usual.
-    pub runs: Option<usize>,
+    /// Runs of each side at most.
+    pub most: Option<usize>,
     /// Asked of Lean.
     pub what: What,
     /// In which way.
@@ -86,7 +86,7 @@ pub fn list(extra: &[String]) -> Vec<Work> {
         name: name.to_owned(),
         figures: WARM,
         sides,
-        runs: None,
+        most: None,
         what,
         how: How::Warm,
         before: Before::Nothing,
@@ -110,7 +110,7 @@ pub fn list(extra: &[String]) -> Vec<Work> {
     };
     both(&|work| {
         work.name += ", memory at its end";
-        (work.how, work.figures, work.runs) = (How::Inspected, MEMORY, Some(3));
+        (work.how, work.figures, work.most) = (How::Inspected, MEMORY, Some(3));
     });
     for (asked, suffix, how, figures, runs) in [
         (asked("cold"), "cold", How::Cold, WALL, 5),
@@ -121,7 +121,7 @@ pub fn list(extra: &[String]) -> Vec<Work> {
             both(&|work| {
                 work.name += ", ";
                 work.name += suffix;
-                (work.how, work.figures, work.runs) = (how, figures, Some(runs));
+                (work.how, work.figures, work.most) = (how, figures, Some(runs));
             });
         }
     }

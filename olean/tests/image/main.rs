@@ -2,6 +2,7 @@
 
 mod building;
 mod corrupt;
+mod hosts;
 mod lean;
 mod reading;
 
