@@ -37,7 +37,7 @@ const ROOMS: &[Room] = &[
     ("olean/src/commands", "one file for each subcommand", &["reader/src/format", "reader/src", "olean/src", "olean/src/demo", "olean/src/dump", "olean/src/decls", "olean/src/image", "olean/src/swap"]),
     ("olean/src/cli.rs", "the command line", &["olean/src/commands"]),
     ("olean/src/main.rs", "the program", &["olean/src", "olean/src/commands", "olean/src/cli.rs"]),
-    ("bench/src", "the library measured beside a real Lean's loader", &["reader/src", "src/object", "src/host", "src/capi"]),
+    ("bench/src", "the library measured beside a real Lean's loader", &["reader/src/format", "reader/src", "src/object", "src/host", "src/capi"]),
 ];
 
 /// Files that use each other and are none the worse for it, and why.
