@@ -444,6 +444,59 @@ static void full_disk(void) {
     clean_up();
 }
 
+static lean_object *numbered(int i) {
+    static const size_t bytes[] = {10, 6000, 70000};
+    char text[20];
+    snprintf(text, sizeof text, "number %d", i);
+    return array(random_string(bytes[i % 3], (unsigned)i), str(text), END);
+}
+
+/* A process that has nearly as many mappings as it may have: no more files are mapped, everything is read all the same, and
+ * a part of the mappings is left to everybody else. */
+static void few_mappings(void) {
+    int limit = scale > 1 ? 700 : 1600, many = limit + 100;
+    char text[20];
+    int n = snprintf(text, sizeof text, "%d\n", limit);
+    spew("limit", text, (size_t)n);
+    fault_map_limit("limit");
+    region *all = malloc((size_t)many * sizeof *all);
+    for (int i = 0; i < many; i++) {
+        lean_object *data = numbered(i);
+        snprintf(text, sizeof text, "n%d", i);
+        save_ok(text, data);
+        lean_region_dec(data);
+    }
+    holdings before = held();
+    int at_base = 0;
+    for (int i = 0; i < many; i++) {
+        snprintf(text, sizeof text, "n%d", i);
+        all[i] = read_ok(text, NULL);
+        at_base += mapped(all[i]);
+        /* Once no more is mapped, nothing is. */
+        CHECK(mapped(all[i]) == (at_base == i + 1));
+        lean_object *data = numbered(i);
+        CHECK(same(data, all[i].root));
+        lean_region_dec(data);
+    }
+    long mappings = held().mappings;
+    CHECK(mappings > limit * 3 / 4 && mappings <= limit - limit / 16);
+    CHECK(at_base > limit / 2 && at_base < limit);
+    /* What is mapped is shared and not copied. */
+    region again = read_ok("n3", NULL);
+    CHECK(mapped(again) && begin_of(again) == begin_of(all[3]));
+    free_region(again);
+    CHECK(held().mappings == mappings);
+    for (int i = 0; i < many; i++) free_region(all[i]);
+    /* Memory for copies stays reserved. */
+    before.mappings = held().mappings < before.mappings + 5 ? held().mappings : before.mappings;
+    CHECK_HELD(before);
+    again = read_ok("n3", NULL);
+    CHECK(mapped(again));
+    free_region(again);
+    free(all);
+    fault_map_limit(NULL);
+}
+
 const scenario fault_scenarios[] = {{"interrupted", interrupted},
                                     {"short_transfers", short_transfers},
                                     {"without_huge_pages", without_huge_pages},
@@ -455,6 +508,7 @@ const scenario fault_scenarios[] = {{"interrupted", interrupted},
 #ifdef MEMORY
                                     {"no_memory_to_read", no_memory_to_read},
 #endif
+                                    {"few_mappings", few_mappings},
                                     {"too_large_a_file", too_large_a_file},
                                     {"full_disk", full_disk},
                                     {0}};

@@ -3,12 +3,16 @@
 //! for 512 of them. Few regions fill huge pages, so they share chunks, and a process that relocates thousands of
 //! regions needs few mappings for them.
 //!
+//! Where the process has nearly as many mappings as it may have, all copies lie in such chunks, which are larger then, whether
+//! there are huge pages or not.
+//!
 //! No memory is handed out twice: what is given back goes back to the system, at once or, where it is part of a
 //! huge page, when the system needs it.
 
 use super::alloc;
 use super::limits::addresses_are_limited;
 use super::lock::Lock;
+use super::mapping_room;
 use super::page::page_size;
 use once_cell::race::OnceBool;
 use std::fs;
@@ -21,6 +25,8 @@ pub const HUGE: usize = 2 << 20;
 const CHUNK: usize = 32 << 20;
 /// From this size on a region has a chunk of its own.
 const OWN: usize = CHUNK / 2;
+/// Bytes of a chunk where mappings are scarce: addresses only, until they are used.
+const LARGE_CHUNK: usize = 1 << 30;
 
 /// A mapping that begins where a huge page does.
 struct Chunk {
@@ -40,10 +46,11 @@ pub struct Share(Arc<Chunk>);
 #[must_use]
 pub fn take(size: usize) -> Option<(NonNull<u8>, Share)> {
     let bytes = whole_pages(size)?;
-    if !huge_pages() {
+    let scarce = mapping_room::is_scarce();
+    if !huge_pages() && !scarce {
         return None;
     }
-    if bytes >= OWN {
+    if bytes >= OWN && !scarce {
         return piece(Chunk::map(bytes)?, 0);
     }
     let of_current = |current: &mut Option<(Arc<Chunk>, usize)>| {
@@ -58,7 +65,10 @@ pub fn take(size: usize) -> Option<(NonNull<u8>, Share)> {
     if let Some(piece) = of_current(&mut CURRENT.lock()) {
         return Some(piece);
     }
-    let Some(chunk) = Chunk::map(CHUNK) else {
+    let large = scarce
+        .then(|| Chunk::map_addresses(LARGE_CHUNK.max(bytes)))
+        .flatten();
+    let Some(chunk) = large.or_else(|| Chunk::map(CHUNK.max(bytes))) else {
         return piece(Chunk::map(bytes)?, 0);
     };
     // The chunk that was current goes after the lock, or this one if another thread has been faster.
@@ -72,6 +82,14 @@ pub fn take(size: usize) -> Option<(NonNull<u8>, Share)> {
     drop(current);
     drop(before);
     piece(chunk, 0)
+}
+
+/// Has memory for copies reserved while there are mappings for it, if it can be had.
+pub(super) fn reserve() {
+    if let Some(chunk) = Chunk::map_addresses(LARGE_CHUNK) {
+        let before = CURRENT.lock().replace((chunk, 0));
+        drop(before);
+    }
 }
 
 /// What begins at offset `at` of a chunk, which nobody else has.
@@ -103,6 +121,15 @@ impl Share {
 impl Chunk {
     /// A new chunk of at least `bytes` bytes, if it can be had.
     fn map(bytes: usize) -> Option<Arc<Chunk>> {
+        Self::map_with(bytes, 0)
+    }
+
+    /// The same, where the system need not have so much memory now.
+    fn map_addresses(bytes: usize) -> Option<Arc<Chunk>> {
+        Self::map_with(bytes, libc::MAP_NORESERVE)
+    }
+
+    fn map_with(bytes: usize, more: libc::c_int) -> Option<Arc<Chunk>> {
         if addresses_are_limited() || alloc::refused() {
             return None;
         }
@@ -115,7 +142,7 @@ impl Chunk {
                 ptr::null_mut(),
                 room,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | more,
                 -1,
                 0,
             )

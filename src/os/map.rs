@@ -3,6 +3,7 @@
 use super::alloc;
 use super::arena::{self, Share};
 use super::file::File;
+use super::mapping_room;
 use super::page::LOWEST_ADDRESS;
 use std::io;
 use std::ptr::NonNull;
@@ -34,6 +35,8 @@ unsafe impl Send for Memory {}
 pub enum Missed {
     /// Something else is there.
     Taken,
+    /// The process has nearly as many mappings as the system allows it.
+    Scarce,
     /// It is below [`LOWEST_ADDRESS`].
     Low,
     /// The system refused for another reason.
@@ -53,7 +56,11 @@ impl Memory {
     /// # Errors
     /// [`Missed`], and nothing stays mapped.
     pub fn map_file_at(file: &File, size: usize, base: u64) -> Result<Memory, Missed> {
+        if !mapping_room::is_left() {
+            return Err(Missed::Scarce);
+        }
         let start = map_exactly(file, size, base, READ_WRITE)?;
+        mapping_room::took();
         Ok(Memory {
             start,
             size,
@@ -79,13 +86,14 @@ impl Memory {
             };
             return Ok(Ok((memory, Filling::Read(file))));
         }
-        if size >= OWN_MAPPING && !alloc::refused() {
+        if size >= OWN_MAPPING && !alloc::refused() && !mapping_room::is_scarce() {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
             // SAFETY: a new anonymous mapping anywhere touches no memory in use.
             let got = unsafe { libc::mmap(std::ptr::null_mut(), size, READ_WRITE, flags, -1, 0) };
             if got != libc::MAP_FAILED
                 && let Some(start) = NonNull::new(got.cast())
             {
+                mapping_room::took();
                 let memory = Memory {
                     start,
                     size,
@@ -225,7 +233,7 @@ impl Memory {
         match std::mem::replace(&mut self.kind, MemoryKind::Gone) {
             // SAFETY: exactly the mapping this value owns.
             MemoryKind::Mapping => match unsafe { libc::munmap(start, self.size) } {
-                0 => return Ok(()),
+                0 => mapping_room::gave_back(),
                 _ => return Err(io::Error::last_os_error()),
             },
             // SAFETY: exactly the piece this value owns.

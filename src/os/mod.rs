@@ -15,6 +15,7 @@ pub mod limits;
 mod linker;
 pub mod lock;
 pub mod map;
+pub mod mapping_room;
 pub mod maps;
 pub mod new_file;
 pub mod notes;

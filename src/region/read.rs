@@ -15,6 +15,7 @@ use crate::dependencies::{Dependencies, RegionView};
 use crate::os::file::{File, errno_text};
 use crate::os::limits::mapping_counts;
 use crate::os::map::{Filling, Memory, Missed, OutOfMemory};
+use crate::os::mapping_room;
 use crate::os::notes;
 use crate::os::page::LOWEST_ADDRESS;
 use crate::relocate::{self, AHEAD, Heads, Placement};
@@ -154,7 +155,7 @@ impl Opened<'_> {
     /// As [`Opened::load`].
     pub unsafe fn load_once(self, deps: &Dependencies, options: &ReadOptions) -> Result<Placed, ReadError> {
         let landed = self.map(options);
-        if matches!(landed, Err(Some(Missed::Taken)))
+        if matches!(landed, Err(Some(Missed::Taken | Missed::Scarce)))
             && let Some(claim) = self.claim(deps)
         {
             let regular = self.root_is_last(Some(claim.bytes()))?;
@@ -413,6 +414,7 @@ fn note_missed(path: &CStr, base: u64, missed: &Missed) {
     static COUNTED: AtomicBool = AtomicBool::new(false);
     let why = match missed {
         Missed::Taken => "is taken by something else".to_owned(),
+        Missed::Scarce => return note_scarce(path),
         Missed::Low => format!("is below {LOWEST_ADDRESS:#x}, where nothing may lie"),
         Missed::Refused(e) => {
             let mut why = format!("was refused: {}", errno_text(e));
@@ -430,6 +432,24 @@ fn note_missed(path: &CStr, base: u64, missed: &Missed) {
     notes::add(
         file,
         format!("the base address {base:#x} {why}; read and relocated"),
+    );
+}
+
+/// Says in the report that this file and all that follow are copied, once.
+fn note_scarce(path: &CStr) {
+    static NOTED: AtomicBool = AtomicBool::new(false);
+    if NOTED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let limit = mapping_room::limit();
+    notes::add(
+        Path::new(OsStr::from_bytes(path.to_bytes())),
+        format!(
+            "this process has nearly all of the {limit} mappings that vm.max_map_count allows it: this file, and those that \
+             follow, are read and relocated, which takes longer; raise it (sysctl -w vm.max_map_count={}), or have all \
+             files in one mapping (`olean image build`, LEAN_REGION_IMAGE)",
+            limit.saturating_mul(4)
+        ),
     );
 }
 

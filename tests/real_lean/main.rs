@@ -4,6 +4,7 @@
 
 mod compile;
 mod damaged;
+mod few_mappings;
 mod session;
 mod snapshots;
 mod stale;

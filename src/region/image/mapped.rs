@@ -90,6 +90,7 @@ impl Mapped {
                 format!("its base address {base:#x} is too low to be mapped at; build it again with another --base")
             }
             Missed::Refused(e) => io("mapped", &e),
+            Missed::Scarce => "this process has nearly all mappings that vm.max_map_count allows it".to_owned(),
         })?;
         // The header's counts fit in the file, so these numbers fit in memory.
         let tables_end = layout.tables_end() as usize;
