@@ -14,6 +14,7 @@
  * Make:    lean_region_mk_... answer owned objects and consume their object arguments; lean_region_dec releases.
  * Save:    lean_compacted_region_save(file, key, root, dependencies, previous, closures).
  * Read:    lean_compacted_region_read(file, dependencies); then lean_region_read_root, and lean_region_free_read.
+ * Set:     lean_region_read_set reads a snapshot with all its modules by several threads; lean_region_free_set.
  * Look:    lean_region_tag and LEAN_REGION_TAG_..., lean_region_child, lean_region_string_text, lean_region_number.
  * Distrust: lean_region_verify proves a file from elsewhere before it is read; lean_region_hash compares contents.
  * Fail:    IO results carry an error (lean_region_io_is_ok); other functions say NULL or -1: lean_region_last_error.
@@ -89,6 +90,18 @@ typedef struct lean_object lean_object;
  * `lean_region_tag` of a boxed scalar, which is no object.
  */
 #define LEAN_REGION_TAG_SCALAR 255
+
+/**
+ * For `lean_region_read_set`: relative paths in the list are meant from the folder of the snapshot, and not from the
+ * working directory.
+ */
+#define LEAN_REGION_SET_BESIDE 1
+
+/**
+ * For `lean_region_read_set`: closures whose library is not loaded in this process have no code (NULL), and must not be
+ * called. Otherwise such a snapshot is refused.
+ */
+#define LEAN_REGION_SET_WITHOUT_CODE 2
 
 /**
  * The major version of the library that this header belongs to.
@@ -727,6 +740,49 @@ bool lean_region_io_is_ok(lean_object *result);
  * `result` is a live IO result.
  */
 const char *lean_region_io_error_text(lean_object *result);
+
+/**
+ * Reads a snapshot of `lean --incr-save` or `--incr-header-save` with all modules that it was saved over: those that the
+ * list beside it (its name and `.deps`) names, some of them at once by threads of their own, and then the snapshot over
+ * all.
+ *
+ * @param snapshot borrowed String: the file
+ * @param workers  threads that read, the calling one among them, which have ended when this returns; 0 for what
+ *                 LEAN_IMPORT_WORKERS says, or else as many as there are cores, but not more than four
+ * @param options  0, or LEAN_REGION_SET_... added up
+ * @return an IO result, owned: an Array of pairs of root and region as `lean_compacted_region_read` makes them (see
+ *         `lean_region_read_root`): of the modules, in the order of the list whoever read them, each with its parts
+ *         in the order `olean`, `oleanServer`, `oleanPrivate`, `irSig`, `ir`, and last the snapshot's. Or an
+ *         `IO.userError`: of the list, of the first file in this order that cannot be read, or of the snapshot, and
+ *         then every region has been released
+ *
+ * A region is freed before those that it points into: the snapshot first, each part before the ones in front of it.
+ * `lean_region_free_set` does that. May be called from several threads at once, where this library serves reads: not in
+ * the modes off and observe.
+ *
+ * # Safety
+ * `snapshot` is a scalar or a live object of the host. Nobody writes into the files while the regions live (replacing
+ * them by rename is fine).
+ */
+lean_object *lean_region_read_set(lean_object *snapshot,
+                                  uint32_t workers,
+                                  uint32_t options);
+
+/**
+ * Frees all regions of a set, from the last to the first, and releases the result: what a destructor calls.
+ *
+ * @param result consumed: the result of `lean_region_read_set`, or the Array in it, or that of
+ *               `lean_read_module_data_parts`. That of a failed read is released, and this is a success. NULL is one too
+ * @return 0 on success; -1 if one of them is no live region (see lean_region_last_error), as when it was freed before;
+ *         all others are freed, and the result is released
+ *
+ * May be called from several threads at once.
+ *
+ * # Safety
+ * `result` is NULL or a live object of which the caller owns the only reference, in it also. No object of the regions is
+ * used any more, by no thread and no other region.
+ */
+int32_t lean_region_free_set(lean_object *result);
 
 /**
  * The version of the library that is loaded, as `LEAN_REGION_VERSION_NUMBER` says that of the header.

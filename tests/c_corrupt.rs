@@ -5,6 +5,7 @@ use lean_region::dependencies::{Dependencies, RegionView};
 use lean_region::host::Host;
 use lean_region::object::Obj;
 use lean_region::region::calls;
+use lean_region::region::closures::libraries::MissingCode;
 use lean_region::region::error::ReadError;
 use lean_region::region::examine::ReadOptions;
 use lean_region::region::read::{Loaded, read};
@@ -24,6 +25,7 @@ const FAST: ReadOptions = ReadOptions {
     githash: None,
     force_relocate: false,
     verify: false,
+    missing_code: MissingCode::Refuse,
 };
 const RELOCATE: ReadOptions = ReadOptions {
     force_relocate: true,

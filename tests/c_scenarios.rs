@@ -7,13 +7,14 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::{c, library, process, shared_dir, static_library, temp_dir, workspace_dir};
 
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "main.c",
     "common.c",
     "objects.c",
     "regions.c",
     "rereads.c",
     "stale.c",
+    "sets.c",
     "errors.c",
     "threads.c",
     "limits.c",

@@ -5,6 +5,7 @@
  *   beside     this library is opened and its functions called directly, those of all generations
  *
  * Exit code 0 if everything was as it should be; then no object is left. */
+#define _GNU_SOURCE
 #include "calls.h"
 #include <dlfcn.h>
 #include <sys/mman.h>
@@ -157,6 +158,74 @@ static void all_at_once(bool structures) {
     dec(data);
 }
 
+static object *(*read_set_)(object *, uint32_t, uint32_t);
+static int32_t (*free_set_)(object *);
+
+static object *read_set(const char *file, uint32_t workers) {
+    object *f = mk_string(file), *result = read_set_(f, workers, 0);
+    dec(f);
+    return result;
+}
+
+static void write_list(const char *file, const char *json) {
+    FILE *f = fopen(file, "w");
+    CHECK(f && fputs(json, f) >= 0 && fclose(f) == 0);
+}
+
+/* A snapshot with the modules that it was saved over: what the functions above have left. */
+static void set(bool structures) {
+    loaded a = take_pair(ok(read_file("a", NULL)));
+    object *deps = array1(share(a.region));
+    loaded b = take_pair(ok(read_file("b", deps)));
+    dec(deps);
+    object *pairs = ok(read_parts(array2(mk_string("p"), mk_string("q"))));
+    loaded p = take_pair(share(pairs->field[2])), q = take_pair(share(pairs->field[3]));
+    dec(pairs);
+    object *regions[] = {share(q.region), share(p.region), share(b.region), share(a.region)};
+    deps = mk_array(4, regions);
+    object *roots[] = {a.root, b.root, p.root, q.root}, *root = mk_array(4, roots);
+    dec(ok(save("s", root, deps, NULL)));
+    dec(root);
+    dec(deps);
+    free_ok(q);
+    free_ok(p);
+    free_ok(b);
+    free_ok(a);
+    object *data = every_kind();
+    /* Lazy ones get their values. */
+    dec(ok(save("a", data, NULL, NULL)));
+    write_list("s.deps", "[{\"oleanServer\":\"b\",\"olean\":\"a\"},{},{\"ir\":\"q\",\"irSig\":\"p\"}]");
+    for (uint32_t workers = 0; workers < 5; workers++) {
+        size_t base = workers % 2 ? base_of("p") : 0;
+        if (base) take(base, false);
+        object *result = read_set("s", workers), *all = result->field[0];
+        if (base) take(base, true);
+        if (result->tag != 0) ok(result);
+        CHECK(all->tag == 246 && all->word[0] == 5);
+        object *last = all->field[2 + 4];
+        for (int i = 0; i < 4; i++) {
+            object *one = all->field[2 + i];
+            CHECK(is_structure(one->field[1]) == structures && last->field[0]->field[2 + i] == one->field[0]);
+            CHECK(is_mapped(one->field[1]) == (i != 2 || !base));
+        }
+        check_same(data, all->field[2]->field[0]);
+        CHECK(is_mapped(last->field[1]) && size_of(last->field[1]) < 200);
+        CHECK(free_set_(result) == 0);
+    }
+    /* Whatever was read is released. */
+    long before = living;
+    write_list("s.deps", "[{\"olean\":\"a\"},{\"irSig\":\"p\",\"ir\":\"gone\"},{\"olean\":\"gone, too\"}]");
+    refused(read_set("s", 3), "failed to open file 'gone'");
+    write_list("s.deps", "[{\"olean\":\"a\"},{\"irSig\":\"p\",\"ir\":\"q\"}]");
+    CHECK(rename("s", "t") == 0);
+    refused(read_set("s", 3), "failed to open file 's'");
+    CHECK(living == before);
+    loaded again = take_pair(ok(read_file("a", NULL)));
+    CHECK(is_mapped(again.region));
+    free_ok(again);
+    dec(data);
+}
+
 static void find(void *library, const char *name, void *function) {
     void *address = dlsym(library, name);
     if (!address) fail(__LINE__, name);
@@ -184,6 +253,12 @@ int main(int argc, char **argv) {
         refused(free_(structures ? BOX(0) : (object *)8), own);
         CHECK(host_calls == 3);
         CHECK(structures || (size_(7) == 7 && mapped_(7) == 0 && host_calls == 5));
+        /* There if this library is, which does nothing then. */
+        void *preloaded = dlsym(RTLD_DEFAULT, "lean_region_read_set");
+        if (preloaded) {
+            memcpy(&read_set_, &preloaded, sizeof preloaded);
+            refused(read_set("s", 1), "LEAN_REGION_MODE=replace");
+        }
     } else if (!strcmp(how, "beside")) {
         void *library = dlopen(getenv("LEAN_REGION_LIBRARY"), RTLD_NOW | RTLD_LOCAL);
         if (!library) fail(__LINE__, dlerror());
@@ -194,8 +269,11 @@ int main(int argc, char **argv) {
         find(library, "lean_compacted_region_is_memory_mapped", &mapped_);
         find(library, "lean_save_module_data_parts", &save_parts_);
         find(library, "lean_read_module_data_parts", &read_parts_);
+        find(library, "lean_region_read_set", &read_set_);
+        find(library, "lean_region_free_set", &free_set_);
         one_by_one(structures);
         all_at_once(structures);
+        set(structures);
         CHECK(host_calls == 0);
     } else {
         CHECK(!strcmp(how, "inside"));

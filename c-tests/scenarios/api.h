@@ -20,6 +20,12 @@
     X(lean_read_module_data_parts) \
     X(save_module_data_parts) \
     X(read_module_data_parts) \
+    X(lean_region_read_set) \
+    X(lean_region_free_set) \
+    X(lean_region_read_root) \
+    X(lean_region_read_region) \
+    X(lean_region_read_handle) \
+    X(lean_region_free_read) \
     X(lean_region_inc) \
     X(lean_region_dec) \
     X(lean_region_live_objects) \
@@ -67,6 +73,12 @@ FUNCTIONS(POINTER)
 #define lean_read_module_data_parts pointer_lean_read_module_data_parts
 #define save_module_data_parts pointer_save_module_data_parts
 #define read_module_data_parts pointer_read_module_data_parts
+#define lean_region_read_set pointer_lean_region_read_set
+#define lean_region_free_set pointer_lean_region_free_set
+#define lean_region_read_root pointer_lean_region_read_root
+#define lean_region_read_region pointer_lean_region_read_region
+#define lean_region_read_handle pointer_lean_region_read_handle
+#define lean_region_free_read pointer_lean_region_free_read
 #define lean_region_inc pointer_lean_region_inc
 #define lean_region_dec pointer_lean_region_dec
 #define lean_region_live_objects pointer_lean_region_live_objects

@@ -17,6 +17,7 @@ static const scenario *const all[] = {
     region_scenarios,
     reread_scenarios,
     stale_scenarios,
+    set_scenarios,
     error_scenarios,
     thread_scenarios,
     limit_scenarios,

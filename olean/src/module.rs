@@ -2,6 +2,7 @@
 
 use crate::input::Source;
 use olean_reader::Region;
+use olean_reader::format::sidecar::{SUFFIX, Sidecar};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -220,21 +221,14 @@ fn listed_deps(path: &Path) -> Vec<PathBuf> {
 /// The files that the list beside a snapshot names; `None` if there is no list. `X.snap.deps` is a JSON array of
 /// objects, whose values are paths relative to the folder in which Lean ran.
 pub fn listed(path: &Path) -> Option<Vec<PathBuf>> {
-    let sidecar = with_suffix(path, ".deps");
-    let serde_json::Value::Array(modules) = serde_json::from_slice(&fs::read(&sidecar).ok()?).ok()? else {
-        return None;
-    };
+    let list = fs::read(with_suffix(path, SUFFIX)).ok()?;
+    let list = Sidecar::parse(&list, b"").ok()?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let keys = ["olean", "oleanServer", "oleanPrivate", "irSig", "ir"];
-    let paths = modules
-        .iter()
-        .flat_map(|m| keys.iter().filter_map(|k| m.get(k)?.as_str()))
-        .map(|p| p.strip_prefix("./").unwrap_or(p));
-    let found = |p: &str| {
-        [PathBuf::from(p), folder.join(p)]
-            .into_iter()
-            .find(|p| p.is_file())
-    };
+    let paths = (0..list.file_count()).map(|i| {
+        let path = list.file(i).to_bytes();
+        Path::new(OsStr::from_bytes(path.strip_prefix(b"./").unwrap_or(path)))
+    });
+    let found = |p: &Path| [p.to_owned(), folder.join(p)].into_iter().find(|p| p.is_file());
     Some(
         paths
             .map(|p| found(p).unwrap_or_else(|| PathBuf::from(p)))

@@ -9,8 +9,9 @@ use crate::host::Generation;
 use crate::object::Obj;
 use crate::os::counters::{Counter, FREE, READ, SAVE};
 use crate::redirect::attach;
-use crate::region::calls::{self, ReadFacts};
+use crate::region::calls;
 use crate::region::error::CallError;
+use crate::region::results::ReadFacts;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,7 @@ fn counted<T>(
     result.map_err(|e| e.to_string())
 }
 
-fn count_read(facts: ReadFacts, time: Duration) {
+pub(super) fn count_read(facts: ReadFacts, time: Duration) {
     READ.record(facts.bytes, time);
     if facts.mapped {
         READ.add_mapped(time);

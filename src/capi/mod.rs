@@ -4,6 +4,7 @@
 //! * [`loader`]: the functions of Lean's loader, under the names of all releases;
 //! * [`objects`]: objects for programs without Lean;
 //! * [`inspect`]: what objects are and hold: tags, numbers, results of reads;
+//! * [`set`]: a snapshot with all its modules in one call;
 //! * [`files`]: region files proved and hashed, without loading them;
 //! * [`version`]: the version, for programs to compare;
 //! * [`control`]: this library's own affairs.
@@ -14,6 +15,7 @@ pub mod files;
 pub mod inspect;
 pub mod loader;
 pub mod objects;
+pub mod set;
 pub mod version;
 
 use crate::host::Host;

@@ -24,4 +24,5 @@ pub mod page;
 pub mod panics;
 pub mod saved_files;
 pub mod stderr;
+pub mod threads;
 pub mod whole_file;

@@ -160,6 +160,12 @@ pub fn forward_target(name: &CStr) -> Option<usize> {
     Some(FORWARDS[index(name)?].load(Ordering::Relaxed)).filter(|&address| address != 0)
 }
 
+/// Whether calls of this library's own exported names go elsewhere.
+#[must_use]
+pub fn is_forwarding() -> bool {
+    FORWARDING.load(Ordering::Acquire)
+}
+
 /// The host's function `name` as it was, callable while it is redirected; `None` unless a mode that calls
 /// the originals was attached.
 #[must_use]

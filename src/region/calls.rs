@@ -5,13 +5,14 @@
 use super::arguments::{elements, key_base, path, region_path, take_some};
 use super::chain::{BadChain, Chain};
 use super::deps::dependencies;
-use super::error::{CallError, ReadError, SaveError};
+use super::error::{CallError, SaveError};
 use super::examine::ReadOptions;
 use super::freshness;
 use super::image::in_use as image;
 use super::image::read::{read_from_image, read_parts_from_image};
 use super::read::{self, Loaded, Placed};
-use super::registry::{self, By, NewRegion, NotReleased, Released};
+use super::registry::{self, By, NotReleased, Released};
+use super::results::{ReadFacts, enter, facts, hand_out, hand_out_placed, served};
 use super::save::{self, FileVersion};
 use super::wishes::{read_options, wishes};
 use crate::compactor::{CompactError, Compactor};
@@ -25,17 +26,6 @@ use olean_reader::format::room::room;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-
-/// One region that was read, for the counters.
-#[derive(Clone, Copy, Debug)]
-pub struct ReadFacts {
-    /// Bytes of its file.
-    pub bytes: u64,
-    /// Whether it lies at its base address, mapped.
-    pub mapped: bool,
-    /// Whether it went through relocation.
-    pub relocated: bool,
-}
 
 /// Saves one file: `CompactedRegion.save`. All arguments borrowed except `prev`, which is consumed; answers the
 /// compactor's object, owned, and the bytes of the file.
@@ -231,57 +221,26 @@ pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts
         let regions = dependencies(host, deps)?;
         let options = read_options(host);
         let opened = read::open(path(fname)?, &regions, &options)?;
-        opened.check_dependencies(&regions, &|i| region_path(host, deps, i))?;
+        // Who passes none may know that nothing there is looked at.
+        if !regions.views().is_empty() {
+            opened.check_dependencies(&regions, &|i| region_path(host, deps, i))?;
+        }
         let placed = match host.generation() {
             Generation::Structure => opened.load_once(&regions, &options)?,
             // Of two handles to the same memory nobody could tell which was freed.
             Generation::Batch | Generation::Handle => Placed::Own(opened.load(&regions, &options)?),
         };
-        match placed {
-            Placed::Own(loaded) => {
-                let facts = facts(&loaded);
-                let entered = enter(host, fname, loaded)?;
-                Ok((hand_out(host, fname, &entered), facts))
+        // A structure's own string is what it is known by as a holder.
+        let name = match placed {
+            Placed::Own(_) => {
+                host.inc(fname);
+                fname
             }
-            Placed::Shared {
-                claim,
-                root,
-                base,
-                size,
-            } => {
-                let facts = RegionFacts {
-                    root: Obj(root),
-                    size,
-                    base,
-                    buffer: claim.bytes().as_ptr() as usize,
-                    mapped: true,
-                };
-                // The structure's own string is what it is known by as a holder.
-                let name = host.copy_string(fname);
-                let pair = match claim.share(name.0) {
-                    true => Ok(hand_out(host, name, &facts)),
-                    false => Err(ReadError::Memory {
-                        file: super::error::shown(path(fname)?),
-                        bytes: size,
-                    }),
-                };
-                host.dec(name);
-                let read = ReadFacts {
-                    bytes: size as u64,
-                    mapped: true,
-                    relocated: false,
-                };
-                Ok((pair?, read))
-            }
-        }
-    }
-}
-
-fn served(facts: &RegionFacts) -> ReadFacts {
-    ReadFacts {
-        bytes: facts.size as u64,
-        mapped: true,
-        relocated: false,
+            Placed::Shared { .. } => host.copy_string(fname),
+        };
+        let handed = hand_out_placed(host, name, placed);
+        host.dec(name);
+        handed
     }
 }
 
@@ -378,69 +337,6 @@ pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<(Obj, Vec<ReadFacts
             .map(|(&fname, facts)| hand_out(host, fname, facts))
             .collect();
         Ok((host.mk_array(&pairs), regions))
-    }
-}
-
-fn facts(loaded: &Loaded) -> ReadFacts {
-    ReadFacts {
-        bytes: loaded.memory.size() as u64,
-        mapped: loaded.mapped,
-        relocated: loaded.relocated,
-    }
-}
-
-/// Enters a region into the registry and answers what its structure says.
-///
-/// # Errors
-/// There is no memory for the entry; the region is released.
-///
-/// # Safety
-/// `fname` is a live string of `host`.
-unsafe fn enter(host: &Host, fname: Obj, loaded: Loaded) -> Result<RegionFacts, CallError> {
-    let facts = RegionFacts {
-        root: Obj(loaded.root),
-        size: loaded.memory.size(),
-        base: loaded.base,
-        buffer: loaded.memory.address(),
-        mapped: loaded.mapped,
-    };
-    let new = NewRegion {
-        memory: loaded.memory,
-        base: loaded.base,
-        identity: loaded.identity,
-        mapped: loaded.mapped,
-        relocated: loaded.relocated,
-        holder: match host.generation() {
-            Generation::Structure => fname.0,
-            Generation::Batch | Generation::Handle => facts.buffer,
-        },
-    };
-    match registry::insert(new) {
-        Some(_) => Ok(facts),
-        None => {
-            // SAFETY: `fname` is a live string, by the contract.
-            let file = super::error::shown(unsafe { path(fname)? });
-            let bytes = facts.size;
-            Err(ReadError::Memory { file, bytes }.into())
-        }
-    }
-}
-
-/// The pair of root and region, in the host's representation.
-///
-/// # Safety
-/// `fname` is a live string of `host`, `facts` that of a live region.
-unsafe fn hand_out(host: &Host, fname: Obj, facts: &RegionFacts) -> Obj {
-    // SAFETY: the host can allocate where its loader is called; the region's string is a count of its own.
-    unsafe {
-        let region = match host.generation() {
-            Generation::Structure => {
-                host.inc(fname);
-                host.mk_region(fname, facts)
-            }
-            Generation::Batch | Generation::Handle => host.box_usize(facts.buffer),
-        };
-        host.mk_pair(facts.root, region)
     }
 }
 

@@ -4,6 +4,7 @@
 use super::examine::identity;
 use crate::os::file::File;
 use crate::os::lock::Lock;
+use crate::os::threads::together;
 use olean_reader::format::dependencies::{ContentDigest, content_digest};
 use olean_reader::format::identity::Identity;
 use std::collections::BTreeMap;
@@ -56,23 +57,9 @@ pub fn digests(wanted: &[Wanted<'_>]) -> Vec<Option<ContentDigest>> {
         }
     };
     let mut out = vec![None; wanted.len()];
-    let mut enter =
-        |done: Vec<(usize, Option<ContentDigest>)>| done.into_iter().for_each(|(i, d)| out[i] = d);
-    if threads == 1 {
-        enter(work());
-        return out;
+    for (index, digest) in together(threads, work).into_iter().flatten() {
+        out[index] = digest;
     }
-    thread::scope(|scope| {
-        // Where no thread can be had, this one does all.
-        let others: Vec<_> = (1..threads)
-            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
-            .collect();
-        enter(work());
-        others
-            .into_iter()
-            .filter_map(|other| other.join().ok())
-            .for_each(enter);
-    });
     out
 }
 

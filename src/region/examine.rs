@@ -4,6 +4,7 @@
 //! Compaction is post-order, so a root that lies in its own file is the last object, and its end is the end of the
 //! data: that notices a truncated file, one whose last blocks never reached the disk, and a wild root.
 
+use super::closures::libraries::MissingCode;
 use super::error::{ReadError, shown};
 use crate::dependencies::{Dependencies, RegionView};
 use crate::os::file::File;
@@ -26,6 +27,8 @@ pub struct ReadOptions {
     pub force_relocate: bool,
     /// Prove the whole file before it is handed out.
     pub verify: bool,
+    /// What becomes of closures whose library is not loaded.
+    pub missing_code: MissingCode,
 }
 
 /// A file as its first bytes and its last object describe it.

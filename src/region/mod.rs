@@ -1,7 +1,9 @@
 //! Saving and reading region files: the flow over format, compactor, relocation and operating system.
 //!
 //! * [`calls`] is what the loader's functions do, in terms of the host's objects; `arguments` takes those apart,
-//!   `deps` the dependency regions among them, and `wishes` is what the user asks of all of them;
+//!   `deps` the dependency regions among them, [`results`] puts the answers of reads together, and `wishes` is what the
+//!   user asks of all of them;
+//! * [`set`] reads a snapshot with all modules that it was saved over;
 //! * [`examine`], [`mod@read`] and [`save`] work on one file and know no host;
 //! * [`closures`] is what version 3 adds to both, and [`freshness`], over digests of files, finds what has changed
 //!   since;
@@ -23,7 +25,9 @@ pub mod freshness;
 pub mod image;
 pub mod read;
 pub mod registry;
+pub mod results;
 pub mod save;
+pub mod set;
 pub mod twin;
 pub mod unchanging;
 mod values;

@@ -115,7 +115,7 @@ impl Opened<'_> {
             header, data, size, ..
         } = &self.examined;
         // Eight bytes are no closures and no libraries, and nothing behind.
-        if header.version != VERSION_3 || deps.views().is_empty() || size - data.end <= 8 {
+        if header.version != VERSION_3 || size - data.end <= 8 {
             return Ok(());
         }
         let mut trailer = Vec::new();
@@ -248,7 +248,8 @@ impl Opened<'_> {
             false => examined.root as usize,
         };
         if examined.header.version == VERSION_3 {
-            relocate_closures(path, memory.bytes_mut(), examined.data.clone())?;
+            let data = examined.data.clone();
+            relocate_closures(path, memory.bytes_mut(), data, options.missing_code)?;
         }
         #[cfg(feature = "fault-injection")]
         super::fault::inject("read", memory.bytes_mut());

@@ -1,5 +1,6 @@
 //! What the user wants of every read, by environment variables.
 
+use super::closures::libraries::MissingCode;
 use super::error::ANY_GITHASH;
 use super::examine::ReadOptions;
 use crate::host::Host;
@@ -62,5 +63,6 @@ pub(super) unsafe fn read_options(host: &Host) -> ReadOptions {
         githash: unsafe { githash(host) },
         force_relocate: wishes.force_relocate,
         verify: wishes.verify,
+        missing_code: MissingCode::Refuse,
     }
 }

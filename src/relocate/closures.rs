@@ -24,6 +24,22 @@ pub struct CodeMove {
     pub code: Vec<Range<u64>>,
 }
 
+impl CodeMove {
+    /// A library that is nowhere now: its closures get no code, so that calling one ends at the address 0.
+    #[must_use]
+    pub fn gone(saved_base: u64) -> Self {
+        CodeMove {
+            saved_base,
+            base: 0,
+            code: Vec::new(),
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.base == 0 && self.code.is_empty()
+    }
+}
+
 /// Why the closures of a file cannot be used. Offsets are file offsets.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ClosureError {
@@ -111,10 +127,13 @@ fn rewrite<const WRITE: bool>(
         let function = u64::from_le_bytes(*field);
         let library = moves.partition_point(|m| m.saved_base <= function).checked_sub(1);
         let library = moves[library.ok_or(ClosureError::NoLibrary { at, function })?];
-        let now = function
-            .wrapping_sub(library.saved_base)
-            .wrapping_add(library.base);
-        if !library.code.iter().any(|segment| segment.contains(&now)) {
+        let now = match library.is_gone() {
+            true => 0,
+            false => function
+                .wrapping_sub(library.saved_base)
+                .wrapping_add(library.base),
+        };
+        if now != 0 && !library.code.iter().any(|segment| segment.contains(&now)) {
             return Err(ClosureError::NotCode { at, function, now });
         }
         if WRITE && now != function {

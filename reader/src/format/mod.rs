@@ -9,5 +9,6 @@ pub mod identity;
 pub mod image;
 pub mod object;
 pub mod room;
+pub mod sidecar;
 pub mod trailer;
 pub mod word;

@@ -63,6 +63,16 @@ pub enum LibraryError {
     Extension(#[from] ExtensionError),
 }
 
+/// What becomes of closures whose library is not loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum MissingCode {
+    /// The file is refused.
+    #[default]
+    Refuse,
+    /// They have no code, and nobody may call them.
+    Leave,
+}
+
 /// Where the libraries of a file are loaded now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matched {
@@ -77,7 +87,7 @@ pub struct Matched {
 ///
 /// # Errors
 /// See [`LibraryError`].
-pub fn match_libraries(trailer: &Trailer<'_>) -> Result<Matched, LibraryError> {
+pub fn match_libraries(trailer: &Trailer<'_>, missing: MissingCode) -> Result<Matched, LibraryError> {
     let loaded = code::loaded();
     // It loosens a check, so what is unclear counts as off.
     static MOVED: OnceBool = OnceBool::new();
@@ -98,7 +108,13 @@ pub fn match_libraries(trailer: &Trailer<'_>) -> Result<Matched, LibraryError> {
     };
     for (index, saved) in trailer.libraries().enumerate() {
         let identity = extension.identities.as_ref().map(|all| &all[index]);
-        let (library, note) = match_one(&loaded.list, &saved, identity, allow_moved)?;
+        let (library, note) = match match_one(&loaded.list, &saved, identity, allow_moved) {
+            Err(LibraryError::Missing { .. }) if missing == MissingCode::Leave => {
+                matched.moves.push(CodeMove::gone(saved.base));
+                continue;
+            }
+            found => found?,
+        };
         matched.notes.extend(note);
         let code = library.segments.iter().filter(|s| s.executable);
         matched.moves.push(CodeMove {

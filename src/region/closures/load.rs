@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::libraries::{LibraryError, match_libraries};
+use super::libraries::{LibraryError, MissingCode, match_libraries};
 use super::save::digest;
 use crate::os::notes;
 use crate::region::error::ReadError;
@@ -15,7 +15,12 @@ use olean_reader::format::trailer::{Trailer, closure_count, ends_with_extension}
 
 /// Rewrites the code addresses of a version 3 file's closures; of a file without closures neither the library
 /// table nor the loaded libraries are looked at.
-pub fn relocate_closures(path: &CStr, bytes: &mut [u8], data: Range<usize>) -> Result<(), ReadError> {
+pub fn relocate_closures(
+    path: &CStr,
+    bytes: &mut [u8],
+    data: Range<usize>,
+    missing: MissingCode,
+) -> Result<(), ReadError> {
     let content = |e: &dyn std::fmt::Display| ReadError::content(path, e.to_string());
     let (data_bytes, rest) = bytes.split_at_mut(data.end);
     let at = data.end as u64;
@@ -26,7 +31,7 @@ pub fn relocate_closures(path: &CStr, bytes: &mut [u8], data: Range<usize>) -> R
         };
     }
     let trailer = Trailer::parse(rest, at).map_err(|e| content(&e))?;
-    let matched = match_libraries(&trailer).map_err(|e| content(&e))?;
+    let matched = match_libraries(&trailer, missing).map_err(|e| content(&e))?;
     relocate::closures::relocate(&mut data_bytes[data.start..], &trailer, &matched.moves)
         .map_err(|e| content(&e))?;
     let file = Path::new(OsStr::from_bytes(path.to_bytes()));

@@ -45,7 +45,7 @@ fn saved_libraries_are_found_again_and_ordered_by_base() {
     assert!(libraries.iter().any(|l| l.id.is_empty()));
     assert!(saved.reserved >= saved.bytes.len() && saved.reserved.is_multiple_of(8));
 
-    let matched = match_libraries(&parsed).unwrap();
+    let matched = match_libraries(&parsed, MissingCode::Refuse).unwrap();
     assert!(matched.notes.is_empty());
     let before = data.clone();
     relocate(&mut data, &parsed, &matched.moves).unwrap();

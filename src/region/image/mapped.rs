@@ -9,6 +9,7 @@ use crate::os::image_use::{ABSENT, SERVED, STALE};
 use crate::os::map::Missed;
 use crate::os::page::page_size;
 use crate::os::whole_file::WholeFile;
+use crate::region::closures::libraries::MissingCode;
 use crate::region::error::ReadError;
 use crate::region::examine::identity_of;
 use olean_reader::DepBytes;
@@ -212,6 +213,7 @@ impl Mapped {
         path: &CStr,
         candidate: &Candidate,
         verify: Option<&[RegionView]>,
+        missing: MissingCode,
     ) -> Result<Option<Facts>, ReadError> {
         let Candidate { index, entry } = candidate;
         let state = self.state(*index);
@@ -239,7 +241,7 @@ impl Mapped {
                         entry.identity.size as usize,
                     )
                 };
-                own::prepare(path, bytes)?;
+                own::prepare(path, bytes, missing)?;
             }
             Ok(())
         };

@@ -1,15 +1,17 @@
 //! Reads of the host answered from the image, or left to be answered from files.
 
 use super::facts::Facts;
-use super::mapped::Mapped;
+use super::mapped::{Candidate, Mapped};
 use crate::dependencies::{Dependencies, RegionView};
 use crate::host::{Host, RegionFacts};
 use crate::object::Obj;
 use crate::os::notes;
 use crate::os::stderr::complain;
 use crate::region::arguments::path;
+use crate::region::closures::libraries::MissingCode;
 use crate::region::deps::{begins, dependencies};
 use crate::region::error::{CallError, ReadError};
+use crate::region::examine::ReadOptions;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -54,10 +56,79 @@ pub(crate) unsafe fn read_from_image(
             true => Some(dependencies(host, deps)?),
             false => None,
         };
-        let given = image.give_out(path, &found, views.as_deref().map(Dependencies::views));
-        Ok(given
-            .unwrap_or_else(|e| note_damage(path, &e))
-            .map(|facts| image_facts(&facts)))
+        let views = views.as_deref().map(Dependencies::views);
+        let given = give_out(image, path, &found, views, MissingCode::Refuse);
+        Ok(given.map(|facts| image_facts(&facts)))
+    }
+}
+
+/// The candidate's region, if it may be given out; whatever is wrong with it is said.
+///
+/// # Safety
+/// As [`Mapped::give_out`].
+unsafe fn give_out(
+    image: &Mapped,
+    path: &CStr,
+    candidate: &Candidate,
+    verify: Option<&[RegionView]>,
+    missing: MissingCode,
+) -> Option<Facts> {
+    // SAFETY: the contract is the same.
+    let given = unsafe { image.give_out(path, candidate, verify, missing) };
+    given.unwrap_or_else(|e| note_damage(path, &e))
+}
+
+/// A region of the image that was given out, and is taken back unless somebody keeps it.
+pub struct Given {
+    image: &'static Mapped,
+    candidate: Candidate,
+    facts: RegionFacts,
+}
+
+impl Given {
+    /// The region in the file `path`, whose dependencies are these; `None` if the file has to be read.
+    ///
+    /// # Safety
+    /// `deps` describes live regions.
+    pub unsafe fn new(
+        image: &'static Mapped,
+        path: &CStr,
+        deps: &Dependencies,
+        options: &ReadOptions,
+    ) -> Option<Self> {
+        let candidate = image.find(path)?;
+        let begins = deps.views().iter().map(|view| Some(view.begin));
+        if !image.is_linked_against(&candidate, begins.len(), begins) {
+            return None;
+        }
+        let verify = options.verify.then_some(deps.views());
+        // SAFETY: the regions are alive, by the contract, and those that the candidate was linked against.
+        let facts = unsafe { give_out(image, path, &candidate, verify, options.missing_code) }?;
+        Some(Given {
+            image,
+            candidate,
+            facts: image_facts(&facts),
+        })
+    }
+
+    /// What its structure says.
+    #[must_use]
+    pub fn facts(&self) -> &RegionFacts {
+        &self.facts
+    }
+
+    /// Leaves it to whoever will free it.
+    #[must_use]
+    pub fn keep(self) -> RegionFacts {
+        let facts = self.facts;
+        std::mem::forget(self);
+        facts
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        self.image.take_back(&self.candidate);
     }
 }
 
@@ -99,9 +170,7 @@ pub(crate) unsafe fn read_parts_from_image(
             let path = path(fname)?;
             let views: Vec<RegionView> = given.iter().map(|f| f.view).collect();
             let views = verify.then_some(&views[..]);
-            image
-                .give_out(path, part, views)
-                .unwrap_or_else(|e| note_damage(path, &e))
+            give_out(image, path, part, views, MissingCode::Refuse)
         };
         match one {
             Some(facts) => given.push(facts),
