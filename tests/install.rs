@@ -1,7 +1,7 @@
 //! Installing, using and removing: `make install` into a root of its own, C programs that find the library by
-//! pkg-config and by CMake, the library preloaded by its bare name, the Debian package.
+//! pkg-config and by CMake, the library preloaded by its bare name, completions in bash, the Debian package.
 //!
-//! Needs `make`, `pkg-config`, `cmake` and `dpkg-deb` besides the C compiler.
+//! Needs `make`, `pkg-config`, `cmake`, `bash` and `dpkg-deb` besides the C compiler.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -220,6 +220,35 @@ fn an_installation_is_complete_is_used_and_goes_without_a_trace() {
     )
     .success();
     assert_eq!(left.stdout, "", "the removal left something");
+}
+
+/// What bash offers for the last of these words, with the completions that are installed.
+#[track_caller]
+fn completed(installed: &Installed, words: &[&str]) -> Vec<String> {
+    let script = r#"
+        source "$0"
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        set -- $(complete -p olean)
+        while [ "$1" != -F ]; do shift; done
+        "$2" olean "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let mut command = Command::new("bash");
+    command.args(["--norc", "-c", script]);
+    command.arg(installed.path("usr/local/share/bash-completion/completions/olean"));
+    let output = process::run(command.args(words)).success();
+    assert_eq!(output.stderr, "", "{output}");
+    output.stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_and_options() {
+    let installed = Installed::new("install-bash");
+    assert_eq!(completed(&installed, &["olean", "veri"]), ["verify"]);
+    assert_eq!(completed(&installed, &["olean", "image", "ref"]), ["refresh"]);
+    assert_eq!(completed(&installed, &["olean", "verify", "--js"]), ["--json"]);
+    let files = completed(&installed, &["olean", "doctor", "--no-such"]);
+    assert_eq!(files, [""], "nothing of the kind");
 }
 
 #[test]
