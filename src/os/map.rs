@@ -56,7 +56,7 @@ impl Memory {
     /// # Errors
     /// [`Missed`], and nothing stays mapped.
     pub fn map_file_at(file: &File, size: usize, base: u64) -> Result<Memory, Missed> {
-        if !mapping_room::is_left() {
+        if !mapping_room::is_left(arena::reserve) {
             return Err(Missed::Scarce);
         }
         let start = map_exactly(file, size, base, READ_WRITE)?;

@@ -5,7 +5,6 @@
 //! A mapping that is made or given back is counted by one atomic. The mappings of everybody else are counted when a first few
 //! of ours are made, and again near the limit: counting takes long where there are many.
 
-use super::arena;
 use super::limits::mapping_counts;
 use super::lock::Lock;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::Relaxed};
@@ -55,15 +54,15 @@ fn plan(are: usize, limit: usize) -> Plan {
     }
 }
 
-/// Whether one more file may be mapped.
+/// Whether one more file may be mapped. `last_call` is what has to be done while there are still mappings to be had.
 #[inline]
-pub(super) fn is_left() -> bool {
-    ROOM.load(Relaxed) > 0 || count()
+pub(super) fn is_left(last_call: fn()) -> bool {
+    ROOM.load(Relaxed) > 0 || count(last_call)
 }
 
 /// Counts, if that was not done for the last time.
 #[cold]
-fn count() -> bool {
+fn count(last_call: fn()) -> bool {
     if COUNTED.load(Relaxed) {
         return false;
     }
@@ -88,8 +87,7 @@ fn count() -> bool {
     }
     drop(counting);
     if near {
-        // While there are mappings to be had.
-        arena::reserve();
+        last_call();
     }
     ROOM.load(Relaxed) > 0
 }
