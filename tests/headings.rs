@@ -6,12 +6,13 @@ use std::path::Path;
 use testkit::workspace_dir;
 
 /// Where citations are looked for, besides the pages at the top.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 13] = [
     "bench",
     "c-tests",
     "conformance",
     "docs",
     "examples",
+    "fuzz",
     "include",
     "olean",
     "packaging",
@@ -170,4 +171,39 @@ fn nothing_cites_a_text_that_is_not_in_the_sources() {
         .collect();
     assert!(wrong.is_empty(), "{wrong:?}");
     assert!(cites(concat!("see spec section", " 4")));
+}
+
+/// The environment variables in a source: texts that are one and nothing else.
+fn variables(source: &str) -> BTreeSet<&str> {
+    let texts = source.split('"');
+    texts.filter(|text| is_variable(text)).collect()
+}
+
+fn is_variable(text: &str) -> bool {
+    let rest = text.strip_prefix("LEAN_REGION_");
+    rest.is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+}
+
+#[test]
+fn every_variable_that_is_read_is_on_a_page() {
+    let (mut sources, mut pages) = (Vec::new(), Vec::new());
+    texts("src", true, &mut sources);
+    texts("olean/src", true, &mut sources);
+    texts("", false, &mut pages);
+    texts("docs", true, &mut pages);
+    // News is no place to look it up.
+    pages.retain(|(path, _)| path != "CHANGELOG.md");
+    let read: BTreeSet<&str> = sources.iter().flat_map(|(_, text)| variables(text)).collect();
+    assert!(read.len() > 12, "variables are found: {read:?}");
+    // Only builds for tests read it.
+    for name in read.into_iter().filter(|name| *name != "LEAN_REGION_FAULT") {
+        let whole = |text: &str| {
+            let mut rest = text.split(name).skip(1);
+            rest.any(|after| !after.starts_with(|c: char| c.is_ascii_uppercase() || c == '_'))
+        };
+        assert!(
+            pages.iter().any(|(_, text)| whole(text)),
+            "no page tells of {name}"
+        );
+    }
 }
