@@ -1,5 +1,5 @@
 //! Regions of the embedded runtime where they are unusual: closures that their header cannot measure, base addresses that
-//! no process has, files of another width, structures of regions that are gone.
+//! no process has, files of another width, structures of regions that are gone, parts of different builds.
 
 use std::ffi::c_void;
 
@@ -148,5 +148,71 @@ fn a_file_of_a_32_bit_lean_is_said_to_be_one() {
             error.to_string()
         };
         assert!(error.contains("a file of a 32-bit Lean"), "{error}");
+    }
+}
+
+#[test]
+fn a_pointer_into_a_relocated_dependency_leads_to_an_object_of_it() {
+    use testkit::olean::{Node, Spec, Val};
+
+    let host = embedded();
+    let dir = testkit::temp_dir("siblings");
+    let (first, second) = (dir.path().join("a.olean"), dir.path().join("a.olean.private"));
+    // Both ask for addresses where nothing may lie.
+    let mut spec = Spec::new(true, true, 2);
+    spec.base = 0;
+    let text = spec.push(Node::Str("a text of some length".to_owned()));
+    spec.root = spec.push(Node::Ctor(0, vec![text, Val::Box(7)], vec![]));
+    let written = spec.write();
+    std::fs::write(&first, &written.bytes).expect("a file");
+    let [text, pair] = [written.offsets[0] as u64, written.offsets[1] as u64];
+    let end = written.bytes.len() as u64;
+    // SAFETY: the embedded runtime can always allocate; nothing of a region is used once it is freed.
+    unsafe {
+        let [first, name] = [&first, &second].map(|file| host.mk_string(file.to_str().expect("text")));
+        let none = host.mk_array(&[]);
+        let (pair_of_first, _) = calls::read(host, first, none).expect("it can be read");
+        let region = pair_of_first.field(1);
+        host.inc(region);
+        host.inc(region);
+        let deps = host.mk_array(&[region]);
+        for (to, wanted) in [
+            (text, None),
+            (pair, None),
+            (text + 8, Some("no object begins there")),
+            (text + 32, Some("no object begins there")),
+            (pair + 8, Some("no object begins there")),
+            (pair + 16, Some("no object begins there")),
+            (0, Some("no object begins there")),
+            (end, Some("leads neither into this file nor into a dependency")),
+        ] {
+            let mut spec = Spec::new(true, true, 2);
+            spec.base = 0x8000;
+            spec.root = spec.push(Node::Ctor(0, vec![Val::Word(to)], vec![]));
+            std::fs::write(&second, spec.write().bytes).expect("a file");
+            match (calls::read(host, name, deps), wanted) {
+                (Ok((pair, facts)), None) => {
+                    assert!(facts.relocated);
+                    let region = pair.field(1);
+                    host.inc(region);
+                    host.dec(pair);
+                    calls::free(host, region).expect("alive");
+                }
+                (Err(error), Some(wanted)) => {
+                    let error = error.to_string();
+                    assert!(
+                        error.contains(wanted) && error.contains("a.olean.private"),
+                        "{error}"
+                    );
+                }
+                (read, _) => panic!("{to:#x}: {:?}", read.map(|_| ()).map_err(|e| e.to_string())),
+            }
+        }
+        host.dec(pair_of_first);
+        host.dec(deps);
+        calls::free(host, region).expect("alive");
+        for o in [first, name, none] {
+            host.dec(o);
+        }
     }
 }

@@ -323,3 +323,39 @@ fn doctor_says_what_would_come_of_an_image() {
         "{findings:?}"
     );
 }
+
+#[test]
+fn an_image_of_another_githash_is_used_if_that_is_wanted() {
+    let dir = temp_dir("image-githash");
+    let tree = tree::generate(dir.path(), 8, 4, 3);
+    lean::compile(&real_lean(), &tree, &Options::stock());
+    // The same Lean, built from another commit.
+    for entry in fs::read_dir(&tree.dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains(".olean") {
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[40..44].copy_from_slice(b"beef");
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+    let built = process::run(olean(&tree.dir).args(["image", "build", ".", "-o", "other.image"]));
+    built.success();
+    let import = |any: &str| {
+        let reports = temp_dir("image-githash-report");
+        let options = Options::preloaded(library())
+            .env("LEAN_REGION_IMAGE", tree.dir.join("other.image"))
+            .env("LEAN_REGION_ANY_GITHASH", any)
+            .report(reports.path());
+        let output = run(&tree.dir, &options, &["All.lean"]);
+        (output, lean::reports(reports.path()).remove(0))
+    };
+    let (output, report) = import("0");
+    assert!(output.stderr.contains("this is another Lean"), "{output}");
+    assert!(output.stdout.contains("LEAN_REGION_ANY_GITHASH=1"), "{output}");
+    assert_eq!(report["image"]["served"], 0, "{report:#}");
+    let (output, report) = import("1");
+    assert_eq!(output.success().stderr, "");
+    assert!(report["image"]["served"].as_u64().unwrap() > 8, "{report:#}");
+    assert_eq!(report["image"]["absent"], 0, "{report:#}");
+}
