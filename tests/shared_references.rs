@@ -46,6 +46,15 @@ unsafe fn value(host: &Host, number: usize) -> Obj {
     }
 }
 
+/// Tells threads to end, also when what was expected did not come: a failure must not wait for them for ever.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The file of a save of `root`.
 fn saved(host: &Host, root: Obj) -> Vec<u8> {
     let mut compactor = Compactor::new(0x1000_0000, &Dependencies::default(), true).expect("memory");
@@ -78,6 +87,7 @@ fn every_save_of_a_reference_that_other_threads_set_holds_one_value() {
     let count = AtomicUsize::new(0);
     let mut seen = Vec::new();
     std::thread::scope(|threads| {
+        let _stop = Stop(&done);
         for _ in 0..2 {
             threads.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -106,7 +116,6 @@ fn every_save_of_a_reference_that_other_threads_set_holds_one_value() {
             );
             seen.push(numbers[0].to_vec());
         }
-        done.store(true, Ordering::Relaxed);
     });
     seen.dedup();
     assert!(

@@ -58,9 +58,11 @@ static void status(const char *what, int status) {
 
 static void *leave_thread(void *code) { exit((int)(intptr_t)code); }
 
-/* What the library keeps for a thread is gone when the thread has ended. */
+/* Of the library loaded last: looked up by its handle, as a look-up among all libraries keeps it loaded with this program.
+ * What it keeps for a thread is gone when the thread has ended. */
 static void *attach_thread(void *result) {
-    *(int *)result = CALL("lean_region_attach", int (*)(void))();
+    int (*attach)(void) = (int (*)(void))dlsym(last_loaded, "lean_region_attach");
+    *(int *)result = attach ? attach() : -2;
     return NULL;
 }
 
