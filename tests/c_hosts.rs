@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 use testkit::hosts::{HOSTS, Host};
-use testkit::{TempDir, Value, library, process, temp_dir};
+use testkit::{TempDir, Value, c, library, process, temp_dir, workspace_dir};
 
 /// A program on its runtime, built.
 struct Program {

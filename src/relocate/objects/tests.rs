@@ -39,9 +39,9 @@ impl Plain<'_> {
         let own = self.base + 8 * self.first as u64..self.base + 8 * self.words.len() as u64;
         self.out[at] = if p % 2 == 1 {
             p
-        } else if own.contains(&p) && p % 8 == 0 {
+        } else if own.contains(&p) && p.is_multiple_of(8) {
             p - self.base + ADDRESS
-        } else if p % 8 != 0 {
+        } else if !p.is_multiple_of(8) {
             return Err((at, Fault::Unaligned(p)));
         } else if (DEP.0..DEP.0 + DEP.1).contains(&p) {
             p - DEP.0 + DEP.2
