@@ -133,7 +133,7 @@ fn rewrite<const WRITE: bool>(
                 .wrapping_sub(library.saved_base)
                 .wrapping_add(library.base),
         };
-        if now != 0 && !library.code.iter().any(|segment| segment.contains(&now)) {
+        if !library.is_gone() && !library.code.iter().any(|segment| segment.contains(&now)) {
             return Err(ClosureError::NotCode { at, function, now });
         }
         if WRITE && now != function {
@@ -350,6 +350,25 @@ mod tests {
         data[offsets[0] as usize..][..8].copy_from_slice(&0xffffu64.to_le_bytes());
         let below = ClosureError::NoLibrary { at, function: 0xffff };
         assert_eq!(run(&mut data, &offsets, &moves()), Err(below));
+    }
+
+    #[test]
+    fn the_address_0_is_for_closures_of_libraries_that_are_gone() {
+        let (mut data, offsets) = data();
+        data[offsets[1] as usize..][..8].copy_from_slice(&0x50000u64.to_le_bytes());
+        // A program that is not moved lies at the base 0, and has no code there.
+        let mut moves = moves();
+        moves[0].base = 0;
+        moves[0].code = std::iter::once(0x100..0x1000).collect();
+        let refused = ClosureError::NotCode {
+            at: DATA_OFFSET + offsets[1],
+            function: 0x50000,
+            now: 0,
+        };
+        assert_eq!(run(&mut data.clone(), &offsets, &moves), Err(refused));
+        moves[0] = CodeMove::gone(0x50000);
+        run(&mut data, &offsets, &moves).unwrap();
+        assert_eq!(functions(&data, offsets), [0x90100, 0, 0x90300]);
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub fn run_ab(args: &Args, out: &mut Output) -> Result<Outcome> {
     let succeeded = runs
         .iter()
         .all(|run| run.mode != Mode::Observe || run.status.success());
-    let calls = |total: &Total| total.save.calls + total.read.calls;
+    let calls = |total: &Total| total.save.calls.saturating_add(total.read.calls);
     let loader_calls = calls(&runs[0].total);
     if out.is_json() {
         out.json(&Document {

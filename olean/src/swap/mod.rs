@@ -2,7 +2,8 @@
 //!
 //! * [`library`]: where the library is;
 //! * [`processes`]: what else a command started;
-//! * [`run`]: one run of a command and what it used; [`report`]: what the library says of it, by the [`schema`];
+//! * [`run`]: one run of a command and what it used; [`report`]: what the library says of it, by the [`schema`], and
+//!   the [`total`] of it;
 //! * [`judge`]: whether runs under the host's loader and under ours did the same;
 //! * [`table`]: the measurements side by side.
 
@@ -13,3 +14,4 @@ pub mod report;
 pub mod run;
 pub mod schema;
 pub mod table;
+pub mod total;

@@ -343,6 +343,23 @@ mod tests {
     }
 
     #[test]
+    fn the_record_of_dependencies_is_found_behind_others() {
+        let mut payload = encoded(&identities());
+        assert!(dependencies(&payload).unwrap().is_none());
+        // None is eight bytes, the count.
+        push_dependencies(&mut payload, &[0; 8]).unwrap();
+        assert!(dependencies(&payload).unwrap().unwrap().is_empty());
+        assert_eq!(decode(&payload, 3), expected());
+        let end = payload.len();
+        assert_eq!(
+            dependencies(&payload[..end - 1]).unwrap_err(),
+            ExtensionError::Truncated(end - 16)
+        );
+        payload[end - 8] = 1;
+        assert_eq!(dependencies(&payload).unwrap_err(), ExtensionError::Dependencies);
+    }
+
+    #[test]
     fn identities_are_shown_in_hexadecimal() {
         let shown: Vec<String> = identities().iter().map(ToString::to_string).collect();
         assert_eq!(shown[0], format!("build id {}", "ab".repeat(20)));

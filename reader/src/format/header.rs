@@ -129,7 +129,13 @@ mod tests {
         header.lean_version[..6].copy_from_slice(b"4.35.0");
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Ok(header));
-        assert_eq!(header.root_slot(), 96);
+        assert_eq!((header.root_slot(), header.bignums()), (96, Bignums::Gmp));
+        let older = Header {
+            version: 2,
+            flags: 0,
+            ..header
+        };
+        assert_eq!((older.root_slot(), older.bignums()), (88, Bignums::Native));
         assert_eq!(field_text(&header.lean_version), "4.35.0");
         assert_eq!(Header::decode(&bytes[..87]), Err(HeaderError::Invalid));
         let mut other = bytes;

@@ -463,6 +463,28 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_rounded_up_to_words_and_the_wide_layouts_are_those_of_64_bits() {
+        let rounded = [0, 1, 7, 8, 9, 16].map(align8);
+        assert_eq!(rounded, [0, 8, 8, 8, 16, 16]);
+        assert_eq!([Layout::wide(false), Layout::wide(true)], LAYOUTS[2..]);
+    }
+
+    #[test]
+    fn every_kind_has_a_number_a_name_and_a_tag() {
+        let names = "ctor closure array sarray string mpz thunk task ref promise";
+        assert!(
+            Kind::ALL
+                .iter()
+                .map(Kind::to_string)
+                .eq(names.split(' ').map(str::to_owned))
+        );
+        assert!((0..).zip(Kind::ALL).all(|(i, kind)| kind as usize == i));
+        let tags = [0, 245, 246, 248, 249, 250, 251, 252, 253, 244];
+        assert_eq!(tags.map(Kind::of_tag), Kind::ALL.map(Some));
+        assert_eq!(Kind::of_tag(243), Some(Kind::Ctor));
+    }
+
+    #[test]
     fn a_header_is_what_its_word_says() {
         let header = ObjectHeader {
             cs_sz: 0x1234,

@@ -439,6 +439,19 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_closures_is_read_alone() {
+        assert_eq!(closure_count(&sample(), 96), Ok(3));
+        let field = "the number of closures";
+        assert_eq!(
+            closure_count(&[0; 3], 96),
+            Err(TrailerError::Truncated { at: 96, field })
+        );
+        // Nothing saved, and the section at once.
+        let bytes = [&[0; 8][..], &extension_section(b"payload")].concat();
+        assert!(ends_with_extension(&bytes) && !ends_with_extension(&bytes[..bytes.len() - 1]));
+    }
+
+    #[test]
     fn foreign_bytes_after_the_table_are_ignored() {
         let mut bytes = vec![0; 8];
         bytes.extend(b"OTHEREXT something");

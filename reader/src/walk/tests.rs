@@ -347,6 +347,28 @@ fn sizes_at_the_ends_of_their_ranges() {
 }
 
 #[test]
+fn neighbouring_words_altered_alike_are_found_where_the_rules_say() {
+    // Sizes that agree with the room that is claimed.
+    for (wide, gmp, version) in shapes() {
+        let width = if wide { Width::W64 } else { Width::W32 };
+        let w = width.bytes();
+        let bytes = sample(wide, gmp, version).write().bytes;
+        let range = parse_as(&bytes, width).expect("sound").objects;
+        for at in (range.start..range.end - w).step_by(4) {
+            for value in [0u64, 1, 2, 5, 1 << 16, 1 << 31, 1 << 61, u64::MAX / 8, u64::MAX] {
+                let mut altered = bytes.clone();
+                for word in altered[at..].chunks_exact_mut(w).take(2) {
+                    word.copy_from_slice(&value.to_le_bytes()[..w]);
+                }
+                if parse_as(&altered, width).is_ok() {
+                    compare(&altered, width);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_too_large_for_its_size_field_is_counted() {
     for (wide, gmp, _) in shapes().take(4) {
         let width = if wide { Width::W64 } else { Width::W32 };

@@ -28,13 +28,18 @@ impl Mapped {
 
     /// Enters a mapping of the file at `base` for `holder`.
     fn enter(&self, base: u64, holder: usize) -> usize {
+        self.enter_as(base, holder, true, false)
+    }
+
+    /// The same, said to be a mapping and to be relocated or not.
+    fn enter_as(&self, base: u64, holder: usize, mapped: bool, relocated: bool) -> usize {
         let memory = Memory::map_file_at(&self.file, 8192, base).expect("the address is free");
         insert(NewRegion {
             memory,
             base,
             identity: self.identity(),
-            mapped: true,
-            relocated: false,
+            mapped,
+            relocated,
             holder,
         })
         .expect("memory")
@@ -163,4 +168,87 @@ fn what_lies_where_a_stale_entry_says_is_left_alone() {
     );
     assert!(last(release(handle, By::Handle)));
     assert!(!Mapped::is_at(handle));
+}
+
+#[test]
+fn what_is_relocated_or_a_copy_never_stands_in_for_its_file() {
+    let file = Mapped::new("registry-copies");
+    for (mapped, relocated) in [(true, true), (false, true), (false, false)] {
+        let handle = file.enter_as(0x0714_0000_0000, 100, mapped, relocated);
+        assert!(Claim::of(handle, &file.identity()).is_none());
+        let view = RegionView {
+            begin: handle,
+            size: 8192,
+            base: 0x0714_0000_0000,
+        };
+        assert_eq!(facts(handle), Some(Facts { view, mapped }));
+        assert!(last(release(handle, By::Handle)));
+        assert!(facts(handle).is_none());
+    }
+}
+
+#[test]
+fn the_files_of_live_regions_are_told() {
+    let file = Mapped::new("registry-files");
+    let handles = [0x0715_0000_0000, 0x0715_0001_0000].map(|base| file.enter(base, 100));
+    assert!(live() >= 2);
+    let known = Some(FileOf::from(&file.identity()));
+    let asked = [handles[1], handles[0] + 4096, handles[0]];
+    assert_eq!(files(asked.into_iter()), Ok(vec![known, None, known]));
+    for handle in handles {
+        assert!(last(release(handle, By::Handle)));
+    }
+    assert_eq!(files(handles.into_iter()), Ok(vec![None, None]));
+}
+
+#[test]
+fn everything_that_is_kept_of_a_file_tells_it_from_others() {
+    let identity = Identity {
+        device: 0x801,
+        inode: 77,
+        size: 4096,
+        modified: 1_700_000_000,
+        modified_ns: 5,
+        changed: -3,
+        changed_ns: 999_999_999,
+    };
+    let kept = FileOf {
+        device: 0x801,
+        inode: 77,
+        size: 4096,
+        modified: 1_700_000_000_000_000_005,
+        changed: -2_000_000_001,
+    };
+    assert_eq!(FileOf::from(&identity), kept);
+    assert!(kept.is(&identity));
+    let saved = Dependency {
+        base: 0x1000,
+        size: 4096,
+        device: 0x801,
+        inode: 77,
+        modified: kept.modified,
+        changed: kept.changed,
+        digest: None,
+        racy: true,
+        path: b"A.olean",
+    };
+    assert!(kept.is_of(&saved));
+    let others: [fn(&mut FileOf); 5] = [
+        |f| f.device += 1,
+        |f| f.inode += 1,
+        |f| f.size += 8,
+        |f| f.modified += 1,
+        |f| f.changed += 1,
+    ];
+    for alter in others {
+        let mut other = kept;
+        alter(&mut other);
+        assert!(!other.is(&identity) && !other.is_of(&saved), "{other:?}");
+    }
+}
+
+#[test]
+fn bookkeeping_is_a_slot_and_a_bucket_for_each_region() {
+    let slot = size_of::<Region>() + 8;
+    assert_eq!(table::bytes_per_entry::<Region>(), slot + 4);
 }

@@ -3,6 +3,7 @@
 use super::header::{HEADER_SIZE, PAGE, SECTION};
 use super::tables::Found;
 use super::writer::Encoded;
+use super::writer::{chain_words, path_bytes};
 use super::*;
 use crate::format::identity::Identity;
 use proptest::prelude::*;
@@ -85,6 +86,7 @@ proptest! {
         let bytes = whole(&encoded);
         prop_assert_eq!(bytes.len() as u64, encoded.layout.tables_end());
         with_tables(&bytes, encoded.layout.size(), |t| {
+            assert_eq!((t.len(), t.is_empty()), (n, n == 0));
             t.check_index().unwrap();
             t.check_paths().unwrap();
             t.check_digests().unwrap();
@@ -98,6 +100,7 @@ proptest! {
                 let chain: Vec<u32> = t.chain(i, &entry).unwrap().flatten().collect();
                 assert_eq!(chain, e.deps);
                 assert_eq!(t.at_offset(e.offset), Some(i));
+                assert_eq!(t.offset(i), Some(e.offset));
                 assert_eq!(t.at_offset(e.offset + 8), None);
                 assert_eq!(t.digests(i), Some((e.source, e.region)));
                 for path in &e.paths {
@@ -254,4 +257,17 @@ fn equal_lists_of_dependencies_are_kept_once() {
         .encode()
         .unwrap();
     assert_eq!(encoded.header.counts.chain_words, 1 + 2 * 3);
+}
+
+#[test]
+fn tables_take_what_is_planned_for_them() {
+    let new = image(40, |i| (0..i).step_by(3).collect());
+    let encoded = new.encode().unwrap();
+    let counts = encoded.header.counts;
+    let first = encoded.layout.tables_end().next_multiple_of(SECTION);
+    assert_eq!(counts.first_section(), Some(first));
+    let paths = new.entries.iter().flat_map(|e| &e.paths);
+    assert_eq!(paths.map(|p| path_bytes(p)).sum::<u64>(), counts.path_bytes);
+    let most: usize = new.entries.iter().map(|e| chain_words(e.deps.len())).sum();
+    assert!((1..=most).contains(&(counts.chain_words as usize)));
 }
