@@ -1,5 +1,6 @@
 /* A file of version 3 remembers the files that its regions came from, and is refused once one of them is another. */
 #include "common.h"
+#include <fcntl.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -120,8 +121,21 @@ static void wishes(void) {
     make("high", "content");
     replace("CONTENT");
     FAILS(read_over("high"), "it is stale");
+    /* A value without a meaning is said, once. */
+    int err = dup(2), said = open("said", O_CREAT | O_RDWR, 0666);
+    CHECK(err >= 0 && said >= 0 && dup2(said, 2) == 2);
     CHECK(setenv("LEAN_REGION_STALE", "Ignore!", 1) == 0);
-    FAILS(read_over("high"), "it is stale");
+    lean_object *first = read_over("high"), *second = read_over("high");
+    CHECK(dup2(err, 2) == 2 && close(err) == 0 && close(said) == 0);
+    lean_region_dec(first);
+    FAILS(second, "it is stale");
+    size_t bytes;
+    char *text = slurp("said", &bytes);
+    text[bytes] = 0;
+    CHECK(!strcmp(text, "lean-region: LEAN_REGION_STALE is 'Ignore!', but must be error, warn or ignore: taken as error\n"));
+    free(text);
+    CHECK(setenv("LEAN_REGION_STALE", " IGNORE ", 1) == 0);
+    CHECK(!read_over("high"));
     CHECK(setenv("LEAN_REGION_STALE", "ignore", 1) == 0);
     CHECK(!read_over("high"));
     CHECK(unsetenv("LEAN_REGION_STALE") == 0);

@@ -11,7 +11,7 @@ use clap::{Args, Parser, ValueEnum};
     about = "Look into, verify, compare and rewrite Lean's region files (.olean, .ir)",
     long_about = "Look into, verify, compare and rewrite Lean's region files: the parts of a module (.olean, \
                   .olean.server, .olean.private, .ir.sig, .ir) and snapshots.\n\n\
-                  Nothing in a file is trusted: every command proves first what it reads.",
+                  Nothing in a file is trusted: every command but load proves first what it reads.",
     after_help = EXIT_CODES,
     after_long_help = AFTER,
     max_term_width = 100,

@@ -6,6 +6,7 @@
 //! * `output`, `render`, `text`: where results go and how they look;
 //! * `decls`: modules as lists of declarations;
 //! * `demo`: the processes of the demonstration;
+//! * `load`: a snapshot loaded into this process;
 //! * `image`: images of region files, built and looked into;
 //! * `dump`: graphs as lines, terms and pictures;
 //! * `addresses`: what is mapped where;
@@ -25,6 +26,7 @@ mod dump;
 mod error;
 mod image;
 mod input;
+mod load;
 mod module;
 mod outcome;
 mod output;

@@ -6,10 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::{TempDir, c, library, process, temp_dir, valgrind, workspace_dir};
 
+#[path = "../../examples/rust/dependency.rs"]
+mod dependency;
+#[path = "../../examples/rust/image.rs"]
+mod image;
 #[path = "../../examples/rust/inspect.rs"]
 mod inspect;
 #[path = "../../examples/rust/same.rs"]
 mod same;
+#[path = "../../examples/rust/set.rs"]
+mod set;
 
 const NOTHING_LEFT: &str = "left over: 0 objects, 0 regions\n";
 
@@ -90,6 +96,49 @@ fn a_dependency_region() {
     let shown = printed(&build("c/dependency.c", &dir), &[text(dir.path())]);
     let expected = "the string has 100000 bytes, the file that uses it 184\nit is that of the dependency\n";
     assert_eq!(shown, format!("{expected}{NOTHING_LEFT}"));
+    // In C++ the dependency is held by who needs it.
+    let shown = printed(&build("cpp/dependency.cpp", &dir), &[text(dir.path())]);
+    assert_eq!(
+        shown,
+        format!("the string has 100000 bytes, the file that uses it 184\n{NOTHING_LEFT}")
+    );
+    let (low, high) = (dir.path().join("low.region"), dir.path().join("high.region"));
+    let looked = dependency::run(text(&high), text(&low)).unwrap();
+    assert!(looked.starts_with("3 objects are reached from"), "{looked}");
+    assert!(looked.ends_with("has 1\n"), "{looked}");
+    assert!(dependency::run(text(&high), text(&high)).is_err());
+}
+
+#[test]
+fn a_snapshot_with_all_its_modules() {
+    let dir = temp_dir("example-set");
+    let program = build("c/set.c", &dir);
+    assert_eq!(printed(&program, &["save", text(dir.path())]), NOTHING_LEFT);
+    let snapshot = dir.path().join("x.snap");
+    let expected = format!("7 regions, 7 of them mapped\nthe snapshot's root has 6 children\n{NOTHING_LEFT}");
+    assert_eq!(printed(&program, &["read", text(&snapshot)]), expected);
+    let deleter = build("cpp/set.cpp", &dir);
+    assert_eq!(
+        printed(&deleter, &[text(&snapshot)]),
+        format!("7 regions\nthe first one holds \"m0\"\n{NOTHING_LEFT}")
+    );
+    let looked = set::run(text(&snapshot)).unwrap();
+    assert!(looked.starts_with("3 modules in 6 files, graphhash "), "{looked}");
+    let tool = process::run(
+        Command::new(env!("CARGO_BIN_EXE_olean"))
+            .arg("hash")
+            .arg(&snapshot)
+            .current_dir(dir.path()),
+    );
+    let hash = looked.trim_end().rsplit(' ').next().unwrap();
+    assert!(tool.success().stdout.starts_with(hash), "{looked}");
+
+    // A file that is missing is named, and nothing is left of the others.
+    fs::remove_file(dir.path().join("m1.olean")).unwrap();
+    let refused = process::run(valgrind(&Command::new(&deleter)).arg(&snapshot));
+    assert_eq!(refused.status.code(), Some(1), "{refused}");
+    assert!(refused.stdout.contains("m1.olean': No such file"), "{refused}");
+    assert!(refused.stdout.ends_with(NOTHING_LEFT), "{refused}");
 }
 
 #[test]
@@ -167,6 +216,22 @@ fn an_image_of_many_files() {
     assert_eq!(shown.stderr, "");
     let report: testkit::Value = lines[1].parse().unwrap();
     assert_eq!(report["image"]["served"], 100, "{report}");
+
+    let files = [dir.path().join("m000.olean"), dir.path().join("m099.olean")];
+    let mut cpp = Command::new(build("cpp/image.cpp", &dir));
+    cpp.args(&files);
+    let plain = process::run(&mut valgrind(&cpp)).success();
+    assert_eq!(
+        plain.stdout,
+        format!("2 files, 0 of them from an image\n{NOTHING_LEFT}")
+    );
+    let served = process::run(valgrind(&cpp).env("LEAN_REGION_IMAGE", &image)).success();
+    assert_eq!(
+        served.stdout,
+        format!("2 files, 2 of them from an image\n{NOTHING_LEFT}")
+    );
+    let looked = image::run(text(&image)).unwrap();
+    assert!(looked.contains(", 100 regions from 0x"), "{looked}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use std::collections::TryReserveError;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What happens to a file whose dependencies have changed: `error`, the default, `warn` or `ignore`.
@@ -100,13 +101,35 @@ enum Stale {
 }
 
 impl Stale {
+    /// What the variable says. Nothing stale is used without a word unless that is asked for in so many words, so a value
+    /// without a meaning is said once and counts as `error`.
     fn wanted() -> Self {
-        match env::var(STALE) {
-            Some(value) if value == "warn" => Self::Warn,
-            Some(value) if value == "ignore" => Self::Ignore,
-            // Whatever else it says, nothing stale is used without a word.
-            _ => Self::Error,
-        }
+        let Some(value) = env::var(STALE) else {
+            return Self::Error;
+        };
+        let word = value.to_str().map(str::trim).unwrap_or("?");
+        let known = [
+            ("error", Self::Error),
+            ("", Self::Error),
+            ("warn", Self::Warn),
+            ("ignore", Self::Ignore),
+        ];
+        let found = known
+            .into_iter()
+            .find(|(name, _)| word.eq_ignore_ascii_case(name));
+        found.map_or_else(
+            || {
+                static SAID: AtomicBool = AtomicBool::new(false);
+                if !SAID.swap(true, Ordering::Relaxed) {
+                    complain(&format!(
+                        "{STALE} is '{}', but must be error, warn or ignore: taken as error",
+                        value.to_string_lossy()
+                    ));
+                }
+                Self::Error
+            },
+            |(_, stale)| stale,
+        )
     }
 }
 

@@ -13,6 +13,7 @@ pub mod grep;
 pub mod hash;
 pub mod image;
 pub mod info;
+pub mod load;
 pub mod ls;
 pub mod refresh;
 pub mod refs;
@@ -46,6 +47,7 @@ pub enum Command {
     Relocate(relocate::Args),
     Refresh(refresh::Args),
     Image(image::Args),
+    Load(load::Args),
     Demo(demo::Args),
     Ab(ab::Args),
     With(with::Args),
@@ -91,6 +93,7 @@ pub fn run(command: Command, definition: fn() -> clap::Command, out: &mut Output
         Command::Relocate(args) => relocate::run(&args, out),
         Command::Refresh(args) => refresh::run(&args, out),
         Command::Image(args) => image::run(&args, out),
+        Command::Load(args) => load::run(&args, out),
         Command::Demo(args) => demo::run(&args, out),
         Command::Ab(args) => ab::run_ab(&args, out),
         Command::With(args) => with::run(&args),

@@ -359,3 +359,69 @@ fn an_image_of_another_githash_is_used_if_that_is_wanted() {
     assert!(report["image"]["served"].as_u64().unwrap() > 8, "{report:#}");
     assert_eq!(report["image"]["absent"], 0, "{report:#}");
 }
+
+/// The document of `olean load` with these arguments.
+fn load(p: &Prepared, args: &[&str], env: &[(&str, &str)]) -> Value {
+    let mut command = olean(&p.tree.dir);
+    command.args(["load", "T.snap", "--json"]).args(args);
+    command.envs(env.iter().copied());
+    let output = process::run(&mut command).success();
+    output.stdout.parse().expect("JSON")
+}
+
+#[test]
+fn the_tool_loads_a_snapshot_with_all_its_modules() {
+    let p = prepared();
+    let image = p.image.to_str().expect("UTF-8");
+    let list: Value = fs::read_to_string(p.tree.dir.join("T.snap.deps"))
+        .unwrap()
+        .parse()
+        .expect("JSON");
+    let modules = list.as_array().expect("modules").iter();
+    let files: usize = modules
+        .map(|m| m.as_object().map_or(0, |files| files.len()))
+        .sum();
+    assert!(files as u64 >= p.reads);
+    let mut documents = Vec::new();
+    for jobs in ["1", "3", "4"] {
+        let d = load(p, &["--jobs", jobs, "--runs", "3"], &[]);
+        assert_eq!(d["regions"], files + 1, "{d}");
+        assert_eq!((&d["mapped"], &d["relocated"]), (&d["regions"], &0.into()), "{d}");
+        assert_eq!(d["seconds"].as_array().map(Vec::len), Some(3), "{d}");
+        documents.push(d);
+    }
+    assert_eq!(documents[0]["bytes"], documents[2]["bytes"]);
+    let d = load(p, &[], &[("LEAN_REGION_IMAGE", image)]);
+    assert_eq!(
+        (&d["from_image"], &d["mapped"]),
+        (&d["regions"], &d["regions"]),
+        "{d}"
+    );
+    let d = load(
+        p,
+        &["--beside"],
+        &[("LEAN_REGION_FORCE_RELOCATE", "1"), ("LEAN_IMPORT_WORKERS", "3")],
+    );
+    assert_eq!(
+        (&d["relocated"], &d["from_image"]),
+        (&d["regions"], &0.into()),
+        "{d}"
+    );
+    let d = load(p, &[], &[("LEAN_REGION_VERIFY", "1")]);
+    assert_eq!(d["mapped"], d["regions"], "{d}");
+    testkit::documents::check("olean load", &documents);
+}
+
+#[test]
+fn what_cannot_be_loaded_says_why() {
+    let p = prepared();
+    let fails = |args: &[&str], says: &[&str]| {
+        let output = process::run(olean(&p.tree.dir).arg("load").args(args));
+        assert_eq!(output.status.code(), Some(2), "{output}");
+        says.iter()
+            .for_each(|text| assert!(output.stderr.contains(text), "{text}: {output}"));
+    };
+    fails(&["nothing.snap"], &["nothing.snap.deps", "No such file"]);
+    fails(&["All.olean"], &["All.olean.deps", "the list of the files"]);
+    fails(&["T.snap", "--jobs", "0"], &["--jobs"]);
+}

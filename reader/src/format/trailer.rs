@@ -296,7 +296,7 @@ impl NewTrailer<'_> {
     /// size of the extension section.
     ///
     /// Parts begin at multiples of 64 KiB. A following part therefore lies where the incumbent would put it
-    /// unless the extension section itself crosses such a boundary; then it lies one step further. Readers take
+    /// unless the extension section itself crosses such boundaries; then it lies a step further for each. Readers take
     /// the address from the part's own header either way.
     #[must_use]
     pub fn reserved(&self, extension: usize) -> usize {
