@@ -3,9 +3,12 @@
  *
  *     operations list
  *     operations OPERATION files
+ *     operations OPERATION again
+ *     operations OPERATION limit KIND FIRST STEP LAST
  *     operations OPERATION cold|warm DESCRIPTORS MAPPINGS once|lasting
  *
- * in an empty directory; `files` only makes its files, for an image of them. DESCRIPTORS and MAPPINGS: so many more may be open afterwards, because the call that gives them
+ * in an empty directory; `files` only makes its files, for an image of them; `again`
+ * does it for ever, to be killed; `limit` does it in children under limits (limits.c). DESCRIPTORS and MAPPINGS: so many more may be open afterwards, because the call that gives them
  * back is what is refused. `warm` does it a few times before, `lasting` says that calls are still refused afterwards, so that it
  * is not tried again. Prints `ok` or the error's text; the exit code is 1 where something is left that should not be. */
 #define _GNU_SOURCE
@@ -54,13 +57,23 @@ int main(int argc, char **argv) {
         for (const operation *o = operations; o->name; o++) printf("%s\n", o->name);
         return 0;
     }
-    if (argc != 6 && argc != 3) return 2;
+    if (argc != 7 && argc != 6 && argc != 3) return 2;
     const operation *o = operations;
     while (o->name && strcmp(o->name, argv[1])) o++;
     if (!o->name) return 2;
     if (argc == 3) {
         set_up(o);
+        say("ready\n");
+        while (!strcmp(argv[2], "again")) {
+            if (o->prepare) o->prepare();
+            lean_region_dec(ok(o->call()));
+            if (o->targets[0]) restore(o);
+        }
         return 0;
+    }
+    if (argc == 7) {
+        set_up(o);
+        return sweep(o, argv[3], atol(argv[4]), atol(argv[5]), atol(argv[6]));
     }
     bool warm = !strcmp(argv[2], "warm"), lasting = !strcmp(argv[5], "lasting");
     long descriptors = atol(argv[3]), mappings = atol(argv[4]);

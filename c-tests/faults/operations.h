@@ -42,7 +42,9 @@ bool targets_are_as_said(const operation *o, const char *error);
 long count_maps(void);
 long count_descriptors(void);
 long count_temporary(void);
-/* Prints and ends the process. */
+/* Does an operation in one child after the other, each under a larger limit of a kind, and prints how they ended. */
+int sweep(const operation *o, const char *kind, long first, long step, long last);
+/* Prints. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

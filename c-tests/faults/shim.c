@@ -71,7 +71,11 @@ TRANSFER_AT(pread64, "read", SYS_pread64, void *)
 TRANSFER_AT(pwrite, "write", SYS_pwrite64, const void *)
 TRANSFER_AT(pwrite64, "write", SYS_pwrite64, const void *)
 
+/* Only the loader and the tool are told another number: a host looks itself up by its own. */
 pid_t getpid(void) {
     const char *number = getenv("FAULTS_PID");
-    return number ? atoi(number) : (pid_t)syscall(SYS_getpid);
+    Dl_info caller;
+    bool fooled = number && dladdr(__builtin_return_address(0), &caller) && caller.dli_fname &&
+                  (strstr(caller.dli_fname, "lean_region") || strstr(caller.dli_fname, "/olean"));
+    return fooled ? atoi(number) : (pid_t)syscall(SYS_getpid);
 }

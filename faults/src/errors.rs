@@ -14,7 +14,7 @@ macro_rules! errnos {
     ($($name:ident)*) => { $(pub const $name: Errno = Errno { name: stringify!($name), number: libc::$name };)* };
 }
 errnos! { EACCES EAGAIN EBUSY EDQUOT EFBIG EINTR EINVAL EIO EISDIR EMFILE EMLINK ENFILE ENODEV ENOENT ENOLCK ENOMEM ENOSPC
-ENOSYS EPERM EROFS EXDEV ELOOP EOVERFLOW ESRCH }
+ENOSYS EPERM EROFS EXDEV ELOOP EOVERFLOW }
 
 impl Errno {
     /// The system's words.
@@ -24,8 +24,9 @@ impl Errno {
     }
 }
 
-/// Calls that no error is made for: they cannot fail, or the C library relies on it.
-const LEFT_ALONE: [&str; 18] = [
+/// Calls that no error is made for: they cannot fail, or the C library relies on it. Of `brk` the system never says that it
+/// failed, and the C library takes what a tracer says for an address.
+const LEFT_ALONE: [&str; 19] = [
     "exit",
     "exit_group",
     "execve",
@@ -44,6 +45,7 @@ const LEFT_ALONE: [&str; 18] = [
     "clock_nanosleep",
     "wait4",
     "nanosleep",
+    "brk",
 ];
 
 /// The errors that fit a system call.
@@ -66,7 +68,6 @@ pub fn fitting(call: &str) -> &'static [Errno] {
         "mremap" => &[ENOMEM, EPERM, EAGAIN],
         "mprotect" => &[ENOMEM, EACCES],
         "madvise" => &[EINVAL, ENOMEM, EAGAIN],
-        "brk" => &[ENOMEM],
         "fsync" | "fdatasync" => &[EIO, ENOSPC, EINTR],
         "ftruncate" | "fallocate" => &[EIO, ENOSPC, EINTR],
         "flock" => &[EINTR, ENOLCK],

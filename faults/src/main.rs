@@ -6,7 +6,13 @@
 //! Prints what was tried, operation by operation; the exit code is 1 if something was found, and each finding has a
 //! command that shows it again.
 
+mod checkers;
+mod command;
 mod errors;
+mod inputs;
+mod kills;
+mod limits;
+mod load;
 mod operations;
 mod points;
 mod run;
@@ -16,8 +22,10 @@ mod trace;
 
 use clap::{Parser, ValueEnum};
 use search::{Failure, Search, Tally};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
+use subject::Subject;
 
 /// Searches for faults of the loader and of the tool
 #[derive(Parser)]
@@ -31,9 +39,18 @@ struct Args {
     /// Only operations with this in their names
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// So many points of each operation at most
+    #[arg(long, value_name = "COUNT")]
+    points: Option<usize>,
     /// What the sample and random moments are drawn from
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Another `liblean_region.so` than the one that is built
+    #[arg(long, value_name = "FILE", requires = "tool")]
+    library: Option<PathBuf>,
+    /// Another `olean` than the one that is built
+    #[arg(long, value_name = "FILE", requires = "library")]
+    tool: Option<PathBuf>,
     /// How many processes run at the same time
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -46,13 +63,89 @@ struct Args {
 enum Kind {
     /// Each system call refused in turn
     Points,
+    /// Processes killed
+    Kills,
+    /// Limits swept
+    Limits,
+    /// Threads, processes, forks, damaged files
+    Load,
+    /// memcheck, helgrind
+    Valgrind,
+    /// AddressSanitizer, with a nightly toolchain; in the short form only where it is named
+    Sanitizer,
+}
+
+fn found(tallies: Vec<Tally>) -> Vec<Failure> {
+    table(&tallies);
+    tallies.into_iter().flat_map(|tally| tally.failures).collect()
+}
+
+fn kills(search: &Search) -> Vec<Failure> {
+    println!("\n== kills: at each system call, and at random");
+    let built = operations::build(search);
+    let inputs = inputs::make(search, &built.shim);
+    let mut tallies = Vec::new();
+    let times = |short, long| if search.short { short } else { long };
+    for operation in operations::all(search, &built) {
+        if operation.targets().is_empty() || !search.wants(&operation.name()) {
+            continue;
+        }
+        tallies.push(kills::at_each_call(search, &operation, &built));
+        if operation.is_plain() {
+            tallies.push(kills::at_random(search, &operation, &built, times(8, 130)));
+        }
+    }
+    for command in inputs::lean(search, &inputs, false)
+        .iter()
+        .chain(&inputs::tool(search, &inputs))
+    {
+        if !command.targets.is_empty() && search.wants(command.name) {
+            tallies.push(kills::command_at_random(search, command, times(2, 40)));
+        }
+    }
+    found(tallies)
+}
+
+fn limits(search: &Search) -> Vec<Failure> {
+    println!("\n== limits: of memory (as, data), size of files, descriptors, processes, mappings");
+    let built = operations::build(search);
+    let wanted = |operation: &operations::Operation| {
+        let plain = operation.is_plain()
+            && !["missing", "damaged", "free", "image"]
+                .iter()
+                .any(|not| operation.name.contains(not));
+        plain && search.wants(&operation.name())
+    };
+    let operations = operations::all(search, &built);
+    found(
+        operations
+            .iter()
+            .filter(|operation| wanted(operation))
+            .flat_map(|operation| limits::sweep(search, operation))
+            .collect(),
+    )
+}
+
+fn load(search: &Search) -> Vec<Failure> {
+    println!("\n== load: threads, processes, forks, files damaged meanwhile");
+    found(load::search(search))
+}
+
+fn valgrind(search: &Search) -> Vec<Failure> {
+    println!("\n== valgrind: programs run under memcheck and helgrind");
+    found(checkers::valgrind(search))
+}
+
+fn sanitizer(search: &Search) -> Vec<Failure> {
+    println!("\n== sanitizer: programs run with AddressSanitizer");
+    found(checkers::sanitizer(search))
 }
 
 /// What is needed beside the programs of this workspace.
 const TOOLS: [(&str, &str); 2] = [("strace", "strace"), ("valgrind", "valgrind")];
 
 /// Builds the library and the tool in the release profile, and says where they are.
-fn built() -> (std::path::PathBuf, std::path::PathBuf) {
+fn built() -> (PathBuf, PathBuf) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .current_dir(testkit::workspace_dir())
@@ -106,13 +199,42 @@ fn table(tallies: &[Tally]) {
 fn points(search: &Search) -> Vec<Failure> {
     println!("\n== points: each system call refused in turn, once and from then on");
     let programs = operations::build(search);
+    let inputs = inputs::make(search, &programs.shim);
+    let (c, lean, tool) = (
+        operations::all(search, &programs),
+        inputs::lean(search, &inputs, false),
+        inputs::tool(search, &inputs),
+    );
+    let all: Vec<&dyn Subject> = c
+        .iter()
+        .map(|s| s as &dyn Subject)
+        .chain(lean.iter().chain(&tool).map(|s| s as _))
+        .collect();
     let mut tallies = Vec::new();
-    for subject in operations::all(search, &programs) {
-        if search.wants(&subject::Subject::name(&subject)) {
-            tallies.push(points::search(search, &subject));
+    for subject in all {
+        if search.wants(&subject.name()) {
+            tallies.push(points::search(search, subject));
         }
     }
     table(&tallies);
+    if !search.short || search.only.as_ref().is_some_and(|only| only.contains("stock")) {
+        println!("\nthe same Lean without the library, what is wrong only counted:");
+        let stock: Vec<Tally> = inputs::lean(search, &inputs, true)
+            .iter()
+            .filter(|subject| {
+                search
+                    .only
+                    .as_ref()
+                    .is_none_or(|only| only == "stock" || subject.name() == *only)
+            })
+            .map(|subject| points::search(search, subject))
+            .collect();
+        table(&stock);
+        stock
+            .iter()
+            .flat_map(|tally| tally.failures.iter().take(2))
+            .for_each(|failure| println!("{failure}"));
+    }
     tallies.into_iter().flat_map(|tally| tally.failures).collect()
 }
 
@@ -130,9 +252,10 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    let (library, tool) = built();
+    let (library, tool) = args.library.zip(args.tool).unwrap_or_else(built);
     let search = Search {
         short: !args.long,
+        points: args.points,
         seed: args.seed,
         workers: args.jobs.max(1),
         dir: testkit::shared_dir("faults"),
@@ -143,10 +266,23 @@ fn main() -> ExitCode {
     let form = if search.short { "short" } else { "long" };
     println!("{form} form, seed {}, {} at a time", search.seed, search.workers);
     let start = Instant::now();
-    let wanted = |kind| args.searches.is_empty() || args.searches.contains(&kind);
+    let by_name = |kind| search.short && kind == Kind::Sanitizer;
+    let wanted = |kind| args.searches.contains(&kind) || (args.searches.is_empty() && !by_name(kind));
     let mut failures = Vec::new();
-    if wanted(Kind::Points) {
-        failures.extend(points(&search));
+    let searches: [(Kind, fn(&Search) -> Vec<Failure>); 6] = [
+        (Kind::Points, points),
+        (Kind::Kills, kills),
+        (Kind::Limits, limits),
+        (Kind::Load, load),
+        (Kind::Valgrind, valgrind),
+        (Kind::Sanitizer, sanitizer),
+    ];
+    for (kind, search_for) in searches {
+        if wanted(kind) {
+            let from = Instant::now();
+            failures.extend(search_for(&search));
+            println!("{} s", from.elapsed().as_secs());
+        }
     }
     println!("\n{} s", start.elapsed().as_secs());
     if failures.is_empty() {

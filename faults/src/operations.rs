@@ -23,7 +23,7 @@ pub fn build(search: &Search) -> Built {
     let (faults, scenarios) = (root.join("c-tests/faults"), root.join("c-tests/scenarios"));
     let mut program = c::Build::new();
     program.include(root.join("include"));
-    for file in ["main.c", "operations.c", "quiet.c"] {
+    for file in ["main.c", "operations.c", "quiet.c", "limits.c"] {
         program.file(faults.join(file));
     }
     program.file(scenarios.join("common.c")).link(&search.library);
@@ -82,6 +82,28 @@ pub fn all<'a>(search: &'a Search, built: &'a Built) -> Vec<Operation<'a>> {
 }
 
 impl Operation<'_> {
+    /// The program with other words behind the operation's name.
+    pub fn words(&self, dir: &Path, words: &[&str]) -> Program {
+        let mut program = self.command(dir, 0, 0, false);
+        program.words.truncate(2);
+        program.words.extend(words.iter().map(|&word| word.to_owned()));
+        program
+    }
+
+    /// Whether it is the plain form: not the first call of a process, and under no switch.
+    pub fn is_plain(&self) -> bool {
+        self.warm && self.switch.is_none()
+    }
+
+    /// What it makes new.
+    pub fn targets(&self) -> &'static [&'static str] {
+        match self.name.as_str() {
+            name if name.starts_with("save-parts") => &["P.olean", "P.olean.server", "P.olean.private"],
+            name if name.starts_with("save") => &["out.olean"],
+            _ => &[],
+        }
+    }
+
     fn is_save(&self) -> bool {
         self.name.starts_with("save")
     }

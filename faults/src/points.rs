@@ -20,11 +20,11 @@ struct Meant {
 /// How often a point is tried that hits another call than the one meant.
 const ATTEMPTS: usize = 4;
 
-/// The operation traced: its calls by name and number.
-fn trace(
-    search: &Search,
-    subject: &dyn Subject,
-) -> Result<BTreeMap<(String, usize), BTreeSet<String>>, String> {
+/// What identifies a call: its name, its number, the files that it is counted with.
+type Place = (String, usize, Vec<String>);
+
+/// The operation traced: its calls.
+fn trace(search: &Search, subject: &dyn Subject) -> Result<BTreeMap<Place, BTreeSet<String>>, String> {
     let dir = search.place(&subject.name(), 0);
     let logs = search.place("logs", 0);
     empty(&dir);
@@ -37,13 +37,44 @@ fn trace(
         .judge(&dir, &left, None)
         .map_err(|e| format!("traced only: {e}"))?;
     let threads = trace::threads(&logs.join("trace"));
-    let mut found: BTreeMap<(String, usize), BTreeSet<String>> = BTreeMap::new();
-    for (thread, at) in subject.calls(&threads) {
-        let call: &Call = &threads[thread][at];
-        found
-            .entry((call.name.clone(), call.n))
-            .or_default()
-            .insert(call.likeness(&dir));
+    let ours: BTreeSet<(usize, usize)> = subject.calls(&threads).into_iter().collect();
+    let named = |call: &Call| -> Vec<String> {
+        let paths = subject.paths(call).into_iter();
+        paths
+            .map(|path| path.replace(&*dir.to_string_lossy(), "DIR"))
+            .collect()
+    };
+    let files: BTreeSet<String> = ours
+        .iter()
+        .flat_map(|&(thread, at)| named(&threads[thread][at]))
+        .collect();
+    let mut found: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
+    for (thread, calls) in threads.iter().enumerate() {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (at, call) in calls.iter().enumerate() {
+            let with_files = named(call).iter().any(|path| files.contains(path));
+            if with_files {
+                *counts.entry(&call.name).or_default() += 1;
+            }
+            if !ours.contains(&(thread, at)) {
+                continue;
+            }
+            let place = if with_files {
+                (
+                    call.name.clone(),
+                    counts[&*call.name],
+                    files.iter().cloned().collect(),
+                )
+            } else if thread == 0
+                || threads[0].iter().filter(|first| first.name == call.name).count() < call.n
+            {
+                (call.name.clone(), call.n, Vec::new())
+            } else {
+                // The first thread has a call of this number as well, before anything of ours.
+                continue;
+            };
+            found.entry(place).or_default().insert(call.likeness(&dir));
+        }
     }
     Ok(found)
 }
@@ -52,12 +83,13 @@ fn trace(
 fn choose(search: &Search, subject: &dyn Subject) -> Result<(usize, Vec<Meant>), String> {
     let mut kinds: BTreeMap<String, Vec<Meant>> = BTreeMap::new();
     let mut all = 0;
-    for ((call, n), likeness) in trace(search, subject)? {
+    for ((call, n, paths), likeness) in trace(search, subject)? {
         for &error in errors::fitting(&call) {
             for lasting in [false, true] {
                 let point = Point {
                     call: call.clone(),
                     n,
+                    paths: paths.clone(),
                     error,
                     lasting,
                 };
@@ -93,6 +125,7 @@ fn strike(search: &Search, subject: &dyn Subject, worker: usize, meant: &Meant) 
     let traced = Traced::Injected {
         call: point.call.clone(),
         what: point.what(),
+        paths: point.paths.clone(),
     };
     for _ in 0..ATTEMPTS {
         empty(&dir);
@@ -119,6 +152,17 @@ fn strike(search: &Search, subject: &dyn Subject, worker: usize, meant: &Meant) 
                     again: program.shown(&traced),
                 });
             }
+        }
+    }
+    if std::env::var_os("FAULTS_MISSED").is_some() {
+        println!("missed: {} {:?} {:?}", subject.name(), point, meant.likeness);
+        for call in trace::threads(&logs.join("trace"))
+            .iter()
+            .flatten()
+            .filter(|call| call.injected)
+            .take(3)
+        {
+            println!("    hit {}", call.likeness(&dir));
         }
     }
     Ok(Took::Missed)

@@ -1,13 +1,13 @@
 //! Processes under a tracer, with a time limit, and what they leave.
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileTimes};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// No operation takes a tenth of this.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// No operation takes a tenth of this, even on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A program, its arguments and variables; `LD_PRELOAD` stands apart, for the tracer must not get it.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,8 @@ pub enum Traced {
         call: String,
         /// Such as `error=EIO:when=3`.
         what: String,
+        /// Only calls with these files; none: all.
+        paths: Vec<String>,
     },
 }
 
@@ -82,9 +84,16 @@ impl Program {
             }
             Traced::Whole | Traced::Injected { .. } => {
                 command.args(["-qq", "-ff", "-y", "-o"]).arg(log);
-                if let Traced::Injected { call, what } = traced {
-                    command.args(["--seccomp-bpf", "-e", &format!("trace={call}")]);
+                if let Traced::Injected { call, what, paths } = traced {
+                    // The quick way to stop at few calls; strace kills nothing then.
+                    if !what.starts_with("signal") {
+                        command.arg("--seccomp-bpf");
+                    }
+                    command.args(["-e", &format!("trace={call}")]);
                     command.args(["-e", &format!("inject={call}:{what}"), "-e", "signal=none"]);
+                    for path in paths {
+                        command.args(["-P", &path.replace("DIR", &self.dir.to_string_lossy())]);
+                    }
                 } else {
                     command.arg("-k");
                 }
@@ -145,6 +154,21 @@ impl Program {
         }
     }
 
+    /// Starts it without a tracer, to be killed. Outputs lie in `logs`, which is emptied first.
+    pub fn start(&self, logs: &Path) -> Child {
+        empty(logs);
+        let file =
+            |name: &str| File::create(logs.join(name)).unwrap_or_else(|e| panic!("{}: {e}", logs.display()));
+        let mut command = self.command(&Traced::Not, logs);
+        command
+            .stdin(std::process::Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"));
+        command
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
+    }
+
     /// The command line as somebody would type it.
     pub fn shown(&self, traced: &Traced) -> String {
         let command = self.command(traced, Path::new("trace"));
@@ -182,6 +206,11 @@ pub fn copy(from: &Path, to: &Path) {
             copy(&from, &to);
         } else {
             fs::copy(&from, &to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
+            let modified = entry.metadata().and_then(|m| m.modified()).expect("a time");
+            let copied = File::options().write(true).open(&to).expect("a copy");
+            copied
+                .set_times(FileTimes::new().set_modified(modified))
+                .expect("its time set");
         }
     }
 }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub struct Search {
     /// A sample of what the long form does.
     pub short: bool,
+    /// Points of each operation at most, where it is said.
+    pub points: Option<usize>,
     /// What is drawn is drawn from this.
     pub seed: u64,
     /// At the same time.
@@ -35,7 +37,7 @@ impl Search {
 
     /// How many points of an operation are tried at most.
     pub fn points_of_each(&self) -> usize {
-        if self.short { 12 } else { usize::MAX }
+        self.points.unwrap_or(if self.short { 12 } else { usize::MAX })
     }
 
     /// Numbers of chance, the same for the same seed and purpose.

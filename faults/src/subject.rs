@@ -11,8 +11,10 @@ use std::path::Path;
 pub struct Point {
     /// The name of the call.
     pub call: String,
-    /// The how many-th of its thread.
+    /// The how many-th of its thread, or of those of its thread with these files.
     pub n: usize,
+    /// The files, where only calls with them are meant; `DIR` is where the operation runs.
+    pub paths: Vec<String>,
     /// With this error.
     pub error: Errno,
     /// Whether all after it are refused as well.
@@ -57,6 +59,11 @@ pub trait Subject: Sync {
 
     /// Which calls of the trace belong to it: numbers of thread and call.
     fn calls(&self, threads: &[Vec<Call>]) -> Vec<(usize, usize)>;
+
+    /// The files that calls are known by: calls of other threads have the same numbers. None where there is one thread.
+    fn paths(&self, _call: &Call) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Whether it is searched at this point.
     fn takes(&self, _point: &Point) -> bool {

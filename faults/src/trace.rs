@@ -24,8 +24,9 @@ impl Call {
     pub fn likeness(&self, dir: &Path) -> String {
         // What a call is to fill in is shown if it did.
         let inputs = match self.name.as_str() {
-            "read" | "pread64" | "fstat" | "getdents64" | "getrandom" => 1,
-            "newfstatat" | "statx" | "readlinkat" => 2,
+            "getcwd" | "getrandom" => 0,
+            "read" | "pread64" | "fstat" | "getdents64" => 1,
+            "newfstatat" | "statx" | "readlinkat" | "sched_getaffinity" => 2,
             _ => usize::MAX,
         };
         let inputs: Vec<&str> = self.arguments.split(", ").take(inputs).collect();
@@ -42,6 +43,24 @@ impl Call {
         out.replace("#x#", "#")
     }
 
+    /// Paths in the arguments: of names and of what descriptors lead to.
+    pub fn paths(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (open, close) in [('"', '"'), ('<', '>')] {
+            let mut rest = self.arguments.as_str();
+            while let Some((_, tail)) = rest.split_once(open) {
+                let Some((path, tail)) = tail.split_once(close) else {
+                    break;
+                };
+                if !path.is_empty() {
+                    found.push(unescaped(path));
+                }
+                rest = tail;
+            }
+        }
+        found
+    }
+
     /// Whether the innermost frame outside the C library lies in the object of this name.
     pub fn made_by(&self, object: &str) -> bool {
         let libc = |frame: &&String| !frame.contains("/libc.so") && !frame.contains("ld-linux");
@@ -50,6 +69,31 @@ impl Call {
             .find(libc)
             .is_some_and(|frame| frame.contains(object))
     }
+}
+
+/// A path as it is: strace writes bytes outside ASCII in octal.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digits = tail
+            .iter()
+            .take(3)
+            .take_while(|b| (b'0'..=b'7').contains(*b))
+            .count();
+        if *first == b'\\' && digits > 0 {
+            bytes.push(
+                tail[..digits]
+                    .iter()
+                    .fold(0u8, |n, d| n.wrapping_mul(8).wrapping_add(d - b'0')),
+            );
+            rest = &tail[digits..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The calls of each thread, in the order in which the threads were started.

@@ -136,8 +136,18 @@ impl NewFile {
             // SAFETY: both are terminated strings.
             let linked = retry(|| unsafe { libc::link(self.target.as_ptr(), kept.as_ptr()) } as isize);
             match linked {
-                Ok(_) => return Some(Old { kept: Some(kept) }),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < NUMBERS => attempt += 1,
+                Ok(_) => {
+                    let open = File::open_to_look(&kept).ok();
+                    return Some(Old {
+                        kept: Some(kept),
+                        _open: open,
+                    });
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < NUMBERS => {
+                    if !remove_abandoned(&kept) {
+                        attempt += 1;
+                    }
+                }
                 Err(_) => return None,
             }
         }
@@ -147,6 +157,8 @@ impl NewFile {
 /// What stood under a name before, kept under another one until dropped.
 struct Old {
     kept: Option<CString>,
+    /// Says that the name is in use, as of a new file.
+    _open: Option<File>,
 }
 
 impl Drop for Old {
@@ -214,7 +226,10 @@ pub fn publish_all(mut files: Vec<NewFile>) -> Result<(), NotAll> {
         replaced.push(match (old, stood) {
             (Some(old), _) => Some(old),
             (None, true) => None,
-            (None, false) => Some(Old { kept: None }),
+            (None, false) => Some(Old {
+                kept: None,
+                _open: None,
+            }),
         });
     }
     if synced() {
@@ -294,7 +309,7 @@ fn replaceable(path: &CStr) -> io::Result<()> {
 const F_SETSIG: libc::c_int = 10;
 
 /// Removes a temporary file that nobody has open; whether it is gone.
-fn remove_abandoned(path: &CStr) -> bool {
+pub fn remove_abandoned(path: &CStr) -> bool {
     let Ok(file) = File::open_to_look(path) else {
         return false;
     };
@@ -379,6 +394,31 @@ mod tests {
         );
         let all: std::collections::HashSet<CString> = (0..300).map(|attempt| name(4095, attempt)).collect();
         assert_eq!(all.len(), 300);
+    }
+
+    #[test]
+    fn what_a_killed_batch_kept_is_removed_and_what_a_living_one_keeps_stays() {
+        let dir = testkit::temp_dir("kept");
+        let targets = ["a", "b"].map(|name| c(&dir.path().join(name)));
+        let batch = || {
+            let files = targets
+                .each_ref()
+                .map(|target| NewFile::write(target, &[b"new"]).unwrap());
+            assert!(publish_all(files.into()).is_ok());
+        };
+        batch();
+        // The name under which the next batch keeps the old file: another number than that of the new one.
+        let number = |attempt| temporary_name(&targets[0], std::process::id(), attempt).unwrap();
+        let kept = Path::new(std::ffi::OsStr::from_bytes(number(1).as_bytes())).to_owned();
+        fs::hard_link(dir.path().join("a"), &kept).unwrap();
+        batch();
+        assert_eq!(entries(dir.path()), 2, "what was left behind is gone");
+        // One that is alive has it open.
+        fs::hard_link(dir.path().join("a"), &kept).unwrap();
+        let open = fs::File::open(&kept).unwrap();
+        batch();
+        assert!(kept.is_file() && entries(dir.path()) == 3);
+        drop(open);
     }
 
     #[test]

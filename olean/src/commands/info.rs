@@ -129,7 +129,10 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             Ok(info) if below(source) => found.push(info),
             Ok(mut info) => {
                 if source.path.is_some() {
-                    info.module = contents::contents(source);
+                    match contents::contents(source) {
+                        Ok(module) => info.module = module,
+                        Err(failure) => failed.note(failure),
+                    }
                 }
                 if out.is_json() {
                     files.push(info);

@@ -2,10 +2,12 @@
 //! What is there before stays whole for those that use it.
 
 use crate::error::{Failure, Result};
+use lean_region::os::new_file::remove_abandoned;
 use olean_reader::format::image::Header;
-use std::ffi::OsString;
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -18,19 +20,42 @@ pub struct NewFile {
     finished: bool,
 }
 
+/// So many writers of one image at the same time, with one number in different containers.
+const ATTEMPTS: u32 = 100;
+
+fn temporary_name(target: &Path, attempt: u32) -> PathBuf {
+    let mut name = target.as_os_str().to_owned();
+    name.push(format!(".tmp.{}", std::process::id()));
+    if attempt > 0 {
+        name.push(format!(".{attempt}"));
+    }
+    name.into()
+}
+
 impl NewFile {
     /// A new file that will be `target`. Its first byte is not that of an image.
     pub fn create(target: &Path) -> Result<Self> {
-        let mut name = target.as_os_str().to_owned();
-        name.push(OsString::from(format!(".tmp.{}", std::process::id())));
-        let temporary = PathBuf::from(name);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(&temporary)
-            .map_err(Failure::io("create", &temporary))?;
+        let mut attempt = 0;
+        let (file, temporary) = loop {
+            let temporary = temporary_name(target, attempt);
+            let created = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o644)
+                .open(&temporary);
+            match created {
+                Ok(file) => break (file, temporary),
+                // Whoever writes one has it open; a process that was killed has not, and may have had this number.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < ATTEMPTS => {
+                    let name = CString::new(temporary.as_os_str().as_bytes());
+                    if !name.is_ok_and(|name| remove_abandoned(&name)) {
+                        attempt += 1;
+                    }
+                }
+                Err(e) => return Err(Failure::io("create", &temporary)(e)),
+            }
+        };
         let new = Self {
             file,
             temporary,
@@ -81,5 +106,30 @@ impl Drop for NewFile {
             // Nothing is lost if it stays: it is no image.
             let _ = fs::remove_file(&self.temporary);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_and_what_another_writes_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("image");
+        let count = || fs::read_dir(dir.path()).unwrap().count();
+        fs::write(temporary_name(&target, 0), "left behind").unwrap();
+        let first = NewFile::create(&target).unwrap();
+        assert_eq!(
+            (first.temporary.clone(), count()),
+            (temporary_name(&target, 0), 1)
+        );
+        let second = NewFile::create(&target).unwrap();
+        assert_eq!(
+            (second.temporary.clone(), count()),
+            (temporary_name(&target, 1), 2)
+        );
+        drop((first, second));
+        assert_eq!(count(), 0);
     }
 }

@@ -33,12 +33,19 @@ pub struct Contents {
 }
 
 /// Reads a file that may be a part of a module; `None` if it is none, or not sound.
-pub fn contents(source: &Source) -> Option<Contents> {
+///
+/// # Errors
+/// The file cannot be read, which says nothing about what it is.
+pub fn contents(source: &Source) -> Result<Option<Contents>> {
     let part = source.path.as_deref().and_then(Part::of);
-    part.filter(Part::is_olean)?;
-    prove::one(source, &[], |p| of(p).map_err(Failure::Bad))
-        .ok()
-        .flatten()
+    if !part.is_some_and(|part| part.is_olean()) {
+        return Ok(None);
+    }
+    match prove::one(source, &[], |p| of(p).map_err(Failure::Bad)) {
+        Ok(contents) => Ok(contents),
+        Err(unread @ Failure::Io { .. }) => Err(unread),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The same of a file by itself.
