@@ -43,6 +43,9 @@ static lean_object *read_2(void) { return read_result("two", NULL); }
 static lean_object *read_3(void) { return read_result("three", NULL); }
 static lean_object *read_many(void) { return read_result("two", many); }
 static lean_object *read_parts(void) { return lean_read_module_data_parts(part_names); }
+static lean_object *set_name;
+static lean_object *read_set(void) { return lean_region_read_set(set_name, 1, 0); }
+static lean_object *read_set_by_threads(void) { return lean_region_read_set(set_name, 3, 0); }
 static lean_object *read_missing(void) { return read_result("missing", NULL); }
 static lean_object *read_damaged(void) { return read_result("damaged", NULL); }
 static lean_object *free_one(void) { return lean_compacted_region_free(held_region); }
@@ -70,6 +73,8 @@ const operation operations[] = {
     {"read-many", read_many, NULL, {0}, "two", false, NULL},
     {"read-parts", read_parts, NULL, {0}, "P.olean", false, NULL},
     {"read-image", read_parts, NULL, {0}, "P.olean", false, NULL},
+    {"read-set", read_set, NULL, {0}, "set.snap", false, NULL},
+    {"read-set-by-threads", read_set_by_threads, NULL, {0}, "set.snap", false, NULL},
     {"read-missing", read_missing, NULL, {0}, "missing", false, "No such file"},
     {"read-damaged", read_damaged, NULL, {0}, "damaged", false, "invalid header"},
     {"free", free_one, prepare_region, {0}, NULL, false, NULL},
@@ -125,6 +130,14 @@ void set_up(const operation *o) {
         /* An image of them stays good. */
         lean_region_dec(ok(save_parts()));
     }
+    if (strstr(o->name, "set")) {
+        static const char list[] = "[{\"olean\":\"P.olean\",\"oleanServer\":\"P.olean.server\",\"oleanPrivate\":\"P.olean.private\"}]";
+        lean_object *other = name("Set");
+        set_name = str("set.snap");
+        lean_region_dec(ok(lean_compacted_region_save(set_name, other, new_data, none, box(0), 0)));
+        lean_region_dec(other);
+        spew("set.snap.deps", list, sizeof list - 1);
+    }
     /* Where it wants to lie something else does. */
     if (o->relocates) take(file_base(o->file), 4096);
 }
@@ -134,10 +147,10 @@ void use_up(const operation *o, lean_object *value) {
         lean_region_dec(value);
         return;
     }
-    region r[PARTS];
+    region r[PARTS + 1];
     bool pair = lean_region_tag(value) == 0;
     size_t n = pair ? 1 : lean_region_child_count(value);
-    CHECK(n == (pair ? 1 : PARTS));
+    CHECK(n == (pair ? 1 : strstr(o->name, "set") ? PARTS + 1 : PARTS));
     for (size_t i = 0; i < n; i++) r[i] = from_pair(inc(pair ? value : lean_region_child(value, i)));
     CHECK(same(r[0].root, o->call == read_3 ? with_closures : new_data));
     lean_region_dec(value);

@@ -17,6 +17,7 @@ mod operations;
 mod points;
 mod run;
 mod search;
+mod shorts;
 mod subject;
 mod trace;
 
@@ -63,6 +64,8 @@ struct Args {
 enum Kind {
     /// Each system call refused in turn
     Points,
+    /// Transfers that are shorter than asked for
+    Shorts,
     /// Processes killed
     Kills,
     /// Limits swept
@@ -78,6 +81,20 @@ enum Kind {
 fn found(tallies: Vec<Tally>) -> Vec<Failure> {
     table(&tallies);
     tallies.into_iter().flat_map(|tally| tally.failures).collect()
+}
+
+fn shorts(search: &Search) -> Vec<Failure> {
+    println!("\n== shorts: reads and writes that transfer less than asked for, or are interrupted");
+    let built = operations::build(search);
+    let operations = operations::all(search, &built);
+    let wanted = operations
+        .iter()
+        .filter(|o| o.is_plain() && search.wants(&o.name()));
+    found(
+        wanted
+            .map(|operation| shorts::search(search, operation, &built))
+            .collect(),
+    )
 }
 
 fn kills(search: &Search) -> Vec<Failure> {
@@ -269,8 +286,9 @@ fn main() -> ExitCode {
     let by_name = |kind| search.short && kind == Kind::Sanitizer;
     let wanted = |kind| args.searches.contains(&kind) || (args.searches.is_empty() && !by_name(kind));
     let mut failures = Vec::new();
-    let searches: [(Kind, fn(&Search) -> Vec<Failure>); 6] = [
+    let searches: [(Kind, fn(&Search) -> Vec<Failure>); 7] = [
         (Kind::Points, points),
+        (Kind::Shorts, shorts),
         (Kind::Kills, kills),
         (Kind::Limits, limits),
         (Kind::Load, load),
