@@ -1,12 +1,20 @@
 #!/bin/sh
-# Builds the fuzz targets with the stable toolchain and runs each for a fixed number of inputs:
-#   fuzz/run.sh [RUNS] [TARGET...]      50000 inputs each and all targets by default
-# Layout and flags are those of `cargo fuzz build --sanitizer none`, which works here too.
+# Builds the fuzz targets with the stable toolchain and runs each:
+#   fuzz/run.sh [RUNS] [TARGET...]            for a fixed number of inputs; each target has its own if none is given
+#   fuzz/run.sh --minutes M [TARGET...]       for so long, going on from what earlier runs found (fuzz/corpus)
+# All targets if none is named. Layout and flags are those of `cargo fuzz build --sanitizer none`, which works here too.
 set -eu
 cd "$(dirname "$0")"
-runs=${1:-50000}
-[ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- header v2 v3 dependencies image
+runs= seconds=
+if [ "${1:-}" = --minutes ]; then
+    seconds=$((60 * ${2:?a number of minutes}))
+    shift 2
+elif [ -n "${1:-}" ] && [ -z "$(printf %s "$1" | tr -d 0-9)" ]; then
+    runs=$1
+    shift
+fi
+all='header v2 v3 dependencies image relocation closures trailer record report sidecar'
+[ $# -gt 0 ] || set -- $all
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
@@ -18,7 +26,19 @@ RUSTFLAGS="--cfg fuzzing -Cdebug-assertions $coverage" \
     cargo build --release --bins --target "$host" --target-dir target
 for target in "$@"; do
     mkdir -p "artifacts/$target"
-    echo "== $target: $runs inputs"
-    "target/$host/release/$target" -runs="$runs" -seed=1 -max_len=8192 -timeout=10 -rss_limit_mb=1024 \
+    case $target in
+    # These take files of some kilobytes apart, in several ways.
+    dependencies) default=20000 ;;
+    relocation) default=10000 ;;
+    *) default=50000 ;;
+    esac
+    if [ -n "$seconds" ]; then
+        limit="-max_total_time=$seconds"
+        echo "== $target: $seconds seconds"
+    else
+        limit="-runs=${runs:-$default} -seed=1"
+        echo "== $target: ${runs:-$default} inputs"
+    fi
+    "target/$host/release/$target" $limit -max_len=8192 -timeout=10 -rss_limit_mb=1024 \
         -print_final_stats=1 -artifact_prefix="artifacts/$target/" "corpus/$target"
 done

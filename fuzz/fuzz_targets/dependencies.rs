@@ -2,9 +2,9 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use olean_reader::{DepBytes, File, Options, Region, Width, verify_region};
-use lean_region_fuzz::exercise;
+use lean_region_fuzz::{damage, exercise};
 use libfuzzer_sys::fuzz_target;
+use olean_reader::{DepBytes, File, Options, Region, Width, verify_region};
 use testkit::olean::Spec;
 
 #[derive(Debug, Arbitrary)]
@@ -14,15 +14,8 @@ struct Input {
     closures: bool,
     main: Vec<u64>,
     dep: Vec<u64>,
-    main_damage: Vec<(u16, u8)>,
-    dep_damage: Vec<(u16, u8)>,
-}
-
-fn damage(bytes: &mut [u8], patches: &[(u16, u8)]) {
-    for &(at, xor) in patches {
-        let at = usize::from(at) % bytes.len();
-        bytes[at] ^= xor;
-    }
+    main_damage: Vec<(u32, u8)>,
+    dep_damage: Vec<(u32, u8)>,
 }
 
 fuzz_target!(|input: Input| {

@@ -1,9 +1,9 @@
 //! Any bytes at all, with the width detected and with either forced.
 #![no_main]
 
-use olean_reader::Width;
 use lean_region_fuzz::exercise;
 use libfuzzer_sys::fuzz_target;
+use olean_reader::Width;
 
 fuzz_target!(|data: &[u8]| {
     for width in [None, Some(Width::W32), Some(Width::W64)] {

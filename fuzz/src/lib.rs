@@ -1,9 +1,13 @@
 //! What the targets share: a header that lets the fuzzer get to the objects, and what every accepted file
 //! must survive.
 
+pub mod relocation;
+
 use olean_reader::diff::{Difference, diff};
 use olean_reader::transform::{Rewritten, rewrite};
 use olean_reader::{Bignums, File, Graph, Options, Region, Width, verify_region};
+use relocation::{Dep, relocated_alike};
+use testkit::olean::{Node, Spec, Val};
 
 /// Overwrites what a header must have, so that mutations reach what comes after it. The fuzzer still chooses
 /// width and bignum layout (lowest bits of the first byte); the base address is `base`. `None` for too little.
@@ -19,8 +23,45 @@ pub fn with_header(data: &[u8], version: u8, base: u32) -> Option<(Vec<u8>, Widt
     Some((bytes, width))
 }
 
+/// Alters some bytes, wherever they are.
+pub fn damage(bytes: &mut [u8], patches: &[(u32, u8)]) {
+    for &(at, xor) in patches {
+        let at = at as usize % bytes.len();
+        bytes[at] ^= xor;
+    }
+}
+
+/// Adds an object before all others.
+pub fn put_first(spec: &mut Spec, node: Node) {
+    let next = |v: &mut Val| {
+        if let Val::Node(n) = v {
+            *n += 1;
+        }
+    };
+    next(&mut spec.root);
+    for node in &mut spec.nodes {
+        match node {
+            Node::Ctor(_, vals, _) | Node::Closure(_, _, _, vals) | Node::Array(vals) => {
+                vals.iter_mut().for_each(next);
+            }
+            Node::Thunk(val) | Node::Task(val) | Node::Ref(val) | Node::Promise(val) => next(val),
+            Node::Sarray(..) | Node::Str(_) | Node::Big(..) => {}
+        }
+    }
+    spec.nodes.insert(0, node);
+}
+
 /// Checks a file, and if it is sound uses it in every way there is.
 pub fn exercise(bytes: &[u8], width: Option<Width>, deps: &[&Region<'_>]) {
+    if width == Some(Width::W64) {
+        let lies = (0x7e00_0000_0000..).step_by(1 << 32);
+        let deps: Vec<Dep<'_, '_>> = deps
+            .iter()
+            .zip(lies)
+            .map(|(region, lies)| Dep { region, lies })
+            .collect();
+        relocated_alike(bytes, &deps, 0x6000_0000_0000);
+    }
     let checked = File::parse(bytes, "", width).and_then(|f| Region::check(f, deps));
     if deps.is_empty() {
         let loaded = verify_region(bytes, &[], &Options::default());
