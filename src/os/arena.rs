@@ -10,6 +10,7 @@
 //! huge page, when the system needs it.
 
 use super::alloc;
+use super::huge_pages;
 use super::limits::addresses_are_limited;
 use super::lock::Lock;
 use super::mapping_room;
@@ -18,6 +19,7 @@ use once_cell::race::OnceBool;
 use std::fs;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Bytes of a huge page on x86-64 and, with pages of 4 KB, on aarch64.
 pub const HUGE: usize = 2 << 20;
@@ -32,6 +34,8 @@ const LARGE_CHUNK: usize = 1 << 30;
 struct Chunk {
     start: usize,
     bytes: usize,
+    /// Whether pages that come into memory from now on are huge.
+    huge: AtomicBool,
 }
 
 /// The chunk that pieces are taken from, and how many bytes of it have been.
@@ -39,6 +43,7 @@ static CURRENT: Lock<Option<(Arc<Chunk>, usize)>> = Lock::new(None);
 
 /// What keeps a piece of a chunk, whose place and size its owner knows. Dropped, the piece stays as it is until the
 /// chunk goes.
+#[derive(Clone)]
 pub struct Share(Arc<Chunk>);
 
 /// Memory for `size` > 0 bytes that begins where a page does, zero at first; none if the system has no huge pages to
@@ -104,6 +109,24 @@ fn whole_pages(size: usize) -> Option<usize> {
 }
 
 impl Share {
+    /// Brings the huge pages that begin in these bytes, which are about to be filled, into memory, or has small ones there, where
+    /// huge ones are not worth it.
+    pub(super) fn enter(&self, bytes: &mut [u8]) {
+        if !huge_pages() {
+            return;
+        }
+        let start = bytes.as_ptr() as usize;
+        for at in (start.next_multiple_of(HUGE) - start..bytes.len()).step_by(HUGE) {
+            let huge = huge_pages::next();
+            self.0.want(huge);
+            if huge {
+                let byte = &raw mut bytes[at];
+                // SAFETY: a byte of memory that the caller may write to.
+                huge_pages::watch(|| unsafe { byte.write_volatile(0) });
+            }
+        }
+    }
+
     /// Gives a piece back to the system.
     ///
     /// # Safety
@@ -163,7 +186,25 @@ impl Chunk {
             }
             libc::madvise(start as *mut _, bytes, libc::MADV_HUGEPAGE);
         }
-        Some(Arc::new(Chunk { start, bytes }))
+        Some(Arc::new(Chunk {
+            start,
+            bytes,
+            huge: AtomicBool::new(true),
+        }))
+    }
+
+    /// Has the pages that come into memory from now on be huge or small. That is said of the whole chunk, which stays one mapping so;
+    /// what is in memory stays as it is.
+    fn want(&self, huge: bool) {
+        if self.huge.swap(huge, Relaxed) == huge {
+            return;
+        }
+        let advice = match huge {
+            true => libc::MADV_HUGEPAGE,
+            false => libc::MADV_NOHUGEPAGE,
+        };
+        // SAFETY: the chunk; no content changes, and a system that does not take the advice goes on as before.
+        unsafe { libc::madvise(self.start as *mut _, self.bytes, advice) };
     }
 }
 
@@ -208,6 +249,11 @@ mod tests {
             // SAFETY: the piece's own memory, zero at first.
             unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), whole_pages(self.size).unwrap()) }
         }
+
+        fn enter(&mut self) {
+            let share = self.share.clone().unwrap();
+            share.enter(self.bytes());
+        }
     }
 
     impl Drop for Piece {
@@ -230,6 +276,9 @@ mod tests {
             let mut piece = Piece::take(size).expect("memory");
             assert!((piece.start.as_ptr() as usize).is_multiple_of(4096));
             let mark = round as u8 + 1;
+            if round % 3 > 0 {
+                piece.enter();
+            }
             assert!(piece.bytes().iter().all(|&b| b == 0), "round {round}");
             piece.bytes().fill(mark);
             kept.push((mark, piece));

@@ -79,12 +79,13 @@ impl Memory {
         if size >= PIECE
             && let Some((start, share)) = arena::take(size)
         {
+            let filling = Filling::Read(file, Some(share.clone()));
             let memory = Memory {
                 start,
                 size,
                 kind: MemoryKind::Piece(share),
             };
-            return Ok(Ok((memory, Filling::Read(file))));
+            return Ok(Ok((memory, filling)));
         }
         if size >= OWN_MAPPING && !alloc::refused() && !mapping_room::is_scarce() {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -99,7 +100,7 @@ impl Memory {
                     size,
                     kind: MemoryKind::Mapping,
                 };
-                return Ok(Ok((memory, Filling::Read(file))));
+                return Ok(Ok((memory, Filling::Read(file, None))));
             }
         }
         if alloc::refused() {
@@ -190,12 +191,11 @@ pub(super) fn map_exactly(
 }
 
 /// How content comes into the memory of a copy, a part at a time, while it is still in a cache when it is used.
-#[derive(Clone, Copy)]
 pub enum Filling<'a> {
     /// It is there.
     Done,
-    /// From this file.
-    Read(&'a File),
+    /// From this file, into this chunk of memory if it is one.
+    Read(&'a File, Option<Share>),
 }
 
 impl Filling<'_> {
@@ -203,10 +203,13 @@ impl Filling<'_> {
     ///
     /// # Errors
     /// What `pread` says, or `UnexpectedEof` when the file is shorter now.
-    pub fn fill(self, from: usize, bytes: &mut [u8]) -> io::Result<()> {
+    pub fn fill(&self, from: usize, bytes: &mut [u8]) -> io::Result<()> {
         match self {
             Filling::Done => Ok(()),
-            Filling::Read(file) => read_exactly(file, from, bytes),
+            Filling::Read(file, share) => {
+                share.iter().for_each(|share| share.enter(bytes));
+                read_exactly(file, from, bytes)
+            }
         }
     }
 }
