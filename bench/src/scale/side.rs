@@ -25,6 +25,10 @@ pub const INSIDE: &str = "inside";
 pub const TRUST: &str = "trust";
 /// With an image of which every file seems to have changed.
 pub const STALE: &str = "stale";
+/// The tool, with one thread that reads.
+pub const ALONE: &str = "1 thread";
+/// The tool, with as many as usual.
+pub const TOGETHER: &str = "threads";
 
 /// The snapshot that Lean's own loader saved, and ours.
 pub const SNAPSHOTS: [&str; 2] = ["stock.snap", "ours.snap"];
@@ -61,6 +65,16 @@ pub fn all(images: &Images) -> Vec<Side> {
     trust.env.push(("LEAN_REGION_IMAGE_TRUST".into(), "1".into()));
     sides.push(trust);
     sides.push(with(STALE, &images.stale));
+    let reading = |name, env: &[(&str, &str)]| Side {
+        name,
+        env: env
+            .iter()
+            .map(|&(name, value)| (name.into(), value.into()))
+            .collect(),
+        snapshot: SNAPSHOTS[1],
+    };
+    sides.push(reading(ALONE, &[("LEAN_IMPORT_WORKERS", "1")]));
+    sides.push(reading(TOGETHER, &[]));
     sides
 }
 

@@ -1,6 +1,6 @@
-//! What an image has to reach.
+//! What an image has to reach, and what threads have to bring.
 
-use super::side::{IMAGE, INSIDE, STALE, TRUST};
+use super::side::{IMAGE, INSIDE, STALE, TOGETHER, TRUST};
 
 /// A target.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +45,7 @@ pub fn target(work: &str, figure: &str, side: &str, stock_mappings: f64, regions
         }
         (IMPORT, "wall time", IMAGE) if rest == ", cold" => 0.50,
         (LOAD, "wall time", INSIDE) if rest == ", cold" => 0.45,
+        ("snapshot set, cold", "wall time", TOGETHER) => 0.60,
         ("read, inside the loader", _, IMAGE) => 0.20,
         ("read, inside the loader", _, TRUST) => 0.04,
         _ => return None,

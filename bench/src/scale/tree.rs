@@ -145,6 +145,16 @@ impl Works {
     }
 
     fn command(&self, what: What, side: &Side) -> Command {
+        if what == What::Set {
+            let mut command = Command::new(testkit::program("olean"));
+            command
+                .current_dir(self.scratch.path())
+                .env_remove("LEAN_IMPORT_WORKERS")
+                .envs(side.env.iter().cloned())
+                .arg("load")
+                .arg(self.scratch.path().join(side.snapshot));
+            return command;
+        }
         let mut command = self.lean(side);
         match what {
             What::Nothing => command.arg("Nothing.lean"),
@@ -155,6 +165,7 @@ impl Works {
             What::Load => command
                 .arg(self.snapshot("--incr-load=", side.snapshot))
                 .arg("Top.lean"),
+            What::Set => unreachable!("done above"),
         };
         command
     }

@@ -1,6 +1,6 @@
 //! What is run: commands of a real Lean over a tree of modules, by which sides, and after what.
 
-use super::side::{IMAGE, INSIDE, OURS, STALE, STOCK, TRUST};
+use super::side::{ALONE, IMAGE, INSIDE, OURS, STALE, STOCK, TOGETHER, TRUST};
 
 /// How a work is run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +30,8 @@ pub enum What {
     Save,
     /// That snapshot is loaded.
     Load,
+    /// The same by `olean load`, without Lean.
+    Set,
 }
 
 /// What is done once before a work, and not measured.
@@ -72,7 +74,7 @@ const CALLS: &[&str] = &["system calls"];
 const MEMORY: &[&str] = &["page tables", "mappings", "anonymous memory"];
 
 /// Works beside those that are always run.
-pub const EXTRAS: [&str; 5] = ["cold", "states", "delay", "calls", "restored"];
+pub const EXTRAS: [&str; 6] = ["cold", "states", "delay", "calls", "set", "restored"];
 
 const IMPORT: &str = "import";
 const LOAD: &str = "header snapshot, load";
@@ -101,6 +103,21 @@ pub fn list(extra: &[String]) -> Vec<Work> {
         warm("import of one module", What::One, &[OURS, IMAGE]),
         warm("import, every entry stale", What::Import, &[OURS, STALE]),
     ];
+    if asked("set") {
+        for (name, how, most) in [
+            ("snapshot set", How::Warm, None),
+            ("snapshot set, cold", How::Cold, Some(5)),
+            ("snapshot set, 1 ms each call", How::Delayed, Some(1)),
+        ] {
+            list.push(Work {
+                name: name.to_owned(),
+                figures: WALL,
+                most,
+                how,
+                ..warm(name, What::Set, &[ALONE, TOGETHER])
+            });
+        }
+    }
     let mut both = |change: &dyn Fn(&mut Work)| {
         for work in [&import, &load] {
             let mut work = work.clone();
@@ -162,7 +179,8 @@ mod tests {
         assert_eq!(names(&[]).len(), 8);
         assert_eq!(names(&["cold"]).len(), 10);
         assert_eq!(names(&["states"]).len(), 14);
-        let all = names(&["restored", "states", "cold", "delay", "calls"]);
+        assert_eq!(names(&["set"]).len(), 11);
+        let all = names(&["restored", "states", "cold", "delay", "calls", "set"]);
         assert!(all.last().unwrap().ends_with("restored times"), "{all:?}");
     }
 }
