@@ -110,6 +110,31 @@ fn scenarios_in_a_program_that_opens_the_library() {
     run_all(&build(&dir, Use::Dlopened), "10", unwrapped);
 }
 
+/// Regions that are read again, and sets, while every file is proved before it is handed out.
+#[test]
+fn scenarios_of_regions_that_are_shared_with_every_file_proved() {
+    let dir = shared_dir("c-scenarios-proved");
+    let program = build(&dir, Use::Linked);
+    for name in [
+        "one_region",
+        "other_files",
+        "changing",
+        "with_dependencies",
+        "set_any_workers",
+        "set_twice",
+    ] {
+        let work = temp_dir(name);
+        let mut command = command(&program);
+        command
+            .arg(name)
+            .arg(work.path())
+            .arg("10")
+            .env("LEAN_REGION_VERIFY", "1");
+        let output = process::run(&mut command).success();
+        assert_eq!(output.stderr, "", "{name}");
+    }
+}
+
 #[test]
 fn scenarios_under_valgrind() {
     let dir = shared_dir("c-scenarios-valgrind");

@@ -334,6 +334,7 @@ static void elsewhere(void) {
     CHECK(chdir("..") == 0);
     FAILS(read_set("below/x.snap", 2, 0), "failed to open file 'm0.olean'");
     lean_object *result = read_set("below/x.snap", 2, LEAN_REGION_SET_BESIDE);
+    CHECK(lean_region_io_is_ok(result));
     lean_object *first = lean_region_child(lean_region_child(result, 0), 0);
     CHECK(!strcmp(lean_region_string_text(lean_region_child(lean_region_read_region(first), 0)), "below/m0.olean"));
     CHECK(lean_region_free_set(result) == 0);

@@ -133,6 +133,39 @@ fn four_threads_read_at_once() {
     assert!(after[1] >= before[1] + 4 * (FILES * ROUNDS) as u64, "{after:?}");
 }
 
+/// What ours hands out twice, the host copies: the same graph, compared each time, and freed in any order.
+#[test]
+fn a_file_that_is_read_again_is_compared_as_often() {
+    let loader = compared();
+    let host = lean().host;
+    let dir = testkit::temp_dir("compare-again");
+    let file = dir.path().join("again");
+    // SAFETY: the runtime is initialised; what is made is owned here, and the strings by the array.
+    let root = unsafe {
+        let texts: Vec<Obj> = (0..50).map(|i| host.mk_string(&format!("text {i}"))).collect();
+        host.mk_array(&texts)
+    };
+    release(loader.save(&file, key(), root, &[], None, false).unwrap());
+    let before = assert_equal(&report());
+    let read = || loader.read(&file, &[]).unwrap();
+    let regions = [read(), read(), read()];
+    // SAFETY: live structures.
+    let begin = |r: &crate::lean::Region| unsafe { host.read_region_structure(r.structure) }.unwrap().buffer;
+    for region in &regions {
+        assert!(region.mapped());
+        assert_eq!(begin(region), begin(&regions[0]), "one region");
+        assert_same(root, region.root, "read again");
+    }
+    let [first, second, third] = regions;
+    second.free();
+    first.free();
+    assert_same(root, third.root, "the last one");
+    third.free();
+    let after = assert_equal(&report());
+    assert!(after[1] >= before[1] + 3, "{after:?}");
+    release(root);
+}
+
 #[test]
 fn failures_are_compared_too() {
     let loader = compared();
