@@ -16,7 +16,7 @@ fn refused_memory_is_an_error_and_nothing_stays() {
         .build(dir.join("memory"));
     // Saves do not ask whether files are relocated or verified.
     let runs = [
-        ("0", "0", "", 14, 7),
+        ("0", "0", "", 14, 6),
         ("1", "0", "read", 6, 1),
         ("0", "1", "read", 6, 1),
         ("1", "1", "read", 6, 1),

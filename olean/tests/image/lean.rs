@@ -324,21 +324,30 @@ fn doctor_says_what_would_come_of_an_image() {
     );
 }
 
+/// Makes the region files below a folder those of the same Lean, built from another commit.
+fn change_githash(dir: &Path) {
+    let all: Vec<_> = fs::read_dir(dir).unwrap().map(Result::unwrap).collect();
+    for entry in all {
+        let (path, kind) = (entry.path(), entry.file_type().unwrap());
+        if kind.is_dir() {
+            change_githash(&path);
+        } else if kind.is_file() {
+            let mut bytes = fs::read(&path).unwrap();
+            if bytes.starts_with(b"olean") {
+                bytes[40..44].copy_from_slice(b"beef");
+                fs::remove_file(&path).unwrap();
+                fs::write(&path, bytes).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn an_image_of_another_githash_is_used_if_that_is_wanted() {
     let dir = temp_dir("image-githash");
     let tree = tree::generate(dir.path(), 8, 4, 3);
     lean::compile(&real_lean(), &tree, &Options::stock());
-    // The same Lean, built from another commit.
-    for entry in fs::read_dir(&tree.dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.to_string_lossy().contains(".olean") {
-            let mut bytes = fs::read(&path).unwrap();
-            bytes[40..44].copy_from_slice(b"beef");
-            fs::remove_file(&path).unwrap();
-            fs::write(&path, bytes).unwrap();
-        }
-    }
+    change_githash(&tree.dir);
     let built = process::run(olean(&tree.dir).args(["image", "build", ".", "-o", "other.image"]));
     built.success();
     let import = |any: &str| {
