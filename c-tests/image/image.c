@@ -5,8 +5,11 @@
  *   batch:FILE,FILE  the batch call
  *   free:N           frees what read number N gave
  *   threads:FILE     eight threads read the file many times
+ *   save-many:N      N small files, m0.olean and so on
+ *   read-many:N      reads them all and keeps them; says where from, and how many mappings there are then
  *   live             how many regions are alive
  *   touch:N          writes into the region of read N, which has to be one of its own
+ *   advised:N        whether the region of read N is to be read in large pieces
  *   take:ADDRESS     makes a page unusable there
  *   sh:COMMAND       runs a command
  *   report           prints the library's report
@@ -129,6 +132,67 @@ static void save_all(void) {
     lean_region_dec(changing);
 }
 
+static const char *many_name(size_t i) {
+    static char name[32];
+    sprintf(name, "m%zu.olean", i);
+    return name;
+}
+
+static void save_many(size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        char text[32];
+        sprintf(text, "number %zu", i);
+        lean_object *data = array(str(text), END);
+        save_ok(many_name(i), data);
+        lean_region_dec(data);
+    }
+}
+
+static size_t mappings(void) {
+    size_t lines = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    CHECK(maps);
+    for (int c; (c = getc(maps)) != EOF;) lines += c == '\n';
+    fclose(maps);
+    return lines;
+}
+
+static bool advised(const char *address) {
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    CHECK(maps);
+    char line[512];
+    bool here = false, flag = false;
+    while (fgets(line, sizeof line, maps)) {
+        size_t start, end;
+        if (sscanf(line, "%zx-%zx ", &start, &end) == 2) here = start <= (size_t)address && (size_t)address < end;
+        if (here && !strncmp(line, "VmFlags:", 8)) flag = strstr(line, " hg") != NULL;
+    }
+    fclose(maps);
+    return flag;
+}
+
+static void read_many(size_t n) {
+    size_t image = 0, file = 0, relocated = 0, failed = 0;
+    for (size_t i = 0; i < n; i++) {
+        lean_object *result = read_result(many_name(i), NULL);
+        if (!lean_region_io_is_ok(result)) {
+            failed++;
+            lean_region_dec(result);
+            continue;
+        }
+        region r = from_pair(ok(result));
+        char text[32];
+        sprintf(text, "number %zu", i);
+        CHECK(!strcmp(text_of(r), text));
+        const char *from = place(r);
+        image += !strcmp(from, "image");
+        file += !strcmp(from, "file");
+        relocated += !strcmp(from, "relocated");
+    }
+    printf("%zu from the image, %zu mapped, %zu relocated, %zu failed; %zu mappings\n", image, file, relocated, failed,
+           mappings());
+}
+
 size_t scale = 1;
 
 static void report(void) {
@@ -144,6 +208,8 @@ int main(int argc, char **argv) {
         if (rest) *rest++ = 0;
         size_t n = rest ? strtoul(rest, NULL, 10) : 0;
         if (!strcmp(word, "save")) save_all();
+        else if (!strcmp(word, "save-many")) save_many(n);
+        else if (!strcmp(word, "read-many")) read_many(n);
         else if (!strcmp(word, "read")) read_one(rest);
         else if (!strcmp(word, "batch")) read_batch(rest);
         else if (!strcmp(word, "free")) {
@@ -156,7 +222,9 @@ int main(int argc, char **argv) {
             volatile char *header = begin_of(regions[n]);
             *header = *header;
             printf("written\n");
-        } else if (!strcmp(word, "take")) take(strtoul(rest, NULL, 0), 4096);
+        } else if (!strcmp(word, "advised"))
+            printf("%s\n", advised(begin_of(regions[n])) ? "large" : "as it comes");
+        else if (!strcmp(word, "take")) take(strtoul(rest, NULL, 0), 4096);
         else if (!strcmp(word, "sh")) CHECK(system(rest) == 0);
         else if (!strcmp(word, "report")) report();
         else {

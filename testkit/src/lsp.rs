@@ -29,6 +29,27 @@ pub struct Session {
 /// A worker ends by itself after its file is closed, but a server that leaves kills the workers it still has.
 /// `worker_left` is asked, for up to a minute, whether the worker has done what it does at its end.
 pub fn session(command: &mut Command, file: &Path, worker_left: impl Fn() -> bool) -> Session {
+    run(command, file, None, &worker_left)
+}
+
+/// The same, but when the diagnostics are there `meanwhile` is called, the line `edit` is written to the end of the file
+/// as it is in the editor, and the diagnostics of that are awaited.
+pub fn session_with_edit(
+    command: &mut Command,
+    file: &Path,
+    edit: &str,
+    meanwhile: &dyn Fn(),
+    worker_left: impl Fn() -> bool,
+) -> Session {
+    run(command, file, Some((edit, meanwhile)), &worker_left)
+}
+
+fn run(
+    command: &mut Command,
+    file: &Path,
+    edit: Option<(&str, &dyn Fn())>,
+    worker_left: &dyn Fn() -> bool,
+) -> Session {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -69,6 +90,19 @@ pub fn session(command: &mut Command, file: &Path, worker_left: impl Fn() -> boo
     );
     let mut diagnostics = Vec::new();
     answer(&messages, 2, &mut diagnostics);
+    if let Some((edit, meanwhile)) = edit {
+        meanwhile();
+        let end = json!({"line": text.lines().count(), "character": 0});
+        let change = json!({"range": {"start": end, "end": end}, "text": format!("{edit}\n")});
+        let params = json!({"textDocument": {"uri": uri, "version": 2}, "contentChanges": [change]});
+        send(
+            &mut stdin,
+            json!({"jsonrpc": "2.0", "method": "textDocument/didChange", "params": params}),
+        );
+        let wait = json!({"uri": uri, "version": 2});
+        send(&mut stdin, request(4, "textDocument/waitForDiagnostics", wait));
+        answer(&messages, 4, &mut diagnostics);
+    }
     let close = json!({"textDocument": {"uri": uri}});
     send(
         &mut stdin,

@@ -16,6 +16,7 @@ use olean_reader::{DepBytes, File, Region, Width};
 use std::collections::HashMap;
 use std::fs;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -143,7 +144,9 @@ impl Relinker<'_> {
     fn write(&self, bytes: &[u8], at: u64) -> Result<()> {
         self.image
             .write_all_at(bytes, at)
-            .map_err(Failure::io("write", self.name))
+            .map_err(Failure::io("write", self.name))?;
+        start_writing(self.image, at, bytes.len());
+        Ok(())
     }
 
     /// A module whose parts lie at `offsets`, of which the first word of `buffer` has the offset `first`.
@@ -377,6 +380,20 @@ pub fn verify_snapshot(part: &Part, deps: &[&Part]) -> Result<Checked<Duration>>
         Ok(_) => Ok(start.elapsed()),
         Err(e) => Err(bad(part, &e)),
     })
+}
+
+/// Has the system begin to write a part of a file to the disk, while the rest is made: what waits for all of it in the end
+/// then waits for little. Nothing is lost where it does not.
+fn start_writing(file: &fs::File, at: u64, size: usize) {
+    // SAFETY: a call about an open descriptor.
+    unsafe {
+        libc::sync_file_range(
+            file.as_raw_fd(),
+            at as libc::off64_t,
+            size as libc::off64_t,
+            libc::SYNC_FILE_RANGE_WRITE,
+        )
+    };
 }
 
 fn next_slot<'f>(

@@ -9,19 +9,19 @@ use std::sync::OnceLock;
 use testkit::lean::{self, Options};
 use testkit::process::{self, Output};
 use testkit::tree::{self, Tree};
-use testkit::{RealLean, Value, library, lsp, real_lean, shared_dir, temp_dir};
+use testkit::{RealLean, Value, library, real_lean, shared_dir, temp_dir};
 
 const MODULES: usize = 120;
 const SOURCE: &str = "prelude\nimport All\ndef three : N := .s (.s (.s .z))\n#print three\n#check missing\n";
 
 /// A tree compiled by the stock compiler, some seconds ago, with a header snapshot and an image of all of it.
-struct Prepared {
-    tree: Tree,
-    image: PathBuf,
-    reads: u64,
+pub(super) struct Prepared {
+    pub(super) tree: Tree,
+    pub(super) image: PathBuf,
+    pub(super) reads: u64,
 }
 
-fn prepared() -> &'static Prepared {
+pub(super) fn prepared() -> &'static Prepared {
     static PREPARED: OnceLock<Prepared> = OnceLock::new();
     PREPARED.get_or_init(|| {
         let tree = tree::generate(&shared_dir("image-tree"), MODULES, 6, 14);
@@ -53,11 +53,11 @@ fn prepared() -> &'static Prepared {
     })
 }
 
-fn run(dir: &Path, options: &Options, args: &[&str]) -> Output {
+pub(super) fn run(dir: &Path, options: &Options, args: &[&str]) -> Output {
     process::run(lean::command(&real_lean(), dir, options).args(args))
 }
 
-fn with_image(p: &Prepared) -> Options {
+pub(super) fn with_image(p: &Prepared) -> Options {
     Options::preloaded(library()).env("LEAN_REGION_IMAGE", &p.image)
 }
 
@@ -171,42 +171,6 @@ fn compare_and_verify_find_nothing() {
 }
 
 #[test]
-fn the_language_server_reads_from_the_image() {
-    let p = prepared();
-    let file = p.tree.dir.join("T.lean");
-    let reports = temp_dir("image-server");
-    let server = |options: &Options| {
-        let mut command = lean::command(&real_lean(), &p.tree.dir, options);
-        command.arg("--server");
-        command
-    };
-    let written = || {
-        fs::read_dir(reports.path())
-            .unwrap()
-            .any(|e| e.unwrap().path().extension().is_some_and(|x| x == "json"))
-    };
-    let stock = lsp::session(&mut server(&Options::stock()), &file, || true);
-    // The image is gone before the worker ends: it is in use all the same.
-    let image = temp_dir("image-copy");
-    let copy = image.path().join("copy.image");
-    fs::copy(&p.image, &copy).unwrap();
-    let options = Options::preloaded(library())
-        .env("LEAN_REGION_IMAGE", &copy)
-        .report(reports.path());
-    let ours = lsp::session(&mut server(&options), &file, written);
-    assert!(
-        stock.status.success() && ours.status.success(),
-        "{stock:?}\n{ours:?}"
-    );
-    assert_eq!((stock.diagnostics, stock.stderr), (ours.diagnostics, ours.stderr));
-    let served: u64 = lean::reports(reports.path())
-        .iter()
-        .filter_map(|r| r["image"]["served"].as_u64())
-        .sum();
-    assert!(served >= p.reads, "{served}");
-}
-
-#[test]
 fn a_module_built_anew_is_picked_up() {
     let dir = shared_dir("image-rebuilt");
     let tree = tree::generate(&dir, 12, 5, 3);
@@ -219,6 +183,21 @@ fn a_module_built_anew_is_picked_up() {
     let before = run(&dir, &image, &["Uses.lean"]);
     assert!(before.stdout.contains("fresh"), "{before}");
     assert!(!before.status.success(), "{before}");
+    let save = ["--incr-header-save=Uses.snap", "Uses.lean"];
+    assert_eq!(
+        run(&dir, &Options::preloaded(library()), &save).status.code(),
+        Some(1)
+    );
+    let build = [
+        "image",
+        "build",
+        ".",
+        "--snapshot",
+        "Uses.snap",
+        "-o",
+        "snap.image",
+    ];
+    process::run(olean(&dir).args(build)).success();
     // All is built again with one more declaration.
     let all = tree.all();
     let text = fs::read_to_string(dir.join(all.source())).unwrap();
@@ -237,6 +216,15 @@ fn a_module_built_anew_is_picked_up() {
     testkit::documents::check("Report", [&report]);
     assert!(report["image"]["stale"].as_u64().unwrap() >= 1, "{report:#}");
     assert!(report["image"]["served"].as_u64().unwrap() > 10, "{report:#}");
+    // A snapshot of what was built before has no place in a new image: nobody would look at its record there.
+    let output = process::run(olean(&dir).args(build));
+    assert_eq!(output.status.code(), Some(1), "{output}");
+    assert!(
+        output
+            .stderr
+            .contains("Uses.snap: it is stale: it was made with another"),
+        "{output}"
+    );
 }
 
 #[test]

@@ -4,7 +4,9 @@ mod building;
 mod corrupt;
 mod hosts;
 mod lean;
+mod many;
 mod reading;
+mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};

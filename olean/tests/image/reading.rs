@@ -180,6 +180,18 @@ fn what_can_change_is_given_out_once_and_the_rest_as_often_as_it_is_asked_for() 
 }
 
 #[test]
+fn what_can_change_is_read_from_the_disk_in_large_pieces() {
+    let files = Files::saved();
+    files.build();
+    let lines = files.run(&["read:A.olean", "advised:0", "read:R.olean", "advised:1"]);
+    assert_eq!(lines[1], "as it comes");
+    // Where the kernel has no huge pages there is nothing to ask for.
+    if fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
+        assert_eq!(lines[3], "large");
+    }
+}
+
+#[test]
 fn threads_get_one_region() {
     let files = Files::saved();
     files.build();

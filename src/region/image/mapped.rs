@@ -106,6 +106,8 @@ impl Mapped {
             mapping
                 .make_writable(&changeable)
                 .map_err(|e| io("made writable where it has to be", &e))?;
+            // Snapshots, for the most part, which are walked whole.
+            mapping.read_in_large_pieces(&changeable);
         }
         let states = (0..header.counts.entries).map(|_| AtomicU8::new(FREE)).collect();
         let (header, layout) = (Box::leak(Box::new(header)), Box::leak(Box::new(layout)));

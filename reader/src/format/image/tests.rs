@@ -271,3 +271,16 @@ fn tables_take_what_is_planned_for_them() {
     let most: usize = new.entries.iter().map(|e| chain_words(e.deps.len())).sum();
     assert!((1..=most).contains(&(counts.chain_words as usize)));
 }
+
+#[test]
+fn an_index_takes_at_most_a_hundred_bytes_a_region_with_the_byte_that_a_loader_keeps() {
+    // Modules of three parts, and a snapshot over all of them.
+    let n = 3000;
+    let tables = image(n, |i| match i {
+        _ if i + 1 == n => (0..i).collect(),
+        _ => (i - i % 3..i).collect(),
+    });
+    let index = tables.encode().unwrap().layout.index();
+    let bytes = index.end - index.start + u64::from(n);
+    assert!(bytes <= 100 * u64::from(n), "{bytes} bytes for {n} regions");
+}

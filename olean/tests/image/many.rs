@@ -1,0 +1,59 @@
+//! More regions than a process may have mappings.
+
+use super::{IMAGE, olean, program};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use testkit::process;
+
+/// Linux allows 65,530 mappings unless it is told otherwise.
+const MANY: usize = 70_000;
+
+#[test]
+fn more_regions_than_mappings_are_served_from_one_mapping() {
+    // Files on memory where there is such a place: making so many is what takes the time.
+    let memory = Path::new("/dev/shm");
+    let dir = match memory.is_dir() {
+        true => tempfile::Builder::new()
+            .prefix("lean-region-many-")
+            .tempdir_in(memory),
+        false => tempfile::tempdir(),
+    };
+    let dir = dir.unwrap();
+    let run = |image: bool, words: &[&str]| {
+        let mut command = Command::new(program());
+        command.args(words).current_dir(dir.path());
+        if image {
+            command.env("LEAN_REGION_IMAGE", IMAGE);
+        }
+        process::run(&mut command)
+    };
+    let (save, read) = (format!("save-many:{MANY}"), format!("read-many:{MANY}"));
+    run(false, &[&save]).success();
+    let output = process::run(olean(dir.path()).args(["image", "build", ".", "-o", IMAGE])).success();
+    assert!(output.stdout.contains("70,000 regions"), "{output}");
+    let all = run(true, &[&read, "live"]).success().stdout;
+    let mappings = |line: &str| -> usize {
+        let words: Vec<&str> = line.lines().next().unwrap().split(' ').collect();
+        words[words.len() - 2].parse().unwrap()
+    };
+    assert!(
+        all.starts_with(&format!(
+            "{MANY} from the image, 0 mapped, 0 relocated, 0 failed; "
+        )),
+        "{all}"
+    );
+    assert!(all.ends_with(&format!("{MANY} alive\n")), "{all}");
+    assert!(mappings(&all) < 100, "{all}");
+    // A mapping for each does not work out, if this system has the limit that Linux has by itself.
+    let most: usize = fs::read_to_string("/proc/sys/vm/max_map_count")
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let without = run(false, &[&read]);
+    if most < MANY {
+        let all = format!("0 from the image, {MANY} mapped, 0 relocated, 0 failed; ");
+        assert!(!without.stdout.starts_with(&all), "{without}");
+    }
+}
