@@ -282,7 +282,6 @@ pub fn tool<'a>(search: &'a Search, inputs: &Inputs) -> Vec<Command<'a>> {
     vec![
         make("tool/verify", &["verify", &tree], &[], old),
         make("tool/hash", &["hash", &base], &[], old),
-        make("tool/info", &["info", &base], &[], old),
         make("tool/dump", &["dump", &base], &[], old),
         make(
             "tool/narrow",

@@ -230,7 +230,15 @@ fn points(search: &Search) -> Vec<Failure> {
     let mut tallies = Vec::new();
     for subject in all {
         if search.wants(&subject.name()) {
-            tallies.push(points::search(search, subject));
+            let tally = points::search(search, subject);
+            // The long form takes hours: what is known is said.
+            println!(
+                "{}: {} tried, {} wrong",
+                tally.name,
+                tally.tried,
+                tally.failures.len()
+            );
+            tallies.push(tally);
         }
     }
     table(&tallies);

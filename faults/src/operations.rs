@@ -229,6 +229,7 @@ impl Subject for Operation<'_> {
             "P.olean",
             "'two'",
             "'three'",
+            "'set.snap",
             "'missing'",
             "'damaged'",
         ];
