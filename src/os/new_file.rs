@@ -485,6 +485,20 @@ mod tests {
         sync_name(c"/f").unwrap();
     }
 
+    #[test]
+    fn a_target_that_became_a_folder_is_found_before_anything_is_replaced() {
+        let dir = testkit::temp_dir("folder");
+        let path = |i: usize| dir.path().join(i.to_string());
+        let files = (0..2).map(|i| NewFile::write(&c(&path(i)), &[b"new"]).unwrap());
+        let files: Vec<NewFile> = files.collect();
+        fs::create_dir(path(1)).unwrap();
+        let Err(e) = publish_all(files) else {
+            panic!("it was not refused");
+        };
+        assert_eq!((e.index, e.step, e.new.len()), (1, WriteStep::Target, 0));
+        assert_eq!(entries(dir.path()), 1, "nothing is left but the folder");
+    }
+
     /// A set whose second or third target becomes a directory after it was looked at, or whose directory goes.
     #[test]
     fn all_files_appear_or_none() {
