@@ -166,7 +166,7 @@ pub fn make(search: &Search, shim: &Path) -> Inputs {
 pub fn lean<'a>(search: &'a Search, inputs: &Inputs, stock: bool) -> Vec<Command<'a>> {
     let program = inputs.lean.program.display().to_string();
     let tree = inputs.tree.display().to_string();
-    let (foo, parts) = (format!("{tree}/Foo.lean"), format!("{tree}/Parts.lean"));
+    let (source, parts) = (format!("{tree}/Foo.lean"), format!("{tree}/Parts.lean"));
     let make =
         |name: [&'static str; 2], words: &[&str], targets: &[&'static str], env: &[(&str, &str)]| Command {
             search,
@@ -203,41 +203,41 @@ pub fn lean<'a>(search: &'a Search, inputs: &Inputs, stock: bool) -> Vec<Command
         ),
         make(
             ["lean/incr-save", "stock/incr-save"],
-            &["--incr-save=snap", &foo],
+            &["--incr-save=snap", &source],
             &["snap"],
             &[],
         ),
         make(
             ["lean/incr-header-save", "stock/incr-header-save"],
-            &["--incr-header-save=snap", &foo],
+            &["--incr-header-save=snap", &source],
             &["snap"],
             &[],
         ),
-        make(["lean/import", "stock/import"], &[&foo], &[], &[]),
-        make(["lean/incr-load", "stock/incr-load"], &[&load, &foo], &[], &[]),
+        make(["lean/import", "stock/import"], &[&source], &[], &[]),
+        make(["lean/incr-load", "stock/incr-load"], &[&load, &source], &[], &[]),
     ];
     if !stock {
         all.push(make(
             ["lean/import-relocated", ""],
-            &[&foo],
+            &[&source],
             &[],
             &[("LEAN_REGION_FORCE_RELOCATE", "1")],
         ));
         all.push(make(
             ["lean/import-verified", ""],
-            &[&foo],
+            &[&source],
             &[],
             &[("LEAN_REGION_VERIFY", "1")],
         ));
         all.push(make(
             ["lean/import-image", ""],
-            &[&foo],
+            &[&source],
             &[],
             &[("LEAN_REGION_IMAGE", &image)],
         ));
         all.push(make(
             ["lean/incr-load-image", ""],
-            &[&load, &foo],
+            &[&load, &source],
             &[],
             &[("LEAN_REGION_IMAGE", &image)],
         ));

@@ -78,6 +78,9 @@ enum Kind {
     Sanitizer,
 }
 
+/// A search: prints what it tried, answers what it found.
+type Searching = fn(&Search) -> Vec<Failure>;
+
 fn found(tallies: Vec<Tally>) -> Vec<Failure> {
     table(&tallies);
     tallies.into_iter().flat_map(|tally| tally.failures).collect()
@@ -294,7 +297,7 @@ fn main() -> ExitCode {
     let by_name = |kind| search.short && kind == Kind::Sanitizer;
     let wanted = |kind| args.searches.contains(&kind) || (args.searches.is_empty() && !by_name(kind));
     let mut failures = Vec::new();
-    let searches: [(Kind, fn(&Search) -> Vec<Failure>); 7] = [
+    let searches: [(Kind, Searching); 7] = [
         (Kind::Points, points),
         (Kind::Shorts, shorts),
         (Kind::Kills, kills),
