@@ -1,8 +1,9 @@
 //! This library's own affairs: version, which runtime it works with, swapping itself in and out, the report, the last
 //! error.
 
-use super::{ctor, guarded, set_last_error};
+use super::{ctor, guarded};
 use crate::host::Host;
+use crate::os::thread_text;
 use crate::redirect::{self, report};
 use crate::region::calls;
 use std::ffi::c_char;
@@ -89,13 +90,8 @@ pub unsafe extern "C" fn lean_region_report(out: *mut c_char, capacity: usize) -
 /// `out` points to `capacity` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_last_error(out: *mut c_char, capacity: usize) -> usize {
-    let text = super::LAST_ERROR
-        .try_with(|last| last.borrow().clone())
-        .ok()
-        .flatten()
-        .unwrap_or_default();
     // SAFETY: the contract is the same.
-    unsafe { copy_out(&text, out, capacity) }
+    thread_text::with(|text| unsafe { copy_out(text, out, capacity) })
 }
 
 /// Copies `text` and a terminator to `out`, cut to `capacity` bytes; answers the bytes of the whole text.
@@ -118,5 +114,5 @@ pub(super) unsafe fn copy_out(text: &str, out: *mut c_char, capacity: usize) -> 
 /// Forgets the last error of this thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn lean_region_clear_error() {
-    set_last_error("");
+    thread_text::set("");
 }

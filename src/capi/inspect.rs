@@ -3,9 +3,10 @@
 
 use super::objects::{lean_region_child, lean_region_child_count, lean_region_dec, lean_region_inc};
 use super::objects::{lean_region_io_error_text, lean_region_io_is_ok, lean_region_is_scalar};
-use super::{guarded, host, lean_object, loader, obj, raw, set_last_error};
+use super::{guarded, host, lean_object, loader, obj, raw};
 use crate::host::{Generation, Host};
 use crate::object::Obj;
+use crate::os::thread_text;
 use olean_reader::format::object;
 use std::ffi::CStr;
 
@@ -135,7 +136,7 @@ unsafe fn pair(result: *mut lean_object, function: &str) -> *mut lean_object {
             }
         }
     }
-    set_last_error(&format!(
+    thread_text::set(&format!(
         "{function}: the object is neither a successful result of a read nor a pair of root and region"
     ));
     std::ptr::null_mut()
@@ -277,7 +278,7 @@ pub unsafe extern "C" fn lean_region_free_read(result: *mut lean_object) -> i32 
                 loader::lean_compacted_region_free(raw(Obj(handle)))
             }
             _ => {
-                set_last_error(
+                thread_text::set(
                     "lean_region_free_read: the pair's second half is no live region of this host",
                 );
                 std::ptr::null_mut()
@@ -290,7 +291,7 @@ pub unsafe extern "C" fn lean_region_free_read(result: *mut lean_object) -> i32 
         if !good {
             let text = lean_region_io_error_text(freed);
             if !text.is_null() {
-                set_last_error(&CStr::from_ptr(text).to_string_lossy());
+                thread_text::set(&CStr::from_ptr(text).to_string_lossy());
             }
         }
         lean_region_dec(freed);

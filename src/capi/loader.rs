@@ -8,6 +8,7 @@ use super::{io_result, lean_object, obj};
 use crate::host::Generation;
 use crate::object::Obj;
 use crate::os::counters::{Counter, FREE, READ, SAVE};
+use crate::os::thread_text;
 use crate::redirect::attach;
 use crate::region::calls;
 use crate::region::error::CallError;
@@ -179,7 +180,7 @@ pub extern "C-unwind" fn lean_compacted_region_size(region: usize) -> usize {
         return unsafe { host(region) };
     }
     calls::size(region).unwrap_or_else(|| {
-        super::set_last_error("lean_compacted_region_size: the handle is that of no live region");
+        thread_text::set("lean_compacted_region_size: the handle is that of no live region");
         0
     })
 }
@@ -199,9 +200,7 @@ pub extern "C-unwind" fn lean_compacted_region_is_memory_mapped(region: usize) -
     }
     calls::is_memory_mapped(region)
         .unwrap_or_else(|| {
-            super::set_last_error(
-                "lean_compacted_region_is_memory_mapped: the handle is that of no live region",
-            );
+            thread_text::set("lean_compacted_region_is_memory_mapped: the handle is that of no live region");
             false
         })
         .into()

@@ -20,8 +20,7 @@ pub mod version;
 
 use crate::host::Host;
 use crate::object::Obj;
-use crate::os::{panics, stderr::complain};
-use std::cell::RefCell;
+use crate::os::{panics, stderr::complain, thread_text};
 
 /// Any object of the Lean runtime, or a boxed scalar.
 ///
@@ -37,21 +36,11 @@ fn raw(o: Obj) -> *mut lean_object {
     o.ptr().cast()
 }
 
-thread_local! {
-    static LAST_ERROR: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
-}
-
-/// Remembers what went wrong on this thread.
-fn set_last_error(text: &str) {
-    // A thread that is ending has no place left for it.
-    let _ = LAST_ERROR.try_with(|last| *last.borrow_mut() = Some(text.into()));
-}
-
 /// Runs `f` so that no panic leaves it; what it says on failure is remembered.
 fn guarded<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     let result = panics::caught(f).and_then(|result| result);
     if let Err(text) = &result {
-        set_last_error(text);
+        thread_text::set(text);
     }
     result
 }

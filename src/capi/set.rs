@@ -3,8 +3,9 @@
 use super::inspect::lean_region_free_read;
 use super::loader::count_read;
 use super::objects::{lean_region_child, lean_region_child_count, lean_region_dec, lean_region_inc};
-use super::{guarded, io_result, lean_object, obj, set_last_error};
+use super::{guarded, io_result, lean_object, obj};
 use crate::os::counters::READ;
+use crate::os::thread_text;
 use crate::redirect::attach;
 use crate::region::closures::libraries::MissingCode;
 use crate::region::set::call::{SetOptions, read_set};
@@ -101,7 +102,7 @@ pub unsafe extern "C" fn lean_region_free_set(result: *mut lean_object) -> i32 {
         return 0;
     }
     let not_a_set = || {
-        set_last_error(
+        thread_text::set(
             "lean_region_free_set: the object is neither the result of lean_region_read_set nor its array",
         );
         -1

@@ -25,5 +25,6 @@ pub mod page;
 pub mod panics;
 pub mod saved_files;
 pub mod stderr;
+pub mod thread_text;
 pub mod threads;
 pub mod whole_file;

@@ -45,15 +45,17 @@ fn more_regions_than_mappings_are_served_from_one_mapping() {
     );
     assert!(all.ends_with(&format!("{MANY} alive\n")), "{all}");
     assert!(mappings(&all) < 100, "{all}");
-    // A mapping for each does not work out, if this system has the limit that Linux has by itself.
+    // Without it there is no mapping for each, if this system has the limit that Linux has by itself: some are copied.
     let most: usize = fs::read_to_string("/proc/sys/vm/max_map_count")
         .unwrap()
         .trim()
         .parse()
         .unwrap();
-    let without = run(false, &[&read]);
+    let without = run(false, &[&read]).success().stdout;
+    assert!(without.contains(" 0 failed; "), "{without}");
     if most < MANY {
-        let all = format!("0 from the image, {MANY} mapped, 0 relocated, 0 failed; ");
-        assert!(!without.stdout.starts_with(&all), "{without}");
+        let all = format!("0 from the image, {MANY} mapped, ");
+        assert!(!without.starts_with(&all), "{without}");
+        assert!(mappings(&without) < most, "{without}");
     }
 }
