@@ -4,8 +4,9 @@
 use lean_region::capi::control::lean_region_last_error;
 use lean_region::capi::files::{lean_region_hash, lean_region_verify};
 use lean_region::capi::inspect::*;
-use lean_region::capi::loader::{lean_compacted_region_read, lean_compacted_region_save};
-use lean_region::capi::loader::{lean_compacted_region_size, lean_read_module_data_parts};
+use lean_region::capi::loader::lean_read_module_data_parts;
+use lean_region::capi::loader::{lean_compacted_region_free, lean_compacted_region_read};
+use lean_region::capi::loader::{lean_compacted_region_save, lean_compacted_region_size};
 use lean_region::capi::version::{LEAN_REGION_VERSION_NUMBER, lean_region_version_number};
 use lean_region::capi::{lean_object, objects::*};
 use std::ffi::{CString, c_char};
@@ -171,6 +172,22 @@ fn root_and_region_are_found_in_results_and_in_pairs() {
         assert_eq!(lean_region_read_handle(result), 0xabcd_0000);
         assert_eq!(lean_region_free_read(result), -1, "there is no such region");
         assert!(last_error().contains("no live region"), "{}", last_error());
+    }
+}
+
+#[test]
+fn a_region_that_was_freed_before_is_not_followed() {
+    let dir = temp_dir("freed-before");
+    let file = dir.path().join("text");
+    save(&file, string("text"), array(&[]));
+    // SAFETY: live objects, each released once; no root is looked at after its region was freed.
+    unsafe {
+        let result = read(&file, array(&[]));
+        let freed = lean_compacted_region_free(lean_region_read_handle(result) as *mut lean_object);
+        assert!(lean_region_io_is_ok(freed));
+        lean_region_dec(freed);
+        assert_eq!(lean_region_free_read(result), -1);
+        assert!(last_error().contains("freed before"), "{}", last_error());
     }
 }
 

@@ -7,7 +7,7 @@ use super::{guarded, host, lean_object, loader, obj, raw};
 use crate::host::{Generation, Host};
 use crate::object::Obj;
 use crate::os::thread_text;
-use olean_reader::format::object;
+use olean_reader::format::object::{self, OBJECT_HEADER};
 use std::ffi::CStr;
 
 /// What `lean_region_tag` answers: constructors have a tag from 0 to this one.
@@ -252,7 +252,8 @@ pub unsafe extern "C" fn lean_region_free_read(result: *mut lean_object) -> i32 
     }
     // SAFETY: the caller owns `result`, so everything in it lives until it is released here, and a structure
     // beyond that by the reference taken for it; freeing a structure consumes that
-    // reference, and freeing by handle consumes none. The text of an error is terminated.
+    // reference, and freeing by handle consumes none. The pair's first field lies behind its header, and nobody else looks
+    // at it. The text of an error is terminated.
     unsafe {
         if !lean_region_is_scalar(result) && !lean_region_io_is_ok(result) {
             lean_region_dec(result);
@@ -269,7 +270,11 @@ pub unsafe extern "C" fn lean_region_free_read(result: *mut lean_object) -> i32 
         if structure {
             lean_region_inc(region);
         }
-        // The pair holds the root, which is followed when the pair goes: so it goes before the region.
+        if structure || handle.is_some() {
+            // The root would be followed when the pair goes, and the region may be gone already. Objects of regions are
+            // not counted, so nothing is lost.
+            obj(pair).set_word(OBJECT_HEADER, Obj::UNIT.0);
+        }
         lean_region_dec(result);
         let freed = match handle {
             _ if structure => loader::lean_compacted_region_free(region),
