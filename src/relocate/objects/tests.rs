@@ -234,14 +234,21 @@ fn every_altered_byte_moves_or_is_refused_as_the_rules_say() {
     }
 }
 
+/// Cuts a file off at every word from `from` words behind its first object on. Its root is a scalar: it would lead to what is
+/// cut off.
+fn cut_off(spec: &Spec, from: usize) {
+    let mut words = words(spec);
+    let first = if spec.version == 3 { 13 } else { 12 };
+    words[first - 1] = 1;
+    for end in first + from..words.len() {
+        compare(&words[..end], spec);
+    }
+}
+
 #[test]
 fn what_is_cut_off_is_refused_where_it_is_cut() {
     for (gmp, version) in shapes() {
-        let spec = sample(gmp, version);
-        let words = words(&spec);
-        for end in 13 + usize::from(version)..words.len() {
-            compare(&words[..end], &spec);
-        }
+        cut_off(&sample(gmp, version), 1);
     }
 }
 
@@ -273,37 +280,47 @@ fn counts_that_cannot_be_multiplied_are_refused() {
     }
 }
 
+/// The sample behind a string of so many words, which is first.
+fn behind(lead: usize, gmp: bool, version: u8) -> Spec {
+    let mut spec = Spec::new(true, gmp, version);
+    spec.push(Node::Str("x".repeat(8 * lead - 33)));
+    let rest = sample(gmp, version);
+    let shift = |v: Val| match v {
+        Val::Node(n) => Val::Node(n + 1),
+        v => v,
+    };
+    let all = |vals: Vec<Val>| vals.into_iter().map(shift).collect();
+    for node in rest.nodes {
+        spec.nodes.push(match node {
+            Node::Ctor(tag, vals, scalars) => Node::Ctor(tag, all(vals), scalars),
+            Node::Closure(library, code, arity, vals) => Node::Closure(library, code, arity, all(vals)),
+            Node::Array(vals) => Node::Array(all(vals)),
+            Node::Thunk(v) => Node::Thunk(shift(v)),
+            Node::Task(v) => Node::Task(shift(v)),
+            Node::Promise(v) => Node::Promise(shift(v)),
+            Node::Ref(v) => Node::Ref(shift(v)),
+            node => node,
+        });
+    }
+    spec.root = shift(rest.root);
+    spec.libraries = rest.libraries;
+    spec
+}
+
 #[test]
 fn objects_of_every_kind_lie_across_the_end_of_a_window() {
     let sizes = words(&sample(true, 3)).len();
     for lead in 2048 - 12 - sizes..2048 + 4 {
         for (gmp, version) in shapes() {
-            let mut spec = Spec::new(true, gmp, version);
-            // Behind a string of so many words, which is first.
-            spec.push(Node::Str("x".repeat(8 * lead - 33)));
-            let rest = sample(gmp, version);
-            let shift = |v: Val| match v {
-                Val::Node(n) => Val::Node(n + 1),
-                v => v,
-            };
-            let all = |vals: Vec<Val>| vals.into_iter().map(shift).collect();
-            for node in rest.nodes {
-                spec.nodes.push(match node {
-                    Node::Ctor(tag, vals, scalars) => Node::Ctor(tag, all(vals), scalars),
-                    Node::Closure(library, code, arity, vals) => {
-                        Node::Closure(library, code, arity, all(vals))
-                    }
-                    Node::Array(vals) => Node::Array(all(vals)),
-                    Node::Thunk(v) => Node::Thunk(shift(v)),
-                    Node::Task(v) => Node::Task(shift(v)),
-                    Node::Promise(v) => Node::Promise(shift(v)),
-                    Node::Ref(v) => Node::Ref(shift(v)),
-                    node => node,
-                });
-            }
-            spec.root = shift(rest.root);
-            spec.libraries = rest.libraries;
+            let spec = behind(lead, gmp, version);
             compare(&words(&spec), &spec);
         }
+    }
+}
+
+#[test]
+fn what_is_cut_off_in_a_later_window_is_refused_where_it_is_cut() {
+    for (gmp, version) in shapes() {
+        cut_off(&behind(2100, gmp, version), 2100);
     }
 }
