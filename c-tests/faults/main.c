@@ -87,9 +87,9 @@ int main(int argc, char **argv) {
     }
     if (warm && o->file && !o->relocates && !o->otherwise) {
         /* Where the file cannot be mapped its content lies in room that is kept from then on. */
-        take(file_base(o->file), 4096);
+        bool occupied = occupy(o->file);
         use_up(o, ok(o->call()));
-        give_back(file_base(o->file), 4096);
+        if (occupied) give_back(file_base(o->file), 4096);
     }
     if (o->prepare) o->prepare();
     state before = now();

@@ -139,7 +139,13 @@ void set_up(const operation *o) {
         spew("set.snap.deps", list, sizeof list - 1);
     }
     /* Where it wants to lie something else does. */
-    if (o->relocates) take(file_base(o->file), 4096);
+    if (o->relocates) occupy(o->file);
+}
+
+bool occupy(const char *file) {
+    void *place = (void *)file_base(file);
+    void *got = mmap(place, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    return got == place;
 }
 
 void use_up(const operation *o, lean_object *value) {

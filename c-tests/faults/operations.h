@@ -29,6 +29,8 @@ extern const operation operations[];
 void set_up(const operation *o);
 /* Frees the regions of what a read gave (consumed), after a look at their roots. */
 void use_up(const operation *o, lean_object *value);
+/* Makes the place unusable where a file wants to lie; whether that was to do. A sanitizer may lie there. */
+bool occupy(const char *file);
 /* Puts the old content back. */
 void restore(const operation *o);
 

@@ -73,7 +73,7 @@ pub fn fitting(call: &str) -> &'static [Errno] {
         "flock" => &[EINTR, ENOLCK],
         "clone" | "clone3" => &[EAGAIN, ENOMEM],
         "pipe2" | "dup" | "dup3" | "eventfd2" => &[EMFILE],
-        "getdents64" => &[EIO, ENOENT],
+        "getdents64" => &[EIO],
         "mkdir" | "mkdirat" => &[EACCES, ENOSPC, EROFS],
         "readlink" | "readlinkat" => &[EACCES, EIO, ELOOP],
         "chmod" | "fchmod" | "fchmodat" => &[EPERM, EROFS],

@@ -150,7 +150,11 @@ impl Program {
         Left {
             status,
             stdout: text(&out),
-            stderr: text(&err),
+            // What the tracer says itself is nothing that the program said.
+            stderr: text(&err)
+                .split_inclusive('\n')
+                .filter(|line| !line.starts_with("strace: "))
+                .collect(),
         }
     }
 

@@ -79,6 +79,7 @@ pub trait Subject: Sync {
 
 /// Whether a text says the cause, in the system's words or in ours.
 pub fn says(text: &str, point: &Point) -> bool {
+    let text = text.to_lowercase();
     let memory = point.error.name == "ENOMEM" || errors::is_memory(&point.call);
-    (memory && text.to_lowercase().contains("memory")) || text.contains(&point.error.text())
+    (memory && text.contains("memory")) || text.contains(&point.error.text().to_lowercase())
 }

@@ -291,7 +291,7 @@ fn look_into(suspects: &[Suspect<'_>], paths: Paths<'_>, findings: &mut Findings
                 "which had been replaced before it was saved: its content is not known".to_owned()
             }),
             (_, None) => findings.add(&suspect.saved, || {
-                "which has been replaced since it was read, so that its content cannot be compared".to_owned()
+                "which has been replaced since it was read, or cannot be read again, so that its content cannot be compared".to_owned()
             }),
         }
     }
