@@ -132,11 +132,17 @@ static int strike(const struct operation *o, call which, fault how, int error, i
         CHECK(o->run != save_new || holds("f", old_bytes, old_size));
     }
     /* What a file system reports at close of a file that was only read means nothing, nor does what it reports of a
-     * saved one once more, after the close that was made to hear it; without a mapping a file is read. */
-    bool bearable = how != FAILURE || which == MMAP || (which == CLOSE && !(o->saves && nth == 1));
+     * saved one once more, after the close that was made to hear it; without a mapping a file is read. What a batch keeps of
+     * the old files is opened only so that nobody takes it for left behind. */
+    bool bearable = how != FAILURE || which == MMAP || (which == CLOSE && !(o->saves && nth == 1)) ||
+                    (which == OPEN && o->run == save_parts && nth > 2);
     if (hits && !done) CHECK(how == END_EARLY || !bearable || o->saves);
     if (hits && which == CLOSE && how == FAILURE && o->saves && nth == 1) CHECK(!done);
-    if (hits && done) CHECK(bearable && how != END_EARLY);
+    if (hits && done && !(bearable && how != END_EARLY)) {
+        char text[100];
+        snprintf(text, sizeof text, "done all the same: %s, call %d, number %d: %s", o->file, which, nth, strerror(error));
+        fail(__FILE__, __LINE__, text);
+    }
     CHECK(files(true) == 0);
     if (taken) give_back(taken, 4096);
     if (o->run == save_new) save_ok("f", old_data);
@@ -479,7 +485,11 @@ static void few_mappings(void) {
         lean_region_dec(data);
     }
     long mappings = held().mappings;
-    CHECK(mappings > limit * 3 / 4 && mappings <= limit - limit / 16);
+    /* Under valgrind nobody counts (`held`). */
+    if (mappings && (mappings <= limit * 3 / 4 || mappings > limit - limit / 16)) {
+        snprintf(text, sizeof text, "%ld mappings", mappings);
+        fail(__FILE__, __LINE__, text);
+    }
     CHECK(at_base > limit / 2 && at_base < limit);
     /* What is mapped is shared and not copied. */
     region again = read_ok("n3", NULL);
