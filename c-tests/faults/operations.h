@@ -31,8 +31,13 @@ void set_up(const operation *o);
 void use_up(const operation *o, lean_object *value);
 /* Makes the place unusable where a file wants to lie; whether that was to do. A sanitizer may lie there. */
 bool occupy(const char *file);
+/* Whether an error's text names a file that the operation works on; freeing works on none. */
+bool names_its_file(const operation *o, const char *text);
 /* Puts the old content back. */
 void restore(const operation *o);
+
+/* Keeps what the targets hold, as their new content or the old one; called by set_up. */
+void keep_targets(const operation *o, bool new);
 
 /* What follows makes no system call that an operation makes, and so works while those are refused. */
 

@@ -75,14 +75,14 @@ static void keep(const char *path, bool new, int i) {
     memcpy(kept[new][i].bytes, content, (size_t)size);
 }
 
-/* Called by set_up when the files hold what is to be compared with. */
 void keep_targets(const operation *o, bool new) {
     for (int i = 0; i < TARGETS && o->targets[i]; i++) {
         keep(o->targets[i], new, i);
         /* For who looks at the files when this process is dead. */
         char copy[96];
         snprintf(copy, sizeof copy, "%s.%s", o->targets[i], new ? "new" : "old");
-        if (getenv("FAULTS_REFERENCES") && kept[new][i].size >= 0) spew(copy, kept[new][i].bytes, (size_t)kept[new][i].size);
+        if (getenv("FAULTS_REFERENCES") && kept[new][i].size >= 0)
+            spew(copy, kept[new][i].bytes, (size_t)kept[new][i].size);
     }
 }
 

@@ -4,7 +4,7 @@
  *     FAULTS_SHORT=CALL:HOW[:N]   CALL: read, write; HOW: half, one, interrupted; N: the n-th call alone
  *     FAULTS_PID=NUMBER
  *
- * A program that knows `faults_shim` says when; in others it is always. */
+ * Transfers are shortened while a program that knows `faults_shim` says so. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -34,7 +34,6 @@ static void know(void) {
     const char *wanted = getenv("FAULTS_SHORT");
     known = 1;
     if (wanted) sscanf(wanted, "%15[a-z]:%15[a-z]:%d", call, how, &nth);
-    on |= getenv("FAULTS_SHORT_ALWAYS") != NULL;
 }
 
 /* How many of `n` bytes are transferred; -1 with errno. */

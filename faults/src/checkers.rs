@@ -3,22 +3,12 @@
 
 use crate::load;
 use crate::operations::{self, Operation};
-use crate::run::{Program, Traced, empty};
+use crate::run::{LOAD, OPERATIONS, Program, Traced, compiled, empty};
 use crate::search::{Failure, Search, Tally};
 use crate::subject::{Subject, Took};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use testkit::c;
 
-/// Arguments of valgrind's tools.
-const MEMCHECK: [&str; 6] = [
-    "valgrind",
-    "--quiet",
-    "--error-exitcode=99",
-    "--leak-check=full",
-    "--show-leak-kinds=definite,indirect",
-    "--errors-for-leak-kinds=definite,indirect",
-];
 const HELGRIND: [&str; 4] = ["valgrind", "--tool=helgrind", "--quiet", "--error-exitcode=99"];
 
 /// Runs a program once; what it says on stderr is a finding.
@@ -48,22 +38,35 @@ fn run(search: &Search, tally: &mut Tally, what: &str, program: &Program) {
     });
 }
 
-fn under(words: &[&str], program: Program) -> Program {
-    let words = words
-        .iter()
-        .map(|&word| word.to_owned())
-        .chain(program.words)
-        .collect();
-    Program { words, ..program }
+/// Under memcheck, with the options that every test has.
+fn memchecked(program: Program) -> Program {
+    let mut plain = Command::new(&program.words[0]);
+    plain.args(&program.words[1..]);
+    let checked = testkit::valgrind(&plain);
+    let words = std::iter::once(checked.get_program()).chain(checked.get_args());
+    Program {
+        words: words.map(|word| word.to_string_lossy().into_owned()).collect(),
+        ..program
+    }
 }
 
-/// Operations that are run: every one, or one of each kind.
-fn chosen<'a>(search: &'a Search, built: &'a operations::Built) -> Vec<Operation<'a>> {
+fn helgrinded(program: Program) -> Program {
+    let suppressions = testkit::workspace_dir().join("c-tests/faults/helgrind.supp");
+    let suppressions = format!("--suppressions={}", suppressions.display());
+    let words = HELGRIND.iter().map(|&word| word.to_owned());
+    Program {
+        words: words.chain([suppressions]).chain(program.words).collect(),
+        ..program
+    }
+}
+
+/// Operations that are run: every one, or a `few`, one of each kind.
+fn chosen<'a>(search: &'a Search, built: &'a operations::Built, only_few: bool) -> Vec<Operation<'a>> {
     let few = ["save-3", "save-parts", "read-3-relocated", "read-many", "free"];
     let all = operations::all(search, built)
         .into_iter()
         .filter(|o| o.name != "read-image" && search.wants(&o.name()));
-    all.filter(|o| !search.short || (o.is_plain() && few.contains(&&*o.name)))
+    all.filter(|o| !only_few || (o.is_plain() && few.contains(&&*o.name)))
         .collect()
 }
 
@@ -74,24 +77,26 @@ pub fn valgrind(search: &Search) -> Vec<Tally> {
     let dir = search.place("load", 0);
     let rounds = if search.short { 15 } else { 200 };
     let mut memcheck = Tally::new("memcheck");
-    for operation in chosen(search, &built) {
+    for operation in chosen(search, &built, search.short) {
         let name = operation.name();
         // Under it there are other descriptors and mappings.
         let program = operation.command(&search.place(&name, 0), 1000, 1000, false);
-        run(search, &mut memcheck, &name, &under(&MEMCHECK, program));
+        run(search, &mut memcheck, &name, &memchecked(program));
     }
-    let load = |threads| loads.load(&dir, [threads, 1, rounds], search.seed, false);
-    run(search, &mut memcheck, "load", &under(&MEMCHECK, load(4)));
     let mut helgrind = Tally::new("helgrind");
-    let suppressions = testkit::workspace_dir().join("c-tests/faults/helgrind.supp");
-    let suppressions = format!("--suppressions={}", suppressions.display());
-    let words: Vec<&str> = HELGRIND.iter().copied().chain([suppressions.as_str()]).collect();
-    run(search, &mut helgrind, "load", &under(&words, load(8)));
+    if search.wants("load") {
+        let load = |threads| loads.load(&dir, [threads, 1, rounds], search.seed, false);
+        run(search, &mut memcheck, "load", &memchecked(load(4)));
+        run(search, &mut helgrind, "load", &helgrinded(load(8)));
+    }
     vec![memcheck, helgrind]
 }
 
-/// The library built with AddressSanitizer, if there is a toolchain for it.
-fn sanitized() -> Result<PathBuf, String> {
+/// The library built with AddressSanitizer; nothing without a toolchain for it.
+///
+/// # Panics
+/// If it does not build.
+fn sanitized() -> Option<PathBuf> {
     let target = testkit::target_dir().join("asan");
     let cargo = |arguments: &[&str]| {
         let mut command = Command::new("rustup");
@@ -106,7 +111,7 @@ fn sanitized() -> Result<PathBuf, String> {
         .output()
         .is_ok_and(|output| output.status.success())
     {
-        return Err("there is no nightly toolchain".to_owned());
+        return None;
     }
     let output = cargo(&[
         "build",
@@ -122,48 +127,25 @@ fn sanitized() -> Result<PathBuf, String> {
     .arg(&target)
     .env("RUSTFLAGS", "-Zsanitizer=address")
     .output()
-    .map_err(|e| e.to_string())?;
-    if output.status.success() {
-        Ok(target.join("x86_64-unknown-linux-gnu/debug/liblean_region.so"))
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
-    }
+    .expect("cargo is there");
+    assert!(
+        output.status.success(),
+        "the library does not build with AddressSanitizer: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Some(target.join("x86_64-unknown-linux-gnu/debug/liblean_region.so"))
 }
 
-/// AddressSanitizer: operations and load, the C programs with the sanitizer's library of the C compiler.
-pub fn sanitizer(search: &Search) -> Vec<Tally> {
-    let library = match sanitized() {
-        Ok(library) => library,
-        Err(why) => {
-            println!("AddressSanitizer: left out: {why}");
-            return Vec::new();
-        }
-    };
+/// AddressSanitizer: operations and load, the C programs with the sanitizer's library of the C compiler. Nothing
+/// without a nightly toolchain.
+pub fn sanitizer(search: &Search) -> Option<Vec<Tally>> {
+    let library = sanitized()?;
     let into = search.dir.join("asan");
     empty(&into);
     let mut tally = Tally::new("AddressSanitizer");
-    let root = testkit::workspace_dir().join("c-tests");
-    let build = |files: &[&str], name: &str| {
-        let mut build = c::Build::new();
-        build.include(testkit::workspace_dir().join("include"));
-        for file in files {
-            build.file(root.join(file));
-        }
-        build
-            .link(&library)
-            .arg("-fsanitize=address")
-            .arg("-pthread")
-            .build(into.join(name))
-    };
-    let files = [
-        "faults/main.c",
-        "faults/operations.c",
-        "faults/quiet.c",
-        "faults/limits.c",
-        "scenarios/common.c",
-    ];
-    let program = build(&files, "operations");
-    let load = build(&["faults/load.c", "scenarios/common.c"], "load");
+    let with = ["-fsanitize=address"];
+    let program = compiled(&library, &OPERATIONS, &with, into.join("operations"));
+    let load = compiled(&library, &LOAD, &with, into.join("load"));
     let built = operations::build(search);
     let replaced = |program: Program, with: &Path| {
         let mut words = program.words;
@@ -180,15 +162,12 @@ pub fn sanitizer(search: &Search) -> Vec<Tally> {
             ..program
         }
     };
-    for operation in operations::all(search, &built)
-        .into_iter()
-        .filter(|o| o.name != "read-image")
-    {
+    for operation in chosen(search, &built, false) {
         let plain = operation.command(&search.place(&operation.name(), 0), 1000, 1000, false);
         run(search, &mut tally, &operation.name(), &replaced(plain, &program));
     }
     let loads = load::build(&search.library, &search.dir);
-    for vandal in [false, true] {
+    for vandal in [false, true].into_iter().filter(|_| search.wants("load")) {
         let rounds = if search.short { 50 } else { 1000 };
         let plain = loads.load(&search.place("load", 0), [8, 1, rounds], search.seed, vandal);
         run(
@@ -198,5 +177,5 @@ pub fn sanitizer(search: &Search) -> Vec<Tally> {
             &replaced(plain, &load),
         );
     }
-    vec![tally]
+    Some(vec![tally])
 }

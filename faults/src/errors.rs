@@ -24,8 +24,8 @@ impl Errno {
     }
 }
 
-/// Calls that no error is made for: they cannot fail, or the C library relies on it. Of `brk` the system never says that it
-/// failed, and the C library takes what a tracer says for an address.
+/// Calls that no error is made for: they cannot fail, or the C library relies on it. Of `brk` the system never says
+/// that it failed, and the C library takes what a tracer says for an address.
 const LEFT_ALONE: [&str; 19] = [
     "exit",
     "exit_group",

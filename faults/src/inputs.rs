@@ -2,12 +2,11 @@
 //! older files under the names that commands make new.
 
 use crate::command::{Command, Scope};
-use crate::run::{Program, Traced, empty};
+use crate::run::{NUMBER, Program, Traced, age, empty};
 use crate::search::Search;
-use std::fs::{self, File, FileTimes};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
 use testkit::lean::{self, Options};
 use testkit::{RealLean, tree};
 
@@ -47,20 +46,6 @@ const FILES: [&str; 5] = [
     "Parts.ir",
     "Parts.ir.sig",
 ];
-
-fn age(dir: &Path) {
-    let old = SystemTime::now() - Duration::from_secs(3600);
-    for entry in fs::read_dir(dir).expect("a directory") {
-        let entry = entry.expect("an entry");
-        if entry.file_type().expect("a type").is_dir() {
-            age(&entry.path());
-        } else {
-            let file = File::options().write(true).open(entry.path()).expect("a file");
-            file.set_times(FileTimes::new().set_modified(old))
-                .expect("its time set");
-        }
-    }
-}
 
 /// Makes them.
 pub fn make(search: &Search, shim: &Path) -> Inputs {
@@ -116,19 +101,18 @@ pub fn make(search: &Search, shim: &Path) -> Inputs {
     run(&[&program, "--incr-save=../old/snap", "Old.lean"], &tree);
     fs::write(old.join("out.olean"), "old").expect("a file");
     age(&tree);
-    run(
-        &[
-            &tool,
-            "image",
-            "build",
-            ".",
-            "--snapshot",
-            "snap",
-            "-o",
-            "tree.image",
-        ],
-        &tree,
-    );
+    let words = [
+        &*tool,
+        "image",
+        "build",
+        ".",
+        "--snapshot",
+        "snap",
+        "-o",
+        "tree.image",
+    ];
+    let build_image = || run(&words, &tree);
+    build_image();
     fs::copy(tree.join("tree.image"), old.join("out.image")).expect("a copy");
     // Other times than the image and the snapshot know.
     age(&tree);
@@ -140,19 +124,7 @@ pub fn make(search: &Search, shim: &Path) -> Inputs {
         }
     }
     fs::copy(tree.join("tree.image"), old_refresh.join("out.image")).expect("a copy");
-    run(
-        &[
-            &tool,
-            "image",
-            "build",
-            ".",
-            "--snapshot",
-            "snap",
-            "-o",
-            "tree.image",
-        ],
-        &tree,
-    );
+    build_image();
     Inputs {
         shim: shim.to_owned(),
         lean,
@@ -176,7 +148,7 @@ pub fn lean<'a>(search: &'a Search, inputs: &Inputs, stock: bool) -> Vec<Command
                 .chain(words)
                 .map(|&word| word.to_owned())
                 .collect(),
-            env: [("LEAN_PATH", tree.as_str()), ("FAULTS_PID", "4242")]
+            env: [("LEAN_PATH", tree.as_str()), ("FAULTS_PID", NUMBER)]
                 .iter()
                 .chain(env)
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
@@ -267,7 +239,7 @@ pub fn tool<'a>(search: &'a Search, inputs: &Inputs) -> Vec<Command<'a>> {
             .collect(),
         env: vec![
             ("LEAN_PATH".into(), tree.clone()),
-            ("FAULTS_PID".into(), "4242".into()),
+            ("FAULTS_PID".into(), NUMBER.into()),
         ],
         preload: vec![inputs.shim.clone()],
         inputs: inputs.tree.clone(),

@@ -1,9 +1,9 @@
-//! Kills: a process that saves is killed at each of its system calls, and at moments of chance. Each file is the old one
-//! or the new one then, and the next process of that number removes what was left behind.
+//! Kills: a process that saves is killed at each of its system calls, and at moments of chance. Each file is the old
+//! one or the new one then, and the next process of that number removes what was left behind.
 
-use crate::command::Command;
+use crate::command::{Command, names};
 use crate::operations::{Built, Operation};
-use crate::run::{Program, Traced, empty};
+use crate::run::{NUMBER, Program, Traced, empty};
 use crate::search::{Failure, Random, Search, Tally};
 use crate::subject::{Subject, Took};
 use crate::trace::threads;
@@ -12,9 +12,6 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// The number that all these processes have.
-const NUMBER: &str = "4242";
 
 fn with_number(mut program: Program, built: &Built) -> Program {
     program.preload.push(built.shim.clone());
@@ -42,14 +39,7 @@ fn whole(operation: &Operation, dir: &Path) -> Result<(), String> {
 }
 
 fn temporary(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).expect("a directory");
-    let names = entries.map(|entry| {
-        entry
-            .expect("an entry")
-            .file_name()
-            .to_string_lossy()
-            .into_owned()
-    });
+    let names = names(dir).into_iter();
     names.filter(|name| name.contains(".tmp.")).collect()
 }
 
@@ -129,7 +119,7 @@ pub fn at_random(search: &Search, operation: &Operation, built: &Built, times: u
         empty(&dir);
         let mut running = program.start(&logs);
         let start = Instant::now();
-        while fs::read(logs.join("stdout")).map_or(0, |text| text.len()) < 6 {
+        while fs::read(logs.join("stdout")).map_or(0, |text| text.len()) < "ready\n".len() {
             assert!(
                 start.elapsed() < Duration::from_secs(60),
                 "{} does not begin",

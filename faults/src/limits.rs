@@ -2,9 +2,9 @@
 //! little more in each.
 
 use crate::operations::Operation;
-use crate::run::{Traced, empty};
+use crate::run::{Traced, empty, number};
 use crate::search::{Failure, Search, Tally};
-use crate::subject::Subject;
+use crate::subject::{Subject, Took};
 
 /// Kinds: the step in the long form and in the short one, the last.
 const KINDS: [(&str, [u64; 3]); 6] = [
@@ -15,12 +15,6 @@ const KINDS: [(&str, [u64; 3]); 6] = [
     ("nproc", [1, 1, 2]),
     ("maps", [1, 6, 24]),
 ];
-
-/// The number behind a word of the last line.
-fn number(line: &str, word: &str) -> usize {
-    let mut words = line.split(' ').skip_while(|w| *w != word);
-    words.nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
-}
 
 /// Sweeps all kinds.
 pub fn sweep(search: &Search, operation: &Operation) -> Vec<Tally> {
@@ -54,4 +48,21 @@ pub fn sweep(search: &Search, operation: &Operation) -> Vec<Tally> {
         tallies.push(tally);
     }
     tallies
+}
+
+/// Kinds under which no operation was refused anything: such a limit is none. Processes are not among them: without
+/// threads everything is done in one, and the program itself looks whether that limit holds.
+pub fn idle(tallies: &[Tally]) -> Vec<Failure> {
+    let refused = |kind: &str| {
+        let of = tallies
+            .iter()
+            .filter(|tally| tally.name.ends_with(&format!(": limit {kind}")));
+        of.map(|tally| tally.took[Took::Reported as usize]).sum::<usize>()
+    };
+    let kinds = KINDS
+        .iter()
+        .filter(|(kind, _)| *kind != "nproc" && refused(kind) == 0);
+    kinds
+        .map(|(kind, _)| Failure::plain(&format!("limit {kind}"), "no operation is refused anything"))
+        .collect()
 }

@@ -1,10 +1,9 @@
 //! Load: threads and processes that save, read and free the same files and different ones, files damaged meanwhile,
 //! forks while threads are in the loader.
 
-use crate::run::{Program, Traced, empty};
+use crate::run::{LOAD, Program, Traced, compiled, empty, number};
 use crate::search::{Failure, Search, Tally};
 use std::path::{Path, PathBuf};
-use testkit::c;
 
 /// The programs.
 pub struct Loads {
@@ -14,18 +13,9 @@ pub struct Loads {
 
 /// Compiles them against a library.
 pub fn build(library: &Path, into: &Path) -> Loads {
-    let root = testkit::workspace_dir().join("c-tests");
-    let one = |files: &[&str], name: &str| {
-        let mut build = c::Build::new();
-        build.include(testkit::workspace_dir().join("include"));
-        for file in files {
-            build.file(root.join(file));
-        }
-        build.link(library).arg("-pthread").build(into.join(name))
-    };
     Loads {
-        load: one(&["faults/load.c", "scenarios/common.c"], "load"),
-        forks: one(&["forks.c"], "forks"),
+        load: compiled(library, &LOAD, &[], into.join("load")),
+        forks: compiled(library, &["forks.c"], &[], into.join("forks")),
     }
 }
 
@@ -35,6 +25,8 @@ pub struct Run {
     pub name: &'static str,
     /// The program.
     pub program: Program,
+    /// Whether files are damaged meanwhile.
+    pub vandal: bool,
 }
 
 impl Loads {
@@ -70,22 +62,19 @@ impl Loads {
             dir: dir.to_owned(),
             ..Program::default()
         };
+        let load = |name, [threads, processes, rounds]: [usize; 3], vandal| Run {
+            name,
+            program: self.load(dir, [threads, processes, rounds * much], seed, vandal),
+            vandal,
+        };
         vec![
-            Run {
-                name: "eight threads",
-                program: self.load(dir, [8, 1, 300 * much], seed, false),
-            },
-            Run {
-                name: "eight processes of eight threads",
-                program: self.load(dir, [8, 8, 50 * much], seed, false),
-            },
-            Run {
-                name: "files damaged meanwhile",
-                program: self.load(dir, [4, 2, 200 * much], seed, true),
-            },
+            load("eight threads", [8, 1, 300], false),
+            load("eight processes of eight threads", [8, 8, 50], false),
+            load("files damaged meanwhile", [4, 2, 200], true),
             Run {
                 name: "forks under load",
                 program: forks(100),
+                vandal: false,
             },
         ]
     }
@@ -103,18 +92,21 @@ pub fn search(search: &Search) -> Vec<Tally> {
         empty(&dir);
         let left = run.program.run(&Traced::Not, &logs);
         let mut tally = Tally::new(run.name);
-        let number = |line: &str, word: &str| -> usize {
-            let mut words = line.split(' ').skip_while(|w| *w != word);
-            words.nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
-        };
+        let mut spoilt = 0;
         for line in left.stdout.lines() {
             let [saves, reads, errors, good] =
                 ["saves", "reads", "errors", "good"].map(|word| number(line, word));
             tally.took[0] += saves + reads + good - errors;
             tally.took[1] += errors;
+            spoilt += number(line, "spoilt");
         }
         tally.tried = tally.took.iter().sum();
         tally.possible = tally.tried;
+        if run.vandal && spoilt == 0 {
+            tally
+                .failures
+                .push(Failure::plain(run.name, "no read met a file that was damaged"));
+        }
         if left.code() != Some(0) || tally.tried == 0 || !left.stderr.is_empty() {
             let err: Vec<&str> = left.stderr.lines().take(8).collect();
             tally.failures.push(Failure {

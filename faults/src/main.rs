@@ -22,7 +22,7 @@ mod subject;
 mod trace;
 
 use clap::{Parser, ValueEnum};
-use search::{Failure, Search, Tally};
+use search::{Found, Search, Tally};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -78,15 +78,15 @@ enum Kind {
     Sanitizer,
 }
 
-/// A search: prints what it tried, answers what it found.
-type Searching = fn(&Search) -> Vec<Failure>;
+/// A search: prints what it tried, answers what it found; nothing where what it needs is not there.
+type Searching = fn(&Search) -> Option<Found>;
 
-fn found(tallies: Vec<Tally>) -> Vec<Failure> {
+fn found(tallies: Vec<Tally>) -> Option<Found> {
     table(&tallies);
-    tallies.into_iter().flat_map(|tally| tally.failures).collect()
+    Some(Found::of(tallies))
 }
 
-fn shorts(search: &Search) -> Vec<Failure> {
+fn shorts(search: &Search) -> Option<Found> {
     println!("\n== shorts: reads and writes that transfer less than asked for, or are interrupted");
     let built = operations::build(search);
     let operations = operations::all(search, &built);
@@ -100,7 +100,7 @@ fn shorts(search: &Search) -> Vec<Failure> {
     )
 }
 
-fn kills(search: &Search) -> Vec<Failure> {
+fn kills(search: &Search) -> Option<Found> {
     println!("\n== kills: at each system call, and at random");
     let built = operations::build(search);
     let inputs = inputs::make(search, &built.shim);
@@ -126,7 +126,7 @@ fn kills(search: &Search) -> Vec<Failure> {
     found(tallies)
 }
 
-fn limits(search: &Search) -> Vec<Failure> {
+fn limits(search: &Search) -> Option<Found> {
     println!("\n== limits: of memory (as, data), size of files, descriptors, processes, mappings");
     let built = operations::build(search);
     let wanted = |operation: &operations::Operation| {
@@ -137,32 +137,40 @@ fn limits(search: &Search) -> Vec<Failure> {
         plain && search.wants(&operation.name())
     };
     let operations = operations::all(search, &built);
-    found(
-        operations
-            .iter()
-            .filter(|operation| wanted(operation))
-            .flat_map(|operation| limits::sweep(search, operation))
-            .collect(),
-    )
+    let tallies: Vec<Tally> = operations
+        .iter()
+        .filter(|operation| wanted(operation))
+        .flat_map(|operation| limits::sweep(search, operation))
+        .collect();
+    let idle = limits::idle(&tallies);
+    let mut found = found(tallies)?;
+    if search.only.is_none() {
+        found.failures.extend(idle);
+    }
+    Some(found)
 }
 
-fn load(search: &Search) -> Vec<Failure> {
+fn load(search: &Search) -> Option<Found> {
     println!("\n== load: threads, processes, forks, files damaged meanwhile");
     found(load::search(search))
 }
 
-fn valgrind(search: &Search) -> Vec<Failure> {
+fn valgrind(search: &Search) -> Option<Found> {
     println!("\n== valgrind: programs run under memcheck and helgrind");
     found(checkers::valgrind(search))
 }
 
-fn sanitizer(search: &Search) -> Vec<Failure> {
+fn sanitizer(search: &Search) -> Option<Found> {
     println!("\n== sanitizer: programs run with AddressSanitizer");
-    found(checkers::sanitizer(search))
+    let Some(tallies) = checkers::sanitizer(search) else {
+        println!("left out: there is no nightly toolchain");
+        return None;
+    };
+    found(tallies)
 }
 
 /// What is needed beside the programs of this workspace.
-const TOOLS: [(&str, &str); 2] = [("strace", "strace"), ("valgrind", "valgrind")];
+const TOOLS: [&str; 2] = ["strace", "valgrind"];
 
 /// Builds the library and the tool in the release profile, and says where they are.
 fn built() -> (PathBuf, PathBuf) {
@@ -216,7 +224,7 @@ fn table(tallies: &[Tally]) {
     );
 }
 
-fn points(search: &Search) -> Vec<Failure> {
+fn points(search: &Search) -> Option<Found> {
     println!("\n== points: each system call refused in turn, once and from then on");
     let programs = operations::build(search);
     let inputs = inputs::make(search, &programs.shim);
@@ -244,17 +252,12 @@ fn points(search: &Search) -> Vec<Failure> {
             tallies.push(tally);
         }
     }
-    table(&tallies);
+    let mut found = found(tallies)?;
     if !search.short || search.only.as_ref().is_some_and(|only| only.contains("stock")) {
         println!("\nthe same Lean without the library, what is wrong only counted:");
         let stock: Vec<Tally> = inputs::lean(search, &inputs, true)
             .iter()
-            .filter(|subject| {
-                search
-                    .only
-                    .as_ref()
-                    .is_none_or(|only| only == "stock" || subject.name() == *only)
-            })
+            .filter(|subject| search.wants(&subject.name()))
             .map(|subject| points::search(search, subject))
             .collect();
         table(&stock);
@@ -262,16 +265,17 @@ fn points(search: &Search) -> Vec<Failure> {
             .iter()
             .flat_map(|tally| tally.failures.iter().take(2))
             .for_each(|failure| println!("{failure}"));
+        found.tried += stock.iter().map(|tally| tally.tried).sum::<usize>();
     }
-    tallies.into_iter().flat_map(|tally| tally.failures).collect()
+    Some(found)
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let missing: Vec<&str> = TOOLS
         .iter()
-        .filter(|(tool, _)| testkit::process::which(tool).is_none())
-        .map(|(_, package)| *package)
+        .copied()
+        .filter(|tool| testkit::process::which(tool).is_none())
         .collect();
     if !missing.is_empty() {
         eprintln!(
@@ -296,7 +300,7 @@ fn main() -> ExitCode {
     let start = Instant::now();
     let by_name = |kind| search.short && kind == Kind::Sanitizer;
     let wanted = |kind| args.searches.contains(&kind) || (args.searches.is_empty() && !by_name(kind));
-    let mut failures = Vec::new();
+    let mut all = Found::default();
     let searches: [(Kind, Searching); 7] = [
         (Kind::Points, points),
         (Kind::Shorts, shorts),
@@ -309,11 +313,21 @@ fn main() -> ExitCode {
     for (kind, search_for) in searches {
         if wanted(kind) {
             let from = Instant::now();
-            failures.extend(search_for(&search));
+            if let Some(mut found) = search_for(&search) {
+                if search.only.is_none() {
+                    found.check(&format!("{kind:?}").to_lowercase());
+                }
+                all.add(found);
+            }
             println!("{} s", from.elapsed().as_secs());
         }
     }
     println!("\n{} s", start.elapsed().as_secs());
+    // A search may have none of the operations that are asked for, but not all of them.
+    if let Some(only) = &search.only {
+        all.check(&format!("--only {only}"));
+    }
+    let failures = all.failures;
     if failures.is_empty() {
         println!("nothing found");
         return ExitCode::SUCCESS;

@@ -1,5 +1,5 @@
-//! Fault points: each system call of an operation is refused in turn, alone and with all of its name after it, with each
-//! error that fits.
+//! Fault points: each system call of an operation is refused in turn, alone and with all of its name after it, with
+//! each error that fits.
 
 use crate::errors;
 use crate::run::{Traced, empty};
@@ -136,15 +136,10 @@ fn strike(search: &Search, subject: &dyn Subject, worker: usize, meant: &Meant) 
             Some(bad) => Err(format!("{bad}\n{}{}", left.stdout, left.stderr)),
             None => subject.judge(&dir, &left, Some(point)),
         };
+        let hit = hit(&logs.join("trace"), meant, &dir);
         match judged {
-            Ok(took) => {
-                if hit(&logs.join("trace"), meant, &dir) {
-                    return Ok(took);
-                }
-            }
-            // An operation must live with whatever was hit, if it was one of its own.
-            Err(_) if !hit(&logs.join("trace"), meant, &dir) => {}
-            Err(what) => {
+            Ok(took) if hit => return Ok(took),
+            Err(what) if hit => {
                 return Err(Failure {
                     subject: subject.name(),
                     point: format!("{} {}", point.call, point.what()),
@@ -152,6 +147,8 @@ fn strike(search: &Search, subject: &dyn Subject, worker: usize, meant: &Meant) 
                     again: program.shown(&traced),
                 });
             }
+            // Another call was hit, perhaps none of the operation's: nothing follows from that, and it is tried again.
+            _ => {}
         }
     }
     if std::env::var_os("FAULTS_MISSED").is_some() {
@@ -201,5 +198,10 @@ pub fn search(search: &Search, subject: &dyn Subject) -> Tally {
             });
         }
     });
-    tally.into_inner().expect("no panic")
+    let mut tally = tally.into_inner().expect("no panic");
+    if tally.possible == 0 {
+        let failure = Failure::plain(&tally.name, "none of its calls can be refused");
+        tally.failures.push(failure);
+    }
+    tally
 }

@@ -1,13 +1,44 @@
-//! Processes under a tracer, with a time limit, and what they leave.
+//! Processes under a tracer, with a time limit, and what they leave; C programs; directories that they run in.
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+use testkit::c;
 
 /// No operation takes a tenth of this, even on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The number that processes are told to have, so that a process meets what an earlier one left (`FAULTS_PID`).
+pub const NUMBER: &str = "4242";
+
+/// Sources of the program of operations, in `c-tests`.
+pub const OPERATIONS: [&str; 5] = [
+    "faults/main.c",
+    "faults/operations.c",
+    "faults/quiet.c",
+    "faults/limits.c",
+    "scenarios/common.c",
+];
+
+/// Sources of the program of threads and processes.
+pub const LOAD: [&str; 2] = ["faults/load.c", "scenarios/common.c"];
+
+/// Compiles a C program against a library.
+pub fn compiled(library: &Path, sources: &[&str], arguments: &[&str], output: PathBuf) -> PathBuf {
+    let root = testkit::workspace_dir();
+    let mut build = c::Build::new();
+    build.include(root.join("include"));
+    for source in sources {
+        build.file(root.join("c-tests").join(source));
+    }
+    build.link(library).arg("-pthread");
+    for &argument in arguments {
+        build.arg(argument);
+    }
+    build.build(output)
+}
 
 /// A program, its arguments and variables; `LD_PRELOAD` stands apart, for the tracer must not get it.
 #[derive(Clone, Debug, Default)]
@@ -116,17 +147,27 @@ impl Program {
         command
     }
 
-    /// Runs it to its end. Logs and outputs lie in `logs`, which is emptied first.
-    pub fn run(&self, traced: &Traced, logs: &Path) -> Left {
+    /// Starts it in a group of its own. Logs and outputs lie in `logs`, which is emptied first.
+    fn spawn(&self, traced: &Traced, logs: &Path) -> Child {
         empty(logs);
-        let (out, err) = (logs.join("stdout"), logs.join("stderr"));
-        let file = |path: &Path| File::create(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let file =
+            |name: &str| File::create(logs.join(name)).unwrap_or_else(|e| panic!("{}: {e}", logs.display()));
         let mut command = self.command(traced, &logs.join("trace"));
-        command.stdin(std::process::Stdio::null());
-        command.stdout(file(&out)).stderr(file(&err)).process_group(0);
-        let mut child = command
+        command.stdin(Stdio::null()).process_group(0);
+        command.stdout(file("stdout")).stderr(file("stderr"));
+        command
             .spawn()
-            .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+            .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
+    }
+
+    /// Starts it without a tracer, to be killed.
+    pub fn start(&self, logs: &Path) -> Child {
+        self.spawn(&Traced::Not, logs)
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, traced: &Traced, logs: &Path) -> Left {
+        let mut child = self.spawn(traced, logs);
         let start = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait().expect("a child") {
@@ -146,31 +187,17 @@ impl Program {
                 4
             }));
         };
-        let text = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        let text =
+            |name: &str| String::from_utf8_lossy(&fs::read(logs.join(name)).unwrap_or_default()).into_owned();
         Left {
             status,
-            stdout: text(&out),
+            stdout: text("stdout"),
             // What the tracer says itself is nothing that the program said.
-            stderr: text(&err)
+            stderr: text("stderr")
                 .split_inclusive('\n')
                 .filter(|line| !line.starts_with("strace: "))
                 .collect(),
         }
-    }
-
-    /// Starts it without a tracer, to be killed. Outputs lie in `logs`, which is emptied first.
-    pub fn start(&self, logs: &Path) -> Child {
-        empty(logs);
-        let file =
-            |name: &str| File::create(logs.join(name)).unwrap_or_else(|e| panic!("{}: {e}", logs.display()));
-        let mut command = self.command(&Traced::Not, logs);
-        command
-            .stdin(std::process::Stdio::null())
-            .stdout(file("stdout"))
-            .stderr(file("stderr"));
-        command
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
     }
 
     /// The command line as somebody would type it.
@@ -192,6 +219,30 @@ impl Program {
     }
 }
 
+/// The number behind a word of a line; 0 if it is not there.
+pub fn number(line: &str, word: &str) -> usize {
+    let mut words = line.split(' ').skip_while(|w| *w != word);
+    words.nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+fn set_modified(path: &Path, time: SystemTime) {
+    let file = File::options().write(true).open(path);
+    file.and_then(|file| file.set_times(FileTimes::new().set_modified(time)))
+        .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+}
+
+/// Makes a file, or all files below a directory, an hour old: what was just made may still change unseen, and who
+/// makes an image or a list of files waits for it to grow older.
+pub fn age(path: &Path) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())) {
+            age(&entry.expect("an entry").path());
+        }
+    } else {
+        set_modified(path, SystemTime::now() - Duration::from_secs(3600));
+    }
+}
+
 /// Makes a directory that is empty.
 pub fn empty(dir: &Path) {
     if dir.exists() {
@@ -210,11 +261,8 @@ pub fn copy(from: &Path, to: &Path) {
             copy(&from, &to);
         } else {
             fs::copy(&from, &to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
-            let modified = entry.metadata().and_then(|m| m.modified()).expect("a time");
-            let copied = File::options().write(true).open(&to).expect("a copy");
-            copied
-                .set_times(FileTimes::new().set_modified(modified))
-                .expect("its time set");
+            let modified = entry.metadata().and_then(|m| m.modified());
+            set_modified(&to, modified.expect("a time"));
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::subject::Took;
 use std::fmt;
 use std::path::PathBuf;
+use testkit::olean::Rng;
 
 /// How a search is run.
 pub struct Search {
@@ -43,25 +44,18 @@ impl Search {
     /// Numbers of chance, the same for the same seed and purpose.
     pub fn random(&self, purpose: &str) -> Random {
         let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        Random(purpose.bytes().fold(self.seed ^ 0xcbf2_9ce4_8422_2325, mix))
+        let seed = self.seed ^ 0xcbf2_9ce4_8422_2325;
+        Random(Rng(purpose.bytes().fold(seed, mix)))
     }
 }
 
-/// SplitMix64.
-pub struct Random(u64);
+/// Numbers of chance.
+pub struct Random(Rng);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     /// A number below `limit`, which is not 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
+        self.0.below(limit as u64) as usize
     }
 
     /// Another order.
@@ -142,6 +136,49 @@ impl Tally {
         match outcome {
             Ok(took) => self.took[took as usize] += 1,
             Err(failure) => self.failures.push(failure),
+        }
+    }
+}
+
+/// What a search, or several, tried and found.
+#[derive(Default)]
+pub struct Found {
+    /// Points tried.
+    pub tried: usize,
+    /// Points of which another call was hit.
+    pub missed: usize,
+    /// What is wrong.
+    pub failures: Vec<Failure>,
+}
+
+impl Found {
+    /// Of tallies.
+    pub fn of(tallies: Vec<Tally>) -> Self {
+        let mut found = Found::default();
+        for tally in tallies {
+            found.add(Found {
+                tried: tally.tried,
+                missed: tally.took[Took::Missed as usize],
+                failures: tally.failures,
+            });
+        }
+        found
+    }
+
+    /// And what others found.
+    pub fn add(&mut self, other: Found) {
+        self.tried += other.tried;
+        self.missed += other.missed;
+        self.failures.extend(other.failures);
+    }
+
+    /// A search that tries nothing, or misses what it means, finds nothing whatever is wrong.
+    pub fn check(&mut self, what: &str) {
+        if self.tried == 0 {
+            self.failures.push(Failure::plain(what, "nothing was tried"));
+        } else if self.missed > self.tried / 4 {
+            let text = format!("{} of {} points missed", self.missed, self.tried);
+            self.failures.push(Failure::plain(what, text));
         }
     }
 }

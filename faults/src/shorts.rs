@@ -1,5 +1,5 @@
-//! Short transfers: reads and writes that transfer less than they were asked to, or are interrupted, each in turn and all
-//! of them. An interposed library does it (`c-tests/faults/shim.c`), for a tracer can only pretend.
+//! Short transfers: reads and writes that transfer less than they were asked to, or are interrupted, each in turn and
+//! all of them. An interposed library does it (`c-tests/faults/shim.c`), for a tracer can only pretend.
 
 use crate::operations::{Built, Operation};
 use crate::run::{Traced, empty};
