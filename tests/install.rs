@@ -265,7 +265,7 @@ fn cmake_finds_the_package() {
     )
     .unwrap();
     for words in [&["-S", ".", "-B", "build"][..], &["--build", "build"][..]] {
-        let mut command = Command::new("cmake");
+        let mut command = Command::new(testkit::cmake());
         installed.apply_pkg_config(&mut command);
         process::run(command.current_dir(&source).args(words)).success();
     }

@@ -1,5 +1,5 @@
-//! `docs/json.md` held against the documents themselves: every field that is printed is described there, and every field
-//! that is described and not optional is printed.
+//! `docs/json.md` held against the documents themselves: every field that is printed is described there, and every
+//! field that is described and not optional is printed.
 
 use crate::{Value, workspace_dir};
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-//! The Lean releases that are served, and the runtimes that stand in for them in tests: one table, from which the tests of
-//! imitated hosts take their hosts and MATRIX.md is made.
+//! The Lean releases that are served, and the runtimes that stand in for them in tests: one table, from which the
+//! tests of imitated hosts take their hosts and MATRIX.md is made.
 
 use crate::c;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,8 @@ const fn host(
 }
 
 impl Host {
-    /// Builds the runtime and the program `source` of `c-tests/hosts` on it in the directory `dir`; answers the program.
+    /// Builds the runtime and the program `source` of `c-tests/hosts` on it in the directory `dir`; answers the
+    /// program.
     #[track_caller]
     pub fn build(&self, dir: &Path, source: &str) -> PathBuf {
         let sources = crate::workspace_dir().join("c-tests/hosts");
@@ -79,6 +80,26 @@ impl Host {
         let fields = if self.io_fields == "2" { ", 2 fields" } else { "" };
         format!("{}-{}{fields}", self.abi, self.allocator_name)
     }
+}
+
+/// Builds the runtime of `c-tests/redirect` as `defines` and `link_args` say, and the program there linked against it,
+/// in the directory `dir`: `libhost.so` and `program`. Answers the program.
+#[track_caller]
+pub fn build_redirected(dir: &Path, defines: &[&str], link_args: &[&str]) -> PathBuf {
+    let sources = crate::workspace_dir().join("c-tests/redirect");
+    let mut runtime = c::Build::new();
+    runtime.shared().bsymbolic().file(sources.join("host.c"));
+    for define in defines {
+        runtime.define(define, "");
+    }
+    for arg in link_args {
+        runtime.arg(*arg);
+    }
+    let runtime = runtime.build(dir.join("libhost.so"));
+    let mut program = c::Build::new();
+    program.file(sources.join("program.c")).arg("-Wl,--no-as-needed");
+    program.link(runtime).arg("-ldl").arg("-lpthread");
+    program.build(dir.join("program"))
 }
 
 /// A line of Lean releases whose loaders are called alike.

@@ -201,6 +201,15 @@ fn collect(root: &Path, below: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
+/// Whether there is a report in the directory `dir`.
+pub fn has_reports(dir: &Path) -> bool {
+    let mut entries = fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    entries.any(|entry| {
+        let path = entry.unwrap_or_else(|e| panic!("{}: {e}", dir.display())).path();
+        path.extension().is_some_and(|extension| extension == "json")
+    })
+}
+
 /// All reports in the directory `dir` ([`Options::report`]).
 pub fn reports(dir: &Path) -> Vec<Value> {
     let entries = fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));

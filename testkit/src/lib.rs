@@ -8,6 +8,7 @@
 
 pub mod c;
 pub mod closures;
+mod cmake;
 pub mod documents;
 mod fault;
 pub mod hosts;
@@ -17,11 +18,14 @@ pub mod olean;
 pub mod pages;
 pub mod process;
 mod real_lean;
+mod rng;
 pub mod tree;
+mod wheel;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+pub use cmake::cmake;
 pub use fault::faulty_library;
 pub use process::valgrind;
 pub use real_lean::{RealLean, VERSION as REAL_LEAN_VERSION, real_lean};

@@ -32,8 +32,8 @@ pub fn session(command: &mut Command, file: &Path, worker_left: impl Fn() -> boo
     run(command, file, None, &worker_left)
 }
 
-/// The same, but when the diagnostics are there `meanwhile` is called, the line `edit` is written to the end of the file
-/// as it is in the editor, and the diagnostics of that are awaited.
+/// The same, but when the diagnostics are there `meanwhile` is called, the line `edit` is written to the end of the
+/// file as it is in the editor, and the diagnostics of that are awaited.
 pub fn session_with_edit(
     command: &mut Command,
     file: &Path,

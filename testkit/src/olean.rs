@@ -1,6 +1,8 @@
 //! A plain writer of `.olean` files of every shape for tests: both pointer widths, both bignum layouts,
 //! versions 2 and 3, every kind of object. It shares no code with the library.
 
+pub use crate::rng::{Rng, split_mix};
+
 /// An object to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
@@ -87,6 +89,26 @@ impl Spec {
     pub fn push(&mut self, node: Node) -> Val {
         self.nodes.push(node);
         Val::Node(self.nodes.len() - 1)
+    }
+
+    /// Adds an object before all others.
+    pub fn put_first(&mut self, node: Node) {
+        let next = |v: &mut Val| {
+            if let Val::Node(n) = v {
+                *n += 1;
+            }
+        };
+        next(&mut self.root);
+        for node in &mut self.nodes {
+            match node {
+                Node::Ctor(_, vals, _) | Node::Closure(_, _, _, vals) | Node::Array(vals) => {
+                    vals.iter_mut().for_each(next);
+                }
+                Node::Thunk(val) | Node::Task(val) | Node::Ref(val) | Node::Promise(val) => next(val),
+                Node::Sarray(..) | Node::Str(_) | Node::Big(..) => {}
+            }
+        }
+        self.nodes.insert(0, node);
     }
 
     /// Bytes of a word.
@@ -377,25 +399,5 @@ impl Out {
 
     fn align(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(self.w), 0);
-    }
-}
-
-/// SplitMix64: enough to make graphs and mutants, the same everywhere.
-#[derive(Debug, Clone)]
-pub struct Rng(pub u64);
-
-impl Rng {
-    /// The next 64 bits.
-    pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `n`, which is not 0.
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.draw() % n
     }
 }

@@ -8,6 +8,7 @@
 //! inductive types (mutual ones too), structures, classes and instances, theorems, recursive definitions,
 //! private ones, string and bignum literals, deep terms, names outside ASCII, documentation.
 
+use crate::rng::Rng;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -155,19 +156,19 @@ instance {α : Type u} {β : Type v} [Default α] [Default β] : Default (Prod �
 /// Writes a tree of `modules` modules with `decls` declarations each (and `Base` and `All`) into `dir`, which
 /// is created.
 pub fn generate(dir: &Path, modules: usize, decls: usize, seed: u64) -> Tree {
-    let mut random = Random(seed);
+    let mut random = Rng(seed);
     let mut tree = Tree {
         dir: dir.to_owned(),
         modules: vec![Module::new("Base", vec![], true)],
     };
     write(&tree, 0, BASE);
     for i in 0..modules {
-        let name = match random.below(4) {
+        let name = match random.index(4) {
             0 => format!("Sub.Dir.M{i}"),
             1 => format!("größe.M{i}"),
             _ => format!("M{i}"),
         };
-        let is_module = random.below(3) != 0;
+        let is_module = random.index(3) != 0;
         let imports = imports(&tree, is_module, &mut random);
         tree.modules.push(Module::new(&name, imports, is_module));
         let mut text = format!(
@@ -187,10 +188,10 @@ pub fn generate(dir: &Path, modules: usize, decls: usize, seed: u64) -> Tree {
 }
 
 /// `Base` and up to three earlier modules; a module of the module system imports only its like.
-fn imports(tree: &Tree, is_module: bool, random: &mut Random) -> Vec<usize> {
+fn imports(tree: &Tree, is_module: bool, random: &mut Rng) -> Vec<usize> {
     let mut imports = vec![0];
     for _ in 0..3 {
-        let candidate = random.below(tree.modules.len());
+        let candidate = random.index(tree.modules.len());
         if (!is_module || tree.modules[candidate].is_module) && !imports.contains(&candidate) {
             imports.push(candidate);
         }
@@ -223,14 +224,14 @@ fn create_parent(path: &Path) {
 }
 
 /// One declaration, or a few that belong together; `k` makes their names unique in the module.
-fn declaration(text: &mut String, k: usize, random: &mut Random) {
-    let n = random.below(30);
+fn declaration(text: &mut String, k: usize, random: &mut Rng) {
+    let n = random.index(30);
     let digits: String = (0..20 + n * 3)
-        .map(|_| char::from(b'1' + random.below(9) as u8))
+        .map(|_| char::from(b'1' + random.index(9) as u8))
         .collect();
-    let written = match random.below(12) {
+    let written = match random.index(12) {
         0 => {
-            let constructors: String = (0..=random.below(4))
+            let constructors: String = (0..=random.index(4))
                 .map(|j| format!("  | c{j} (a : α) (x : N) (rest : T{k} α) : T{k} α\n"))
                 .collect();
             writeln!(
@@ -272,7 +273,7 @@ fn declaration(text: &mut String, k: usize, random: &mut Random) {
              def d{k} : Prod I{k} (List Nat) := Default.default"
         ),
         9 => {
-            let depth = if random.below(8) == 0 { 600 } else { n };
+            let depth = if random.index(8) == 0 { 600 } else { n };
             writeln!(text, "def «tief {k}» : N := {}", numeral(depth))
         }
         10 => writeln!(
@@ -293,21 +294,4 @@ fn declaration(text: &mut String, k: usize, random: &mut Random) {
 
 fn numeral(n: usize) -> String {
     format!("{}N.z{}", "(N.s ".repeat(n), ")".repeat(n))
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
 }
