@@ -59,8 +59,8 @@ static lean_object *graph(int nodes, int closures) {
 }
 
 /* What the operations need, made before memory is refused. */
-static lean_object *none, *key, *other_key, *plain, *with_closures, *file_out, *file_two, *file_three, *file_hashed, *file_many[MANY], *parts,
-    *part_names, *deps, *chain, *missing, *damaged, *region;
+static lean_object *none, *key, *other_key, *plain, *with_closures, *file_out, *file_two, *file_three, *file_hashed,
+    *file_many[MANY], *parts, *part_names, *deps, *chain, *missing, *damaged, *region;
 
 static lean_object *pair(lean_object *a, lean_object *b) {
     lean_object *fields[2] = {a, b};
@@ -128,8 +128,8 @@ static void prepare_region(void) {
     lean_region_dec(read);
 }
 
-/* The regions that a read gave, a pair of root and region or an array of such pairs: each owned, to be freed when nothing
- * leads to their roots any more. */
+/* The regions that a read gave, a pair of root and region or an array of such pairs: each owned, to be freed when
+ * nothing leads to their roots any more. */
 static size_t regions_of(lean_object *value, lean_object **regions) {
     if (lean_region_tag(value) != 246) {
         regions[0] = inc(lean_region_child(value, 1));
@@ -206,7 +206,8 @@ static int once(const struct operation *o, uint64_t first, uint64_t last, uint64
         const char *text = lean_region_io_error_text(result);
         refused = strstr(text, "memory") != NULL;
         if ((o->file && !strstr(text, o->file)) || !(refused || (o->otherwise && strstr(text, o->otherwise)))) {
-            fprintf(stderr, "%s, %llu to %llu: %s\n", o->name, (unsigned long long)first, (unsigned long long)last, text);
+            fprintf(stderr, "%s, %llu to %llu: %s\n", o->name, (unsigned long long)first, (unsigned long long)last,
+                    text);
             exit(1);
         }
     }
@@ -243,9 +244,12 @@ static void exhaust(const struct operation *o) {
                 now = later;
             }
             if (memcmp(&now, &before, sizeof now)) {
-                fprintf(stderr, "%s, request %llu%s: memory %lld, objects %zu, regions %zu, files %d, descriptors %d; before %lld, %zu, %zu, %d, %d\n",
-                        o->name, (unsigned long long)n, lasting ? " and all after it" : "", (long long)now.memory, now.objects, now.regions, now.files,
-                        now.descriptors, (long long)before.memory, before.objects, before.regions, before.files, before.descriptors);
+                fprintf(stderr,
+                        "%s, request %llu%s: memory %lld, objects %zu, regions %zu, files %d, descriptors %d; "
+                        "before %lld, %zu, %zu, %d, %d\n",
+                        o->name, (unsigned long long)n, lasting ? " and all after it" : "", (long long)now.memory,
+                        now.objects, now.regions, now.files, now.descriptors, (long long)before.memory, before.objects,
+                        before.regions, before.files, before.descriptors);
                 exit(1);
             }
         }
@@ -297,7 +301,8 @@ static void setup(void) {
     lean_region_dec(saved);
     lean_object *read = read_parts();
     CHECK(lean_region_io_is_ok(read));
-    for (int i = 0; i < MANY; i++) regions[i] = inc(lean_region_child(lean_region_child(lean_region_child(read, 0), (size_t)i), 1));
+    lean_object *many = lean_region_child(read, 0);
+    for (int i = 0; i < MANY; i++) regions[i] = inc(lean_region_child(lean_region_child(many, (size_t)i), 1));
     lean_region_dec(read);
     deps = lean_region_mk_array(regions, MANY);
     for (int i = 0; i < PARTS; i++) inc(pairs[i]), inc(names[i]);

@@ -13,8 +13,11 @@ elif [ -n "${1:-}" ] && [ -z "$(printf %s "$1" | tr -d 0-9)" ]; then
     runs=$1
     shift
 fi
-all='header v2 v3 dependencies image relocation closures trailer record report sidecar'
-[ $# -gt 0 ] || set -- $all
+if [ $# -eq 0 ]; then
+    for target in fuzz_targets/*.rs; do
+        set -- "$@" "$(basename "$target" .rs)"
+    done
+fi
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"

@@ -1,6 +1,7 @@
 //! The order of the house: which folder may use which, and that no two files use each other in a circle. What counts
 //! is every path in the code that names a module of the workspace, in `use` lines and elsewhere; tests are left out.
-//! docs/architecture.md shows the table, and is held against it here, with the drawing of it and the files that it names.
+//! docs/architecture.md shows the table, and is held against it here, with the drawing of it and the files that it
+//! names.
 
 #[path = "architecture/drawing.rs"]
 mod drawing;
@@ -11,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// A room: a folder with what is in it, or one file; what lives there; the rooms that it may use, all of them above it here.
+/// A room: a folder with what is in it, or one file; what lives there; the rooms that it may use, all of them above
+/// it here.
 type Room = (&'static str, &'static str, &'static [&'static str]);
 
 #[rustfmt::skip]

@@ -19,9 +19,8 @@ mkdir -p "$out/profiles"
 export CARGO_TARGET_DIR="$out" CARGO_INCREMENTAL=0
 export LLVM_PROFILE_FILE="$PWD/$out/profiles/%p-%m.profraw"
 
-# Of the library the unit tests of the rooms that are looked at; of the reader everything but what takes long and reaches
-# nothing else. A target of its own, so that
-# build scripts are as they always are.
+# Of the library the unit tests of the rooms that are looked at; of the reader everything but what takes long and
+# reaches nothing else. A target of its own, so that build scripts are as they always are.
 tested() {
     RUSTFLAGS='-Cinstrument-coverage' cargo test --quiet --locked --target "$host" "$@"
 }

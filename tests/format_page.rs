@@ -54,7 +54,9 @@ fn files_of_every_kind_are_read_by_the_tables_alone() {
     ] {
         let entropy: Vec<u64> = (0..120).map(|_| rng.draw()).collect();
         let mut spec = Spec::random(wide, gmp, version, &entropy, &[]);
-        spec.extension = (version == 3).then(|| b"any payload".to_vec());
+        // A record of a kind that nobody knows: kind, length, bytes.
+        let record = [&9u32.to_le_bytes()[..], &3u32.to_le_bytes(), b"any"].concat();
+        spec.extension = (version == 3).then_some(record);
         let written = spec.write();
         fs::write(&file, &written.bytes).unwrap();
         let found = read(&file, spec.word());

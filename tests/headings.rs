@@ -6,12 +6,13 @@ use std::path::Path;
 use testkit::workspace_dir;
 
 /// Where citations are looked for, besides the pages at the top.
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 14] = [
     "bench",
     "c-tests",
     "conformance",
     "docs",
     "examples",
+    "faults",
     "fuzz",
     "include",
     "olean",

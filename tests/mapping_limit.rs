@@ -36,10 +36,7 @@ impl File {
 }
 
 fn mappings() -> usize {
-    fs::read("/proc/self/maps")
-        .expect("procfs")
-        .split(|&b| b == b'\n')
-        .count()
+    testkit::process::maps(std::process::id()).len()
 }
 
 #[test]
@@ -69,7 +66,7 @@ fn more_regions_than_mappings_are_all_read() {
             regions.push(region);
         }
         let are = mappings();
-        if limit > 2 * MANY {
+        if limit > MANY + 1000 {
             assert_eq!(mapped, MANY, "nothing is short here");
         } else {
             assert!(are + 400 < limit && are + 700 > limit, "{are} of {limit}");

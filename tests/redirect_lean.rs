@@ -168,15 +168,7 @@ fn a_server_and_its_worker_which_leave_without_running_destructors_write_reports
             .report(&reports);
         let mut command = lean::command(&real, &tree.dir, &options);
         let file = tree.dir.join(tree.all().source());
-        let worker_left = || {
-            let mut files = fs::read_dir(&reports).expect("a directory");
-            files.any(|f| {
-                f.expect("an entry")
-                    .path()
-                    .extension()
-                    .is_some_and(|e| e == "json")
-            })
-        };
+        let worker_left = || lean::has_reports(&reports);
         let session = lsp::session(command.arg("--server"), &file, worker_left);
         assert!(session.status.success(), "{session:?}");
         let all = lean::reports(&reports);

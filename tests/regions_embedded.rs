@@ -1,5 +1,5 @@
-//! Regions of the embedded runtime where they are unusual: closures that their header cannot measure, base addresses that
-//! no process has, files of another width, structures of regions that are gone, parts of different builds.
+//! Regions of the embedded runtime where they are unusual: closures that their header cannot measure, base addresses
+//! that no process has, files of another width, structures of regions that are gone, parts of different builds.
 
 use std::ffi::c_void;
 

@@ -1,5 +1,5 @@
-//! Snapshots of a real Lean, loaded in a process without one by the call that takes all their modules: what lies in memory
-//! is what is in the files, whoever read them.
+//! Snapshots of a real Lean, loaded in a process without one by the call that takes all their modules: what lies in
+//! memory is what is in the files, whoever read them.
 
 use lean_region::capi::control::lean_region_last_error;
 use lean_region::capi::files::lean_region_hash;

@@ -1,5 +1,5 @@
-/* A Lean runtime with nothing but what docs/host-abi.md asks of one: generation handle, plain malloc, bignums that are not
- * GMP's, and none of the functions that may be missing. Its own loader does nothing but say that it was called. */
+/* A Lean runtime with nothing but what docs/host-abi.md asks of one: generation handle, plain malloc, bignums that are
+ * not GMP's, and none of the functions that may be missing. Its own loader does nothing but say that it was called. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,10 +12,10 @@ void host_initialise(void);
 
 #define CHECK(condition) \
     do { \
-        if (!(condition)) fail(__LINE__, #condition); \
+        if (!(condition)) fail_at(__FILE__, __LINE__, #condition); \
     } while (0)
-static inline _Noreturn void fail(int line, const char *what) {
-    fprintf(stderr, "line %d: %s\n", line, what);
+static inline _Noreturn void fail_at(const char *file, int line, const char *what) {
+    fprintf(stderr, "%s:%d: %s\n", file, line, what);
     exit(1);
 }
 
@@ -46,7 +46,7 @@ static inline object *share(object *o) {
 /* The value of a successful result (consumed), owned. */
 static inline object *ok(object *result) {
     CHECK(!is_box(result) && result->other == IO_FIELDS);
-    if (result->tag != 0) fail(__LINE__, (char *)(result->field[0]->field[0]->word + 3));
+    if (result->tag != 0) fail_at(__FILE__, __LINE__, (char *)(result->field[0]->field[0]->word + 3));
     CHECK(IO_FIELDS == 1 || result->field[1] == BOX(0));
     object *value = share(result->field[0]);
     dec(result);
@@ -59,7 +59,7 @@ static inline void refused(object *result, const char *text) {
     object *error = result->field[0];
     CHECK(error->tag == 18 && error->other == 1);
     const char *found = (char *)(error->field[0]->word + 3);
-    if (!strstr(found, text)) fail(__LINE__, found);
+    if (!strstr(found, text)) fail_at(__FILE__, __LINE__, found);
     dec(result);
 }
 
@@ -81,7 +81,9 @@ static inline size_t handle(object *region) {
 
 static inline bool is_structure(object *region) { return region->other == 2; }
 
-static inline size_t size_of(object *region) { return is_structure(region) ? region->word[2] : size_(handle(region)); }
+static inline size_t size_of(object *region) {
+    return is_structure(region) ? region->word[2] : size_(handle(region));
+}
 static inline bool is_mapped(object *region) {
     return is_structure(region) ? ((uint8_t *)region)[48] : mapped_(handle(region));
 }
@@ -138,7 +140,6 @@ static inline size_t base_of(const char *file) {
 
 static inline void free_ok(loaded l) { CHECK(ok(free_result(l.region)) == BOX(0)); }
 
-
 static inline size_t used(object *o) {
     switch (o->tag) {
     case 246: return 24;
@@ -165,7 +166,7 @@ static inline void check_same(object *o, object *copy) {
         CHECK(copy->cs_sz == 1 && o->word[0] == copy->word[0]);
         for (size_t i = 0; i < o->word[0]; i++) check_same(o->field[2 + i], copy->field[2 + i]);
     } else if (o->tag == 248 || o->tag == 249) {
-        size_t at = o->tag == 248 ? 24 : 24;
+        size_t at = 24;
         CHECK(copy->cs_sz == 1 && o->word[0] == copy->word[0] && copy->word[1] == copy->word[0]);
         CHECK(!memcmp((char *)o + at, (char *)copy + at, used(o) - at));
     } else if (o->tag == 250) {

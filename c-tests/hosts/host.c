@@ -55,7 +55,8 @@ object *lean_alloc_small_object_core(unsigned bytes) {
     return o;
 }
 static object *small(size_t bytes) {
-    object *o = rounded(bytes) <= 1024 ? lean_alloc_small_object_core((unsigned)rounded(bytes)) : counted(rounded(bytes));
+    size_t all = rounded(bytes);
+    object *o = all <= 1024 ? lean_alloc_small_object_core((unsigned)all) : counted(all);
     o->cs_sz = (uint16_t)rounded(bytes);
     return o;
 }

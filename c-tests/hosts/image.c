@@ -93,7 +93,7 @@ static void free_both(loaded both[2]) {
 
 static void *find(const char *name) {
     void *address = dlsym(RTLD_DEFAULT, name);
-    if (!address) fail(__LINE__, name);
+    if (!address) fail_at(__FILE__, __LINE__, name);
     return address;
 }
 
@@ -107,7 +107,7 @@ static void detach(const char *reason) {
     CHECK(detach() == (reason ? -1 : 0));
     if (!reason) return;
     last_error(text, sizeof text);
-    if (!strstr(text, reason)) fail(__LINE__, text);
+    if (!strstr(text, reason)) fail_at(__FILE__, __LINE__, text);
 }
 
 static void read_twice(void) {

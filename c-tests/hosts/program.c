@@ -228,7 +228,7 @@ static void set(bool structures) {
 
 static void find(void *library, const char *name, void *function) {
     void *address = dlsym(library, name);
-    if (!address) fail(__LINE__, name);
+    if (!address) fail_at(__FILE__, __LINE__, name);
     memcpy(function, &address, sizeof address);
 }
 
@@ -261,7 +261,7 @@ int main(int argc, char **argv) {
         }
     } else if (!strcmp(how, "beside")) {
         void *library = dlopen(getenv("LEAN_REGION_LIBRARY"), RTLD_NOW | RTLD_LOCAL);
-        if (!library) fail(__LINE__, dlerror());
+        if (!library) fail_at(__FILE__, __LINE__, dlerror());
         find(library, "lean_compacted_region_save", &save_);
         find(library, "lean_compacted_region_read", &read_);
         find(library, "lean_compacted_region_free", &free_);

@@ -148,15 +148,6 @@ static void save_many(size_t n) {
     }
 }
 
-static size_t mappings(void) {
-    size_t lines = 0;
-    FILE *maps = fopen("/proc/self/maps", "r");
-    CHECK(maps);
-    for (int c; (c = getc(maps)) != EOF;) lines += c == '\n';
-    fclose(maps);
-    return lines;
-}
-
 static bool advised(const char *address) {
     FILE *maps = fopen("/proc/self/smaps", "r");
     CHECK(maps);
@@ -189,8 +180,8 @@ static void read_many(size_t n) {
         file += !strcmp(from, "file");
         relocated += !strcmp(from, "relocated");
     }
-    printf("%zu from the image, %zu mapped, %zu relocated, %zu failed; %zu mappings\n", image, file, relocated, failed,
-           mappings());
+    printf("%zu from the image, %zu mapped, %zu relocated, %zu failed; %ld mappings\n", image, file, relocated,
+           failed, held().mappings);
 }
 
 size_t scale = 1;

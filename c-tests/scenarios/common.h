@@ -24,8 +24,8 @@ typedef struct {
     const char *name;
     void (*run)(void);
 } scenario;
-extern const scenario object_scenarios[], region_scenarios[], reread_scenarios[], stale_scenarios[], set_scenarios[], error_scenarios[], thread_scenarios[],
-    fault_scenarios[], limit_scenarios[];
+extern const scenario object_scenarios[], region_scenarios[], reread_scenarios[], stale_scenarios[], set_scenarios[],
+    error_scenarios[], thread_scenarios[], fault_scenarios[], limit_scenarios[];
 
 /* Objects, all owned by the caller; children are consumed. Lists of children end with END. */
 #define END ((lean_object *)2)

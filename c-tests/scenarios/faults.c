@@ -5,6 +5,7 @@
 #include "interpose.h"
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -390,6 +391,27 @@ static void no_memory_to_read(void) {
     CHECK_HELD(before);
     clean_up();
 }
+
+static void *first_error(void *hits) {
+    fault_sizes(0, SIZE_MAX);
+    fault_arm(MALLOC, FAILURE, ENOMEM, 1, INT_MAX);
+    size_t size = lean_compacted_region_size(8);
+    *(int *)hits = fault_disarm();
+    CHECK(size == 0);
+    char text[200];
+    CHECK(lean_region_last_error(text, sizeof text) > 0 && strstr(text, "no live region"));
+    return NULL;
+}
+
+/* A thread whose first error comes when the C library has no memory: not even to note that the text of the error is to be
+ * freed when the thread ends. */
+static void no_memory_for_a_first_error(void) {
+    int hits = 0;
+    pthread_t thread;
+    CHECK(!pthread_create(&thread, NULL, first_error, &hits));
+    CHECK(!pthread_join(thread, NULL));
+    CHECK(hits > 0);
+}
 #endif
 
 /* A file may not become larger than so many bytes. */
@@ -517,6 +539,7 @@ const scenario fault_scenarios[] = {{"interrupted", interrupted},
                                     {"no_memory_to_save", no_memory_to_save},
 #ifdef MEMORY
                                     {"no_memory_to_read", no_memory_to_read},
+                                    {"no_memory_for_a_first_error", no_memory_for_a_first_error},
 #endif
                                     {"few_mappings", few_mappings},
                                     {"too_large_a_file", too_large_a_file},

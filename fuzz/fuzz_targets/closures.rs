@@ -1,5 +1,5 @@
-//! Code addresses of closures rewritten for libraries that have moved: each as its library has, and nothing else; and what
-//! the reader takes is refused for the place of code alone.
+//! Code addresses of closures rewritten for libraries that have moved: each as its library has, and nothing else; and
+//! what the reader takes is refused for the place of code alone.
 #![no_main]
 
 use arbitrary::Arbitrary;

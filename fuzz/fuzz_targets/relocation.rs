@@ -1,5 +1,5 @@
-//! Files of several windows of the relocating walk, damaged a little, with dependencies that have moved: relocated as the
-//! loader does it and as the reader does.
+//! Files of several windows of the relocating walk, damaged a little, with dependencies that have moved: relocated as
+//! the loader does it and as the reader does.
 #![no_main]
 
 use arbitrary::Arbitrary;

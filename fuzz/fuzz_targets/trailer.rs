@@ -1,5 +1,5 @@
-//! What follows the data of a version 3 file, and the records of the extension section: decoded as the loader does it and
-//! as the reader does, and written again.
+//! What follows the data of a version 3 file, and the records of the extension section: decoded as the loader does it
+//! and as the reader does, and written again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -7,7 +7,7 @@ use olean_reader::diff::{Difference, diff};
 use olean_reader::transform::{Rewritten, rewrite};
 use olean_reader::{Bignums, File, Graph, Options, Region, Width, verify_region};
 use relocation::{Dep, relocated_alike};
-use testkit::olean::{Node, Spec, Val};
+use testkit::olean::{Node, Spec};
 
 /// Overwrites what a header must have, so that mutations reach what comes after it. The fuzzer still chooses
 /// width and bignum layout (lowest bits of the first byte); the base address is `base`. `None` for too little.
@@ -33,22 +33,7 @@ pub fn damage(bytes: &mut [u8], patches: &[(u32, u8)]) {
 
 /// Adds an object before all others.
 pub fn put_first(spec: &mut Spec, node: Node) {
-    let next = |v: &mut Val| {
-        if let Val::Node(n) = v {
-            *n += 1;
-        }
-    };
-    next(&mut spec.root);
-    for node in &mut spec.nodes {
-        match node {
-            Node::Ctor(_, vals, _) | Node::Closure(_, _, _, vals) | Node::Array(vals) => {
-                vals.iter_mut().for_each(next);
-            }
-            Node::Thunk(val) | Node::Task(val) | Node::Ref(val) | Node::Promise(val) => next(val),
-            Node::Sarray(..) | Node::Str(_) | Node::Big(..) => {}
-        }
-    }
-    spec.nodes.insert(0, node);
+    spec.put_first(node);
 }
 
 /// Checks a file, and if it is sound uses it in every way there is.

@@ -19,6 +19,27 @@ fn sample() -> Spec {
     spec
 }
 
+/// Where the file of [`far`] wants to lie.
+const FAR: u64 = 0x5000_0000;
+
+/// A dependency: a string.
+fn far() -> Vec<u8> {
+    let mut spec = Spec::new(true, true, 2);
+    spec.base = FAR;
+    spec.root = spec.push(Node::Str("far".to_owned()));
+    spec.write().bytes
+}
+
+/// The sample, whose array leads to the string of the dependency that lies at `address`, too.
+fn pointing_to(address: u64) -> Vec<u8> {
+    let mut spec = sample();
+    let Node::Array(items) = &mut spec.nodes[4] else {
+        panic!("the array")
+    };
+    items.push(Val::Word(address + 96));
+    spec.write().bytes
+}
+
 #[test]
 fn a_file_says_what_was_written() {
     let bytes = sample().write().bytes;
@@ -75,17 +96,9 @@ fn a_region_is_changeable_by_its_kinds_and_by_the_shape_of_a_region() {
 
 #[test]
 fn a_graph_counts_its_objects_file_by_file() {
-    let mut dep = Spec::new(true, true, 2);
-    dep.base = 0x5000_0000;
-    dep.root = dep.push(Node::Str("far".to_owned()));
-    let dep_bytes = dep.write().bytes;
+    let dep_bytes = far();
     let dep = Region::check(File::parse(&dep_bytes, "", None).unwrap(), &[]).unwrap();
-    let mut spec = sample();
-    let Node::Array(items) = &mut spec.nodes[4] else {
-        panic!("the array")
-    };
-    items.push(Val::Word(0x5000_0000 + 96));
-    let bytes = spec.write().bytes;
+    let bytes = pointing_to(FAR);
     let region = Region::check(File::parse(&bytes, "", None).unwrap(), &[&dep]).unwrap();
     assert_eq!((region.of_kind(Kind::Closure).0, region.summary().cross), (2, 1));
     let graph = Graph::new(&region, &[&dep]).unwrap();
@@ -118,10 +131,7 @@ fn sizes_are_those_of_what_is_written() {
 
 #[test]
 fn what_was_relocated_is_proved_where_it_lies() {
-    let mut dep = Spec::new(true, true, 2);
-    dep.base = 0x5000_0000;
-    dep.root = dep.push(Node::Str("far".to_owned()));
-    let dep_bytes = dep.write().bytes;
+    let dep_bytes = far();
     let dep = |lies| {
         let bytes = DepBytes {
             bytes: &dep_bytes,
@@ -129,16 +139,11 @@ fn what_was_relocated_is_proved_where_it_lies() {
         };
         [(bytes, lies)]
     };
-    let mut spec = sample();
-    let Node::Array(items) = &mut spec.nodes[4] else {
-        panic!("the array")
-    };
     // As it is once the dependency has moved.
-    items.push(Val::Word(0x7000_0000 + 96));
-    let bytes = spec.write().bytes;
+    let bytes = pointing_to(0x7000_0000);
     let summary = verify_relocated(&bytes, 0x1234_0000, &dep(0x7000_0000)).unwrap();
     assert_eq!((summary.objects, summary.cross), (5, 1));
-    assert!(verify_relocated(&bytes, 0x1234_0000, &dep(0x5000_0000)).is_err());
+    assert!(verify_relocated(&bytes, 0x1234_0000, &dep(FAR)).is_err());
 
     let bytes = sample().write().bytes;
     let region = Region::check(File::parse(&bytes, "", None).unwrap(), &[]).unwrap();

@@ -1,7 +1,7 @@
 //! Rewritten files against what the test kit's writer makes of the same graph in the other shape.
 
 use olean_reader::transform::{Rewritten, TransformError, narrow, relocate, rewrite, widen};
-use olean_reader::{Bignums, File, Graph, Region, Width};
+use olean_reader::{Bignums, File, Graph, Kind, Region, Width};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use testkit::olean::{Node, Spec, Val};
@@ -161,6 +161,30 @@ fn what_does_not_fit_is_an_error() {
     let bytes = spec.write().bytes;
     let e = narrow(&checked(&bytes, &[]), &[]).unwrap_err();
     assert_eq!(e, TransformError::Code(0x7fff_0000_0004));
+}
+
+#[test]
+fn closures_of_many_arguments_are_rewritten_where_their_size_need_not_tell() {
+    let closure = |wide, arguments| {
+        let mut spec = Spec::new(wide, true, 3);
+        spec.libraries = vec![(0x1000, b"l.so".to_vec())];
+        spec.root = spec.push(Node::Closure(0, 8, 30_000, vec![Val::Box(1); arguments]));
+        spec.write().bytes
+    };
+    // 65,560 bytes with 64 bits, 32,780 with 32.
+    let narrow_file = closure(false, 8192);
+    let wide = widen(&checked(&narrow_file, &[]), &[]).unwrap();
+    assert_eq!(narrow(&checked(&wide, &[]), &[]).unwrap(), narrow_file);
+    let other = Rewritten {
+        bignums: Some(Bignums::Native),
+        ..Rewritten::default()
+    };
+    let changed = rewrite(&checked(&wide, &[]), &[], &other).unwrap();
+    assert_eq!(checked(&changed, &[]).of_kind(Kind::Closure).0, 1);
+    let e = narrow(&checked(&closure(true, 20_000), &[]), &[])
+        .err()
+        .expect("it is refused");
+    assert!(matches!(e, TransformError::Closure(_)), "{e}");
 }
 
 #[test]

@@ -1,22 +1,9 @@
 //! Writes seeds for the fuzz targets: `fuzz_seeds FOLDER` fills `FOLDER/<target>/` with small files of every
 //! shape, trailers, records, and texts that the tool reads. They are the corpus that every run begins with.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use testkit::olean::{Rng, Spec};
-
-const TARGETS: [&str; 11] = [
-    "header",
-    "v2",
-    "v3",
-    "dependencies",
-    "image",
-    "relocation",
-    "closures",
-    "trailer",
-    "record",
-    "report",
-    "sidecar",
-];
 
 /// A report as the library leaves it, of three processes.
 const REPORT: &str = r#"3{"schema":1,"pid":7,"mode":"compare","host":{"library":"/lib/libleanshared.so","abi":"regions",
@@ -36,11 +23,13 @@ const SIDECAR: &str =
 fn main() {
     let folder = std::env::args().nth(1).expect("usage: fuzz_seeds FOLDER");
     let folder = Path::new(&folder);
-    for target in TARGETS {
+    let mut without = targets();
+    for target in &without {
         std::fs::create_dir_all(folder.join(target)).expect("a folder for seeds");
     }
-    let write = |target: &str, name: &str, bytes: &[u8]| {
+    let mut write = |target: &str, name: &str, bytes: &[u8]| {
         std::fs::write(folder.join(target).join(name), bytes).expect("a seed");
+        without.remove(target);
     };
     for i in 0..64u64 {
         let name = format!("seed-{i}");
@@ -63,10 +52,21 @@ fn main() {
     }
     write("report", "seed", REPORT.as_bytes());
     write("sidecar", "seed", SIDECAR.as_bytes());
+    assert!(without.is_empty(), "there are no seeds for {without:?}");
 }
 
-/// A trailer, whose extension section has the records that `shape` chooses, and the record of dependencies in it. Written
-/// out by hand: what writes them in the product is what the targets look at.
+/// The names of all targets.
+fn targets() -> BTreeSet<String> {
+    let sources = std::fs::read_dir(testkit::workspace_dir().join("fuzz/fuzz_targets"));
+    let sources = sources
+        .expect("the targets")
+        .map(|entry| entry.expect("a target").path());
+    let names = sources.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+    names.collect()
+}
+
+/// A trailer, whose extension section has the records that `shape` chooses, and the record of dependencies in it.
+/// Written out by hand: what writes them in the product is what the targets look at.
 fn trailer(rng: &mut Rng, shape: u64) -> (Vec<u8>, Vec<u8>) {
     let (closures, libraries, dependencies) = (rng.below(4), rng.below(3), rng.below(4));
     let mut out = (closures as u32).to_le_bytes().to_vec();

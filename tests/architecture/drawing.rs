@@ -1,5 +1,5 @@
-//! docs/layers.svg, drawn from the table of rooms: a room stands in the row above the highest of those that it may use, and
-//! lines lead down to what it uses, except where another of these leads there already.
+//! docs/layers.svg, drawn from the table of rooms: a room stands in the row above the highest of those that it may
+//! use, and lines lead down to what it uses, except where another of these leads there already.
 
 use super::Room;
 use std::collections::BTreeMap;
@@ -110,8 +110,8 @@ fn columns(n: usize) -> Vec<Vec<usize>> {
     ways
 }
 
-/// Boxes in their rows: the library's from the left, the tool's from the right, and then moved along the rows as long as
-/// that leaves fewer lines behind boxes.
+/// Boxes in their rows: the library's from the left, the tool's from the right, and then moved along the rows as long
+/// as that leaves fewer lines behind boxes.
 fn places(rooms: &[Room], rows: &BTreeMap<&'static str, usize>, lines: &[(&str, &str)]) -> (Places, usize) {
     let last = *rows.values().max().expect("there are rooms");
     let in_row = |row: usize| -> Vec<&'static str> {

@@ -1,9 +1,8 @@
 //! docs/architecture.md shows the table of rooms and their drawing, names files that are there, and lists all locks.
 
-use super::{CIRCLES, ROOMS, drawing, root};
+use super::{CIRCLES, ROOMS, drawing, modules, root};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 /// The table as the page shows it: an entry for each room, in lines of a bounded length.
 fn table() -> String {
@@ -73,34 +72,28 @@ fn files_that_the_page_names_exist() {
     assert!(count > 60, "the page names files: {count}");
 }
 
-/// The `Lock`s in the sources below `folder`, as the page names them.
-fn locks(folder: &Path, out: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).expect("a folder of sources") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            locks(&path, out);
-            continue;
-        }
-        let text = fs::read_to_string(&path).expect("a source");
+/// The `Lock`s in the library's sources, as the page names them.
+fn locks() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for file in modules().into_values().filter(|file| file.starts_with("src/")) {
+        let text = fs::read_to_string(root().join(&file)).expect("a source");
         let code = text.split("#[cfg(test)]").next().expect("a first part");
-        for line in code.lines() {
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
             let name = line
-                .trim()
-                .strip_prefix("static ")
-                .and_then(|l| l.split_once(": Lock<"));
+                .rsplit_once("static ")
+                .and_then(|(_, l)| l.split_once(": Lock<"));
             if let Some((name, _)) = name {
-                let file = path.strip_prefix(root()).expect("below the top");
-                out.insert(format!("| `{name}` in `{}` |", file.display()));
+                found.insert(format!("| `{name}` in `{file}` |"));
             }
         }
     }
+    found
 }
 
 #[test]
 fn all_locks_are_listed() {
     let page = fs::read_to_string(root().join("docs/architecture.md")).expect("the page");
-    let mut there = BTreeSet::new();
-    locks(&root().join("src"), &mut there);
+    let there = locks();
     assert!(there.len() > 5, "locks are found: {there:?}");
     let rows = page
         .lines()

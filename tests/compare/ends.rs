@@ -5,9 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use testkit::hosts::build_redirected;
 use testkit::lean::{self, Options};
 use testkit::process::{self, Output};
-use testkit::{TempDir, Value, c, library, temp_dir, workspace_dir};
+use testkit::{TempDir, Value, library, temp_dir};
 
 /// A program on an imitated runtime.
 struct Scene {
@@ -18,22 +19,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let dir = temp_dir("compare-ends");
-        let source = |name: &str| workspace_dir().join("c-tests/redirect").join(name);
-        let host = dir.path().join("libhost.so");
-        c::Build::new()
-            .shared()
-            .bsymbolic()
-            .file(source("host.c"))
-            .define("STRUCTURE", "")
-            .build(&host);
-        let mut program = c::Build::new();
-        program
-            .file(source("program.c"))
-            .arg("-Wl,--no-as-needed")
-            .link(&host)
-            .arg("-ldl")
-            .arg("-lpthread");
-        let program = program.build(dir.path().join("program"));
+        let program = build_redirected(dir.path(), &["STRUCTURE"], &[]);
         fs::create_dir(dir.path().join("reports")).unwrap();
         Self { dir, program }
     }

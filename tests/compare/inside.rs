@@ -206,7 +206,8 @@ fn failures_are_compared_too() {
     release(closure);
 }
 
-/// Runs `f` in a thread to which the system refuses calls for want of permission, as a sandbox does, as long as it lives.
+/// Runs `f` in a thread to which the system refuses calls for want of permission, as a sandbox does, as long as it
+/// lives.
 fn without<T: Send>(calls: &[libc::c_long], f: impl FnOnce() -> T + Send) -> T {
     // linux/filter.h: load the call's number; at each that is refused go to the last instruction; allow.
     let step = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };

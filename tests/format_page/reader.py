@@ -155,8 +155,7 @@ class Reader:
             size = take(self.form.extension["extension_length"])
             extension, at = self.at(at, size), at + size
             assert at + extension == len(self.data), "the payload ends elsewhere"
-            if b"any payload" not in self.data[at:]:
-                dependencies = self.records(at)
+            dependencies = self.records(at)
         return {"closures": closures, "libraries": libraries, "extension": extension, "dependencies": dependencies}
 
     def records(self, at):

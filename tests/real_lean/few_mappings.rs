@@ -1,4 +1,5 @@
-//! A process that may have fewer mappings than it reads regions: Lean sees no difference, and the report says why it takes longer.
+//! A process that may have fewer mappings than it reads regions: Lean sees no difference, and the report says why it
+//! takes longer.
 
 use std::ffi::OsString;
 use std::fs;

@@ -1,7 +1,6 @@
 //! What surrounds the loader: processes that leave by `_Exit`, the switch that turns everything off, programs
 //! that only inherit the preload.
 
-use std::fs;
 use std::process::Command;
 
 use testkit::lean::{self, Options};
@@ -22,12 +21,7 @@ fn the_language_server_and_its_worker_leave_their_reports() {
         command.arg("--server");
         command
     };
-    let written = || {
-        let mut names = fs::read_dir(dir.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        names.any(|path| path.extension().is_some_and(|extension| extension == "json"))
-    };
+    let written = || lean::has_reports(dir.path());
     let stock = lsp::session(&mut server(&Options::stock()), &file, || true);
     let ours = lsp::session(&mut server(&ours().report(dir.path())), &file, written);
     assert!(

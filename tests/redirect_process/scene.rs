@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use testkit::hosts::build_redirected;
 use testkit::lean::{self, Options};
 use testkit::process::{self, Output};
 use testkit::{TempDir, Value, c, library, temp_dir, workspace_dir};
@@ -24,24 +25,7 @@ pub struct Scene {
 impl Scene {
     pub fn new(label: &str, defines: &[&str], link_args: &[&str]) -> Scene {
         let dir = temp_dir(label);
-        let host = dir.path().join("libhost.so");
-        let mut build = c::Build::new();
-        build.shared().bsymbolic().file(source("host.c"));
-        for define in defines {
-            build.define(define, "");
-        }
-        for arg in link_args {
-            build.arg(*arg);
-        }
-        build.build(&host);
-        let mut build = c::Build::new();
-        build
-            .file(source("program.c"))
-            .arg("-Wl,--no-as-needed")
-            .link(&host)
-            .arg("-ldl")
-            .arg("-lpthread");
-        let program = build.build(dir.path().join("program"));
+        let program = build_redirected(dir.path(), defines, link_args);
         fs::create_dir(dir.path().join("reports")).expect("new directory");
         Scene { dir, program }
     }

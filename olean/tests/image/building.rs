@@ -1,6 +1,6 @@
 //! `olean image build` and its relatives: what goes in, what is left out, and that an image is whole or not there.
 
-use super::{Files, IMAGE, olean, places};
+use super::{Files, IMAGE, olean, places, set_age};
 use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -64,13 +64,7 @@ fn what_cannot_be_in_an_image_is_named_and_left_out_with_its_module() {
 #[test]
 fn young_files_are_waited_for() {
     let files = Files::saved();
-    let now = std::time::SystemTime::now();
-    fs::File::options()
-        .append(true)
-        .open(files.path("A.olean"))
-        .unwrap()
-        .set_modified(now)
-        .unwrap();
+    set_age(&files.path("A.olean"), 0);
     let start = Instant::now();
     let output = files.image(&["build", "A.olean", "-o", IMAGE]).success();
     assert!(start.elapsed() >= Duration::from_secs(2), "{output}");

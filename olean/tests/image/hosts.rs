@@ -1,19 +1,11 @@
-//! Images on imitated runtimes of every generation: where regions are handles, one that lives is not given out again, and
-//! where all parts of a module come in one call, they come from the image whole or not at all.
+//! Images on imitated runtimes of every generation: where regions are handles, one that lives is not given out again,
+//! and where all parts of a module come in one call, they come from the image whole or not at all.
 
-use super::{IMAGE, olean};
+use super::{IMAGE, olean, set_age};
 use std::fs;
-use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
 use testkit::hosts::HOSTS;
 use testkit::{Value, library, process, temp_dir};
-
-fn set_age(path: &Path, seconds: u64) {
-    let file = fs::File::options().append(true).open(path).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(seconds))
-        .unwrap();
-}
 
 #[test]
 fn an_image_serves_hosts_of_every_generation() {

@@ -70,6 +70,28 @@ fn run_image(p: &Prepared, options: Options, args: &[&str]) -> (Output, Value) {
     (output, all.remove(0))
 }
 
+/// Has `T.lean` elaborated with these arguments where nothing is put at random places, as code addresses are the same
+/// only there; the report of that.
+pub(super) fn save_at_fixed_addresses(p: &Prepared, options: Options, args: &[&str]) -> Value {
+    let reports = temp_dir("image-report");
+    let options = options.report(reports.path());
+    let mut command = Command::new("setarch");
+    options
+        .apply(&mut command)
+        .current_dir(&p.tree.dir)
+        .env("LEAN_PATH", ".")
+        .arg("-R")
+        .arg(real_lean().program)
+        .args(["-R", "."])
+        .args(args)
+        .arg("T.lean");
+    let output = process::run(&mut command);
+    assert_eq!(output.status.code(), Some(1), "{output}");
+    let mut all = lean::reports(reports.path());
+    assert_eq!(all.len(), 1, "{output}");
+    all.remove(0)
+}
+
 fn seen(output: &Output) -> (Option<i32>, &str, &str) {
     (output.status.code(), &output.stdout, &output.stderr)
 }
@@ -123,35 +145,19 @@ fn snapshots_load_from_the_image_in_whatever_order_workers_finish_and_are_saved_
             "{workers} workers: {report:#}"
         );
     }
-    // Code addresses are the same only where nothing is put at random places.
     let dir = temp_dir("image-snapshots");
-    let save = |name: &str, options: &Options| {
+    let save = |name: &str, options: Options| {
         let out = dir.path().join(name);
-        let mut command = Command::new("setarch");
-        let RealLean { program, .. } = real_lean();
-        options
-            .apply(&mut command)
-            .current_dir(&p.tree.dir)
-            .env("LEAN_PATH", ".")
-            .arg("-R")
-            .arg(program);
-        command.args([
-            "-R",
-            ".",
-            &format!("--incr-header-save={}", out.display()),
-            "T.lean",
-        ]);
-        let output = process::run(&mut command);
-        assert_eq!(output.status.code(), Some(1), "{output}");
-        out
+        let save = format!("--incr-header-save={}", out.display());
+        let report = save_at_fixed_addresses(p, options, &[&save]);
+        (fs::read(out).unwrap(), report)
     };
     // The same library is loaded in both runs.
-    let without = save("without", &Options::preloaded(library()));
-    let with = save("with", &with_image(p));
-    assert!(
-        fs::read(without).unwrap() == fs::read(with).unwrap(),
-        "the snapshots differ"
-    );
+    let (without, _) = save("without", Options::preloaded(library()));
+    let (with, report) = save("with", with_image(p));
+    // All itself too.
+    assert_eq!(report["image"]["served"], p.reads + 1, "{report:#}");
+    assert!(without == with, "the snapshots differ");
 }
 
 #[test]
@@ -312,21 +318,13 @@ fn doctor_says_what_would_come_of_an_image() {
     );
 }
 
-/// Makes the region files below a folder those of the same Lean, built from another commit.
-fn change_githash(dir: &Path) {
-    let all: Vec<_> = fs::read_dir(dir).unwrap().map(Result::unwrap).collect();
-    for entry in all {
-        let (path, kind) = (entry.path(), entry.file_type().unwrap());
-        if kind.is_dir() {
-            change_githash(&path);
-        } else if kind.is_file() {
-            let mut bytes = fs::read(&path).unwrap();
-            if bytes.starts_with(b"olean") {
-                bytes[40..44].copy_from_slice(b"beef");
-                fs::remove_file(&path).unwrap();
-                fs::write(&path, bytes).unwrap();
-            }
-        }
+/// Makes the region files of a tree those of the same Lean, built from another commit.
+fn change_githash(tree: &Tree) {
+    for (path, mut bytes) in lean::region_files(tree) {
+        let path = tree.dir.join(path);
+        bytes[40..44].copy_from_slice(b"beef");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
     }
 }
 
@@ -335,7 +333,7 @@ fn an_image_of_another_githash_is_used_if_that_is_wanted() {
     let dir = temp_dir("image-githash");
     let tree = tree::generate(dir.path(), 8, 4, 3);
     lean::compile(&real_lean(), &tree, &Options::stock());
-    change_githash(&tree.dir);
+    change_githash(&tree);
     let built = process::run(olean(&tree.dir).args(["image", "build", ".", "-o", "other.image"]));
     built.success();
     let import = |any: &str| {
@@ -355,70 +353,4 @@ fn an_image_of_another_githash_is_used_if_that_is_wanted() {
     assert_eq!(output.success().stderr, "");
     assert!(report["image"]["served"].as_u64().unwrap() > 8, "{report:#}");
     assert_eq!(report["image"]["absent"], 0, "{report:#}");
-}
-
-/// The document of `olean load` with these arguments.
-fn load(p: &Prepared, args: &[&str], env: &[(&str, &str)]) -> Value {
-    let mut command = olean(&p.tree.dir);
-    command.args(["load", "T.snap", "--json"]).args(args);
-    command.envs(env.iter().copied());
-    let output = process::run(&mut command).success();
-    output.stdout.parse().expect("JSON")
-}
-
-#[test]
-fn the_tool_loads_a_snapshot_with_all_its_modules() {
-    let p = prepared();
-    let image = p.image.to_str().expect("UTF-8");
-    let list: Value = fs::read_to_string(p.tree.dir.join("T.snap.deps"))
-        .unwrap()
-        .parse()
-        .expect("JSON");
-    let modules = list.as_array().expect("modules").iter();
-    let files: usize = modules
-        .map(|m| m.as_object().map_or(0, |files| files.len()))
-        .sum();
-    assert!(files as u64 >= p.reads);
-    let mut documents = Vec::new();
-    for jobs in ["1", "3", "4"] {
-        let d = load(p, &["--jobs", jobs, "--runs", "3"], &[]);
-        assert_eq!(d["regions"], files + 1, "{d}");
-        assert_eq!((&d["mapped"], &d["relocated"]), (&d["regions"], &0.into()), "{d}");
-        assert_eq!(d["seconds"].as_array().map(Vec::len), Some(3), "{d}");
-        documents.push(d);
-    }
-    assert_eq!(documents[0]["bytes"], documents[2]["bytes"]);
-    let d = load(p, &[], &[("LEAN_REGION_IMAGE", image)]);
-    assert_eq!(
-        (&d["from_image"], &d["mapped"]),
-        (&d["regions"], &d["regions"]),
-        "{d}"
-    );
-    let d = load(
-        p,
-        &["--beside"],
-        &[("LEAN_REGION_FORCE_RELOCATE", "1"), ("LEAN_IMPORT_WORKERS", "3")],
-    );
-    assert_eq!(
-        (&d["relocated"], &d["from_image"]),
-        (&d["regions"], &0.into()),
-        "{d}"
-    );
-    let d = load(p, &[], &[("LEAN_REGION_VERIFY", "1")]);
-    assert_eq!(d["mapped"], d["regions"], "{d}");
-    testkit::documents::check("olean load", &documents);
-}
-
-#[test]
-fn what_cannot_be_loaded_says_why() {
-    let p = prepared();
-    let fails = |args: &[&str], says: &[&str]| {
-        let output = process::run(olean(&p.tree.dir).arg("load").args(args));
-        assert_eq!(output.status.code(), Some(2), "{output}");
-        says.iter()
-            .for_each(|text| assert!(output.stderr.contains(text), "{text}: {output}"));
-    };
-    fails(&["nothing.snap"], &["nothing.snap.deps", "No such file"]);
-    fails(&["All.olean"], &["All.olean.deps", "the list of the files"]);
-    fails(&["T.snap", "--jobs", "0"], &["--jobs"]);
 }

@@ -4,6 +4,7 @@ mod building;
 mod corrupt;
 mod hosts;
 mod lean;
+mod load;
 mod many;
 mod reading;
 mod server;
@@ -12,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
 use testkit::process::{self, Output};
 use testkit::{TempDir, Value, c, library, shared_dir, temp_dir, workspace_dir};
@@ -21,6 +23,13 @@ fn olean(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_olean"));
     command.env("NO_COLOR", "1").current_dir(dir);
     command
+}
+
+/// Makes the file as old as that.
+fn set_age(path: &Path, seconds: u64) {
+    let file = fs::File::options().append(true).open(path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(seconds))
+        .unwrap();
 }
 
 /// The C program that reads as its arguments say.
@@ -62,15 +71,8 @@ impl Files {
 
     /// Makes every file so old that nobody waits for it.
     fn age(&self) {
-        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
         for entry in fs::read_dir(self.dir.path()).unwrap() {
-            let path = entry.unwrap().path();
-            fs::File::options()
-                .append(true)
-                .open(path)
-                .unwrap()
-                .set_modified(old)
-                .unwrap();
+            set_age(&entry.unwrap().path(), 60);
         }
     }
 

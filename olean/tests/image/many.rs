@@ -1,10 +1,8 @@
 //! More regions than a process may have mappings.
 
-use super::{IMAGE, olean, program};
+use super::{Files, IMAGE};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use testkit::process;
 
 /// Linux allows 65,530 mappings unless it is told otherwise.
 const MANY: usize = 70_000;
@@ -19,20 +17,12 @@ fn more_regions_than_mappings_are_served_from_one_mapping() {
             .tempdir_in(memory),
         false => tempfile::tempdir(),
     };
-    let dir = dir.unwrap();
-    let run = |image: bool, words: &[&str]| {
-        let mut command = Command::new(program());
-        command.args(words).current_dir(dir.path());
-        if image {
-            command.env("LEAN_REGION_IMAGE", IMAGE);
-        }
-        process::run(&mut command)
-    };
+    let files = Files { dir: dir.unwrap() };
     let (save, read) = (format!("save-many:{MANY}"), format!("read-many:{MANY}"));
-    run(false, &[&save]).success();
-    let output = process::run(olean(dir.path()).args(["image", "build", ".", "-o", IMAGE])).success();
+    files.run_plain(&[&save]);
+    let output = files.image(&["build", ".", "-o", IMAGE]).success();
     assert!(output.stdout.contains("70,000 regions"), "{output}");
-    let all = run(true, &[&read, "live"]).success().stdout;
+    let all = files.run_image(&[], &[&read, "live"]).success().stdout;
     let mappings = |line: &str| -> usize {
         let words: Vec<&str> = line.lines().next().unwrap().split(' ').collect();
         words[words.len() - 2].parse().unwrap()
@@ -51,7 +41,7 @@ fn more_regions_than_mappings_are_served_from_one_mapping() {
         .trim()
         .parse()
         .unwrap();
-    let without = run(false, &[&read]).success().stdout;
+    let without = files.run_plain(&[&read]);
     assert!(without.contains(" 0 failed; "), "{without}");
     if most < MANY {
         let all = format!("0 from the image, {MANY} mapped, ");

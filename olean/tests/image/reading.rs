@@ -1,6 +1,6 @@
 //! Reads answered from an image, or from the files: whichever it is, the program sees the same.
 
-use super::{Files, IMAGE, places, report};
+use super::{Files, IMAGE, places, report, set_age};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
@@ -118,14 +118,7 @@ fn links_lead_to_the_same_region() {
 fn a_part_is_served_only_over_the_parts_that_it_was_linked_against() {
     let files = Files::saved();
     files.build();
-    let server = files.path("A.olean.server");
-    let now = SystemTime::now() - Duration::from_secs(30);
-    fs::File::options()
-        .append(true)
-        .open(&server)
-        .unwrap()
-        .set_modified(now)
-        .unwrap();
+    set_age(&files.path("A.olean.server"), 30);
     let lines = files.run(&A);
     assert_eq!(places(&lines), ["image", "file", "file"]);
     assert_eq!(
@@ -231,12 +224,7 @@ fn the_batch_call_is_served_whole_or_not_at_all() {
     let batch = ["batch:A.olean,A.olean.server,A.olean.private", "live"];
     let lines = files.run(&batch);
     assert_eq!((places(&lines[..3]), &*lines[3]), (vec!["image"; 3], "3 alive"));
-    let now = SystemTime::now() - Duration::from_secs(30);
-    let server = fs::File::options()
-        .append(true)
-        .open(files.path("A.olean.private"))
-        .unwrap();
-    server.set_modified(now).unwrap();
+    set_age(&files.path("A.olean.private"), 30);
     let lines = files.run(&batch);
     assert_eq!((places(&lines[..3]), &*lines[3]), (vec!["file"; 3], "3 alive"));
 }

@@ -1,13 +1,11 @@
-//! The language server of a real Lean on an image, which goes away, is replaced or built anew while the server runs; and
-//! full snapshots, saved over an image.
+//! The language server of a real Lean on an image, which goes away, is replaced or built anew while the server runs;
+//! and full snapshots, saved over an image.
 
-use super::lean::{prepared, with_image};
+use super::lean::{prepared, save_at_fixed_addresses, with_image};
 use super::olean;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use testkit::lean::{self, Options};
-use testkit::{RealLean, library, lsp, process, real_lean, temp_dir};
+use testkit::{library, lsp, process, real_lean, temp_dir};
 
 /// Written to the end of the file while the server has it open.
 const EDIT: &str = "#print three";
@@ -26,17 +24,14 @@ fn the_language_server_goes_on_with_an_image_that_is_deleted_replaced_or_built_a
     let dir = temp_dir("image-copy");
     let image = dir.path().join("copy.image");
     let deleted = || fs::remove_file(&image).unwrap();
+    let built_of = |what: &str| {
+        let mut build = olean(&p.tree.dir);
+        build.args(["image", "build", what, "-o"]).arg(&image);
+        process::run(&mut build).success();
+    };
     // By one of another file, at another address, under the same name.
-    let replaced = || {
-        let mut build = olean(&p.tree.dir);
-        build.args(["image", "build", "Base.olean", "-o"]).arg(&image);
-        process::run(&mut build).success();
-    };
-    let rebuilt = || {
-        let mut build = olean(&p.tree.dir);
-        build.args(["image", "build", ".", "-o"]).arg(&image);
-        process::run(&mut build).success();
-    };
+    let replaced = || built_of("Base.olean");
+    let rebuilt = || built_of(".");
     let cases: [(&str, &dyn Fn()); 3] = [
         ("deleted", &deleted),
         ("replaced", &replaced),
@@ -45,11 +40,7 @@ fn the_language_server_goes_on_with_an_image_that_is_deleted_replaced_or_built_a
     for (what, meanwhile) in cases {
         fs::copy(&p.image, &image).unwrap();
         let reports = temp_dir("image-server");
-        let written = || {
-            fs::read_dir(reports.path())
-                .unwrap()
-                .any(|e| e.unwrap().path().extension().is_some_and(|x| x == "json"))
-        };
+        let written = || lean::has_reports(reports.path());
         let options = Options::preloaded(library())
             .env("LEAN_REGION_IMAGE", &image)
             .report(reports.path());
@@ -86,30 +77,19 @@ fn differences(a: &[u8], b: &[u8]) -> Vec<(usize, u64, u64)> {
 fn full_snapshots_over_an_image_are_those_without_it_but_for_numbers_of_the_process() {
     let p = prepared();
     let dir = temp_dir("image-full");
-    let save = |name: &str, options: &Options| {
-        let out: PathBuf = dir.path().join(name);
-        // Code addresses are the same only where nothing is put at random places.
-        let mut command = Command::new("setarch");
-        let RealLean { program, .. } = real_lean();
-        options
-            .apply(&mut command)
-            .current_dir(&p.tree.dir)
-            .env("LEAN_PATH", ".");
-        // And objects come in the same order only where one thread makes them.
-        command.arg("-R").arg(program).args(["-R", ".", "-j1"]);
-        command
-            .arg(format!("--incr-save={}", out.display()))
-            .arg("T.lean");
-        let output = process::run(&mut command);
-        assert_eq!(output.status.code(), Some(1), "{output}");
-        read(&out)
+    let save = |name: &str, options: Options| {
+        let out = dir.path().join(name);
+        // Objects come in the same order only where one thread makes them.
+        let save = format!("--incr-save={}", out.display());
+        let report = save_at_fixed_addresses(p, options, &["-j1", &save]);
+        let served = report["image"]["served"].as_u64().unwrap_or(0);
+        (fs::read(out).unwrap(), served)
     };
-    let plain = Options::preloaded(library());
-    let (one, other, over) = (
-        save("one", &plain),
-        save("other", &plain),
-        save("over", &with_image(p)),
-    );
+    let plain = || Options::preloaded(library());
+    let ((one, _), (other, _)) = (save("one", plain()), save("other", plain()));
+    let (over, served) = save("over", with_image(p));
+    // All itself too.
+    assert_eq!(served, p.reads + 1);
     // Some numbers are other ones in every process.
     for (what, differ) in [
         ("without", differences(&one, &other)),
@@ -120,8 +100,4 @@ fn full_snapshots_over_an_image_are_those_without_it_but_for_numbers_of_the_proc
             "{what}: {differ:x?}"
         );
     }
-}
-
-fn read(path: &Path) -> Vec<u8> {
-    fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

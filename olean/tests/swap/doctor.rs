@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use testkit::{c, process, real_lean, temp_dir, workspace_dir};
+use testkit::hosts::build_redirected;
+use testkit::{process, real_lean, temp_dir};
 
 use crate::{json, lean_words, masked, olean, run, stock_tree};
 
@@ -125,24 +126,7 @@ fn a_program_without_lean_cannot_be_helped() {
 #[test]
 fn a_function_that_cannot_be_moved_is_named() {
     let dir = temp_dir("doctor-immovable");
-    let source = |name: &str| workspace_dir().join("c-tests/redirect").join(name);
-    let host = dir.path().join("libhost.so");
-    let mut build = c::Build::new();
-    build
-        .shared()
-        .bsymbolic()
-        .file(source("host.c"))
-        .define("STRUCTURE", "")
-        .define("IMMOVABLE", "");
-    build.build(&host);
-    let mut build = c::Build::new();
-    build
-        .file(source("program.c"))
-        .arg("-Wl,--no-as-needed")
-        .link(&host)
-        .arg("-ldl")
-        .arg("-lpthread");
-    let program = build.build(dir.path().join("program"));
+    let program = build_redirected(dir.path(), &["STRUCTURE", "IMMOVABLE"], &[]);
     let output = process::run(olean(dir.path()).args(["doctor", "--"]).arg(&program)).success();
     assert!(output.stdout.contains("✓ replace       attaches"), "{output}");
     for mode in ["observe", "compare"] {
