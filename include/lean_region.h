@@ -98,8 +98,8 @@ typedef struct lean_object lean_object;
 #define LEAN_REGION_SET_BESIDE 1
 
 /**
- * For `lean_region_read_set`: closures whose library is not loaded in this process have no code (NULL), and must not be
- * called. Otherwise such a snapshot is refused.
+ * For `lean_region_read_set`: closures whose library is not loaded in this process have no code (NULL), and must not
+ * be called. Otherwise such a snapshot is refused.
  */
 #define LEAN_REGION_SET_WITHOUT_CODE 2
 
@@ -146,8 +146,8 @@ int32_t lean_region_bind(void);
 
 /**
  * Swaps this library in: the loader functions of the Lean runtime in this process lead here from now on, or as
- * LEAN_REGION_MODE says. A preloaded library does this by itself; call it for a runtime that was loaded later. Doing it
- * twice changes nothing.
+ * LEAN_REGION_MODE says. A preloaded library does this by itself; call it for a runtime that was loaded later. Doing
+ * it twice changes nothing.
  *
  * @return 0 on success; -1 if no runtime is loaded or it cannot be redirected (see lean_region_last_error), and then the
  *         runtime is untouched and this library's functions of its names pass calls on to it
@@ -226,8 +226,8 @@ int32_t lean_region_verify(const char *file,
                            size_t dep_count);
 
 /**
- * The hash of what a region file holds (the graphhash that `olean hash` prints): the same for equal values, wherever and
- * in which order their objects lie in the file and however they are shared. Proves the file first, as
+ * The hash of what a region file holds (the graphhash that `olean hash` prints): the same for equal values, wherever
+ * and in which order their objects lie in the file and however they are shared. Proves the file first, as
  * `lean_region_verify` does.
  *
  * @param file      the file's path
@@ -742,9 +742,9 @@ bool lean_region_io_is_ok(lean_object *result);
 const char *lean_region_io_error_text(lean_object *result);
 
 /**
- * Reads a snapshot of `lean --incr-save` or `--incr-header-save` with all modules that it was saved over: those that the
- * list beside it (its name and `.deps`) names, some of them at once by threads of their own, and then the snapshot over
- * all.
+ * Reads a snapshot of `lean --incr-save` or `--incr-header-save` with all modules that it was saved over: those that
+ * the list beside it (its name and `.deps`) names, some of them at once by threads of their own, and then the
+ * snapshot over all.
  *
  * @param snapshot borrowed String: the file
  * @param workers  threads that read, the calling one among them, which have ended when this returns; 0 for what
@@ -757,8 +757,8 @@ const char *lean_region_io_error_text(lean_object *result);
  *         then every region has been released
  *
  * A region is freed before those that it points into: the snapshot first, each part before the ones in front of it.
- * `lean_region_free_set` does that. May be called from several threads at once, where this library serves reads: not in
- * the modes off and observe.
+ * `lean_region_free_set` does that. May be called from several threads at once, where this library serves reads: not
+ * in the modes off and observe.
  *
  * # Safety
  * `snapshot` is a scalar or a live object of the host. Nobody writes into the files while the regions live (replacing
@@ -773,14 +773,15 @@ lean_object *lean_region_read_set(lean_object *snapshot,
  *
  * @param result consumed: the result of `lean_region_read_set`, or the Array in it, or that of
  *               `lean_read_module_data_parts`. That of a failed read is released, and this is a success. NULL is one too
- * @return 0 on success; -1 if one of them is no live region (see lean_region_last_error), as when it was freed before;
- *         all others are freed, and the result is released
+ * @return 0 on success; -1 (see lean_region_last_error) if one of them is no live region, as when it was freed before:
+ *         all others are freed; or if `result` is no set, or there is no memory for the list of its regions: then none
+ *         is freed. The result is released in each case
  *
  * May be called from several threads at once.
  *
  * # Safety
- * `result` is NULL or a live object of which the caller owns the only reference, in it also. No object of the regions is
- * used any more, by no thread and no other region.
+ * `result` is NULL or a live object of which the caller owns the only reference, in it also. No object of the
+ * regions is used any more, by no thread and no other region.
  */
 int32_t lean_region_free_set(lean_object *result);
 

@@ -23,6 +23,10 @@ cargo-zigbuild rustc --release --locked -p olean --bin olean --target "$host.$gl
 built=$target/$host/release
 for file in liblean_region.so olean; do
     highest=$(objdump -T "$built/$file" | sed -n 's/.*GLIBC_\([0-9.]*\).*/\1/p' | sort -V | tail -n 1)
+    [ -n "$highest" ] || {
+        echo "$built/$file: its symbols cannot be read" >&2
+        exit 1
+    }
     echo "$built/$file: needs glibc $highest"
     [ "$(printf '%s\n' "$highest" "$glibc" | sort -V | tail -n 1)" = "$glibc" ] || {
         echo "more than $glibc: something of a newer C library is linked" >&2

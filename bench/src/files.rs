@@ -74,10 +74,11 @@ pub fn write_bare(temporary: &CStr, target: &CStr, bytes: &[u8]) {
     }
 }
 
-/// The floor of a read that maps, with free: open, fstat, two pread, mmap, close, munmap.
+/// The floor of a read that maps, with free: open, fstat, pread, mmap, close, a look at the last page, munmap.
 pub fn map_bare(path: &CStr, base: u64) {
     let mut header = [0u8; 96];
-    // SAFETY: a writable buffer of that size; the mapping lands at a free address or fails, and its last byte is the file's.
+    // SAFETY: a writable buffer of that size; the mapping lands at a free address or fails, and its last byte is the
+    // file's.
     unsafe {
         let fd = open_bare(path);
         let mut stat: libc::stat = std::mem::zeroed();
@@ -86,8 +87,8 @@ pub fn map_bare(path: &CStr, base: u64) {
         let size = stat.st_size as usize;
         let mapped = Mapped(map_somewhere(path, fd, size, base), size);
         libc::close(fd);
-        let root = ((mapped.0 + size - 1) as *const u8).read_volatile();
-        std::hint::black_box((header, root));
+        let last = ((mapped.0 + size - 1) as *const u8).read_volatile();
+        std::hint::black_box((header, last));
         mapped.free();
     }
 }

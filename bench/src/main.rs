@@ -39,8 +39,8 @@ struct Args {
     scale: Option<PathBuf>,
     /// With --scale, also: `cold` (drops the page cache of the whole machine), `states` (everything with an image in
     /// three states of the page cache; drops it too), `delay` (1 ms on each system call about a file, by strace),
-    /// `calls` (counts system calls, by strace), `set` (snapshots read by one thread and by several, without Lean; drops
-    /// the page cache too), `restored` (new change times for all files of the tree).
+    /// `calls` (counts system calls, by strace), `set` (snapshots read by one thread and by several, without Lean;
+    /// drops the page cache too), `restored` (new change times for all files of the tree).
     #[arg(long, value_name = "WORK", value_delimiter = ',', requires = "scale", value_parser = scale::works::EXTRAS)]
     also: Vec<String>,
     /// The process of --scale that reads the files below this directory.
@@ -81,7 +81,7 @@ fn run(args: &Args) {
     let scratch = Scratch::new();
     let mut effort = Effort::new(args.runs, args.quick);
     if let Some(dir) = &args.reads {
-        return scale::reads::child(dir, &effort);
+        return scale::reads::child(&runtime, dir, &effort);
     }
     effort.alone = args
         .alone

@@ -26,7 +26,8 @@ static void check(lean_object *result) {
 class Region;
 using Dependencies = std::vector<std::shared_ptr<const Region>>;
 
-// A region that was read, and those that it points into, which members are destroyed after.
+// A region that was read, and those that it points into. Members are destroyed from the last to the first: the region
+// goes before them.
 class Region {
     Dependencies dependencies;
     struct Free {

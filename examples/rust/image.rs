@@ -1,5 +1,5 @@
-//! Looks into an image: which Lean it is of, and how many regions it has, by the tables that `olean-reader` reads. Whoever
-//! loads from it does no more to find a region.
+//! Looks into an image: which Lean it is of, and how many regions it has, by the tables that `olean-reader` reads.
+//! Whoever loads from it does no more to find a region.
 //!
 //!     cargo run --example image -- IMAGE
 

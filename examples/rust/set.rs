@@ -1,5 +1,6 @@
-//! A snapshot with all files that it was saved over, opened with the crate `olean-reader` alone: the list beside it names
-//! them. Nothing is loaded: every file is proved, and what the snapshot holds is hashed together with what it points into.
+//! A snapshot with all files that it was saved over, opened with the crate `olean-reader` alone: the list beside it
+//! names them. Nothing is loaded: every file is proved, and what the snapshot holds is hashed together with what it
+//! points into.
 //!
 //!     cargo run --example set -- SNAPSHOT
 

@@ -1,6 +1,7 @@
 //! The files a command works on: arguments to paths (folders walked), paths to bytes.
 
 use crate::error::{Failure, Result};
+use olean_reader::format::sidecar::SUFFIX;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs;
@@ -149,7 +150,7 @@ pub fn below(folder: &Path) -> Result<Below> {
             }
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.ends_with(".deps") {
+            if name.ends_with(SUFFIX) {
                 found.lists.push(entry.path());
                 continue;
             }

@@ -1,5 +1,5 @@
-//! A snapshot with its modules, loaded into this process by the library's C API as a program without Lean loads it, and let
-//! go of again.
+//! A snapshot with its modules, loaded into this process by the library's C API as a program without Lean loads it,
+//! and let go of again.
 
 use lean_region::capi::objects::{
     lean_region_dec, lean_region_io_error_text, lean_region_io_is_ok, lean_region_mk_string,
@@ -33,8 +33,9 @@ pub struct Loaded {
     pub free_seconds: f64,
 }
 
-/// Loads the snapshot by `jobs` threads, as many as usual if that is 0, and frees it. `beside`: relative paths in its list
-/// are meant from its own folder. Closures are loaded without their code, which is in no library of this process.
+/// Loads the snapshot by `jobs` threads, as many as usual if that is 0, and frees it. `beside`: relative paths in its
+/// list are meant from its own folder. Closures are loaded without their code, which is in no library of this
+/// process.
 pub fn load(snapshot: &Path, jobs: u32, beside: bool) -> Result<Loaded, String> {
     let text = snapshot
         .to_str()

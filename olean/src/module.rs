@@ -218,8 +218,9 @@ fn listed_deps(path: &Path) -> Vec<PathBuf> {
     all.into_iter().filter(|p| p.is_file()).collect()
 }
 
-/// The files that the list beside a snapshot names; `None` if there is no list. `X.snap.deps` is a JSON array of
-/// objects, whose values are paths relative to the folder in which Lean ran.
+/// The files that the list beside a snapshot names; `None` if there is no list, or none that can be read to its end:
+/// one wrong entry is enough. `X.snap.deps` is a JSON array of objects, whose values are paths relative to the folder
+/// in which Lean ran.
 pub fn listed(path: &Path) -> Option<Vec<PathBuf>> {
     let list = fs::read(with_suffix(path, SUFFIX)).ok()?;
     let list = Sidecar::parse(&list, b"").ok()?;

@@ -43,6 +43,11 @@ pub fn bytes(n: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// A time in milliseconds.
+pub fn milliseconds(seconds: f64) -> String {
+    format!("{:.2} ms", seconds * 1e3)
+}
+
 /// A share in percent.
 pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {

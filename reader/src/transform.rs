@@ -414,7 +414,9 @@ impl Writer<'_, '_, '_> {
             Kind::Sarray => sarray_bytes(r, o).0,
             _ => 0,
         };
-        if o.kind == Kind::Closure && size > usize::from(u16::MAX) {
+        // With 32 bits the size field says how long a closure is; with 64 its arguments do.
+        let told_by_size = o.kind == Kind::Closure && self.layout.width == Width::W32;
+        if told_by_size && size > usize::from(u16::MAX) {
             return Err(TransformError::Closure(o.reference()));
         }
         let header = ObjectHeader {

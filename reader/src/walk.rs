@@ -325,19 +325,19 @@ impl<const W: usize, const STRICT: bool> Scan<'_, '_, W, STRICT> {
         // At most 65,535 arguments, so this does not overflow.
         let size = layout.bytes(Kind::Closure, header, n.into()).expect("counted") as usize;
         // With 32 bits a closure may have a few bytes more than its arguments need, and its size says so.
-        let (agrees, bytes) = match Self::WIDTH {
-            Width::W64 => (h.cs == Layout::cs_sz(Kind::Closure, size as u64), size),
+        let (agrees, expected, bytes) = match Self::WIDTH {
+            Width::W64 => {
+                let cs = Layout::cs_sz(Kind::Closure, size as u64);
+                (h.cs == cs, cs.into(), size)
+            }
             Width::W32 => {
                 let cs = usize::from(h.cs);
-                (cs >= size && cs < size + 8, cs)
+                (cs >= size && cs < size + 8, size as u64, cs)
             }
         };
         if !agrees {
-            let what = Violation::Expected {
-                found: h.cs.into(),
-                expected: Layout::cs_sz(Kind::Closure, size as u64).into(),
-            };
-            return self.bad(h, h.at + 4, "m_cs_sz", what);
+            let found = h.cs.into();
+            return self.bad(h, h.at + 4, "m_cs_sz", Violation::Expected { found, expected });
         }
         if self.word(h.at + OBJECT_HEADER) == 0 {
             return self.bad(h, h.at + OBJECT_HEADER, "m_fun", Violation::ClosureNull);

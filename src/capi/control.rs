@@ -31,8 +31,8 @@ pub extern "C" fn lean_region_bind() -> i32 {
 }
 
 /// Swaps this library in: the loader functions of the Lean runtime in this process lead here from now on, or as
-/// LEAN_REGION_MODE says. A preloaded library does this by itself; call it for a runtime that was loaded later. Doing it
-/// twice changes nothing.
+/// LEAN_REGION_MODE says. A preloaded library does this by itself; call it for a runtime that was loaded later. Doing
+/// it twice changes nothing.
 ///
 /// @return 0 on success; -1 if no runtime is loaded or it cannot be redirected (see lean_region_last_error), and then the
 ///         runtime is untouched and this library's functions of its names pass calls on to it

@@ -108,8 +108,8 @@ pub unsafe extern "C" fn lean_region_verify(
     verified.map_or(-1, |_| 0)
 }
 
-/// The hash of what a region file holds (the graphhash that `olean hash` prints): the same for equal values, wherever and
-/// in which order their objects lie in the file and however they are shared. Proves the file first, as
+/// The hash of what a region file holds (the graphhash that `olean hash` prints): the same for equal values, wherever
+/// and in which order their objects lie in the file and however they are shared. Proves the file first, as
 /// `lean_region_verify` does.
 ///
 /// @param file      the file's path

@@ -1,5 +1,5 @@
-//! What objects are and hold: the tags, numbers of any size, and the root and the region in the result of a read, whatever
-//! the host's regions look like.
+//! What objects are and hold: the tags, numbers of any size, and the root and the region in the result of a read,
+//! whatever the host's regions look like.
 
 use super::objects::{lean_region_child, lean_region_child_count, lean_region_dec, lean_region_inc};
 use super::objects::{lean_region_io_error_text, lean_region_io_is_ok, lean_region_is_scalar};
@@ -250,10 +250,10 @@ pub unsafe extern "C" fn lean_region_free_read(result: *mut lean_object) -> i32 
     if result.is_null() {
         return 0;
     }
-    // SAFETY: the caller owns `result`, so everything in it lives until it is released here, and a structure
-    // beyond that by the reference taken for it; freeing a structure consumes that
-    // reference, and freeing by handle consumes none. The pair's first field lies behind its header, and nobody else looks
-    // at it. The text of an error is terminated.
+    // SAFETY: the caller owns `result`, so everything in it lives until it is released here, and a structure beyond
+    // that by the reference taken for it; freeing a structure consumes that reference, and freeing by handle consumes
+    // none. The pair's first field lies behind its header, and nobody else looks at it. The text of an error is
+    // terminated.
     unsafe {
         if !lean_region_is_scalar(result) && !lean_region_io_is_ok(result) {
             lean_region_dec(result);

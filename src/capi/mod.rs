@@ -1,5 +1,5 @@
-//! The C entry points. They only translate: C arguments into Rust values, results and errors back into what C expects. No
-//! panic leaves them (`guarded`).
+//! The C entry points. They only translate: C arguments into Rust values, results and errors back into what C
+//! expects. No panic leaves them (`guarded`).
 //!
 //! * [`loader`]: the functions of Lean's loader, under the names of all releases;
 //! * [`objects`]: objects for programs without Lean;

@@ -17,13 +17,13 @@ use std::time::Instant;
 /// working directory.
 pub const LEAN_REGION_SET_BESIDE: u32 = 1;
 
-/// For `lean_region_read_set`: closures whose library is not loaded in this process have no code (NULL), and must not be
-/// called. Otherwise such a snapshot is refused.
+/// For `lean_region_read_set`: closures whose library is not loaded in this process have no code (NULL), and must not
+/// be called. Otherwise such a snapshot is refused.
 pub const LEAN_REGION_SET_WITHOUT_CODE: u32 = 2;
 
-/// Reads a snapshot of `lean --incr-save` or `--incr-header-save` with all modules that it was saved over: those that the
-/// list beside it (its name and `.deps`) names, some of them at once by threads of their own, and then the snapshot over
-/// all.
+/// Reads a snapshot of `lean --incr-save` or `--incr-header-save` with all modules that it was saved over: those that
+/// the list beside it (its name and `.deps`) names, some of them at once by threads of their own, and then the
+/// snapshot over all.
 ///
 /// @param snapshot borrowed String: the file
 /// @param workers  threads that read, the calling one among them, which have ended when this returns; 0 for what
@@ -36,8 +36,8 @@ pub const LEAN_REGION_SET_WITHOUT_CODE: u32 = 2;
 ///         then every region has been released
 ///
 /// A region is freed before those that it points into: the snapshot first, each part before the ones in front of it.
-/// `lean_region_free_set` does that. May be called from several threads at once, where this library serves reads: not in
-/// the modes off and observe.
+/// `lean_region_free_set` does that. May be called from several threads at once, where this library serves reads: not
+/// in the modes off and observe.
 ///
 /// # Safety
 /// `snapshot` is a scalar or a live object of the host. Nobody writes into the files while the regions live (replacing
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn lean_region_read_set(
             },
         };
         let start = Instant::now();
-        // SAFETY: the caller vouches for the object; the host can allocate where its loader is called.
+        // SAFETY: the object is a scalar or a live one, by the contract; the host can allocate where its loader is called.
         match unsafe { read_set(host, obj(snapshot), &wanted) } {
             Ok((pairs, reads)) => {
                 reads
@@ -88,14 +88,15 @@ pub unsafe extern "C" fn lean_region_read_set(
 ///
 /// @param result consumed: the result of `lean_region_read_set`, or the Array in it, or that of
 ///               `lean_read_module_data_parts`. That of a failed read is released, and this is a success. NULL is one too
-/// @return 0 on success; -1 if one of them is no live region (see lean_region_last_error), as when it was freed before;
-///         all others are freed, and the result is released
+/// @return 0 on success; -1 (see lean_region_last_error) if one of them is no live region, as when it was freed before:
+///         all others are freed; or if `result` is no set, or there is no memory for the list of its regions: then none
+///         is freed. The result is released in each case
 ///
 /// May be called from several threads at once.
 ///
 /// # Safety
-/// `result` is NULL or a live object of which the caller owns the only reference, in it also. No object of the regions is
-/// used any more, by no thread and no other region.
+/// `result` is NULL or a live object of which the caller owns the only reference, in it also. No object of the
+/// regions is used any more, by no thread and no other region.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lean_region_free_set(result: *mut lean_object) -> i32 {
     if result.is_null() {
@@ -131,6 +132,7 @@ pub unsafe extern "C" fn lean_region_free_set(result: *mut lean_object) -> i32 {
             Ok(pairs)
         });
         let Ok(pairs) = pairs else {
+            lean_region_dec(result);
             return -1;
         };
         pairs.iter().for_each(|&pair| lean_region_inc(pair));

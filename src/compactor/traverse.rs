@@ -1,12 +1,12 @@
 //! The walk over a graph of live objects: depth first, children in ascending order, a parent right after
 //! its last child, on a stack of its own in memory, so that the deepest graph cannot overflow the thread's stack.
 //!
-//! An object is read once. When the walk meets it, its words are copied into a new frame. There the *word* of each child
-//! that is finished (what stands for it in the file: its address there, or a scalar) replaces the pointer to the child.
-//! When all are replaced, the frame's image is the object as it is written. An object with one reference has one field
-//! leading to it, so it is neither looked up nor remembered; see `Compactor::known` for the exceptions. What the walk
-//! waits for is memory and mispredicted branches: all fields of an object and its neighbours in memory are prefetched
-//! when its frame is opened, and which fields are pointers becomes a mask, not a branch for each.
+//! An object is read once. When the walk meets it, its words are copied into a new frame. There the *word* of each
+//! child that is finished (what stands for it in the file: its address there, or a scalar) replaces the pointer to
+//! the child. When all are replaced, the frame's image is the object as it is written. An object with one reference
+//! has one field leading to it, so it is neither looked up nor remembered; see `Compactor::known` for the exceptions.
+//! What the walk waits for is memory and mispredicted branches: all fields of an object and its neighbours in memory
+//! are prefetched when its frame is opened, and which fields are pointers becomes a mask, not a branch for each.
 
 use super::error::CompactError;
 use super::memory::prefetch;
@@ -57,8 +57,8 @@ impl Compactor {
     ) -> Result<usize, CompactError> {
         // What holds whenever a loop begins, and what the proofs below rest on:
         // * `frame` is the top frame, and `fields` the first field of its chunk;
-        // * a bit of `mask` names a field of that chunk, the lowest bit the first one, which holds the pointer to a live
-        //   object that is in no dependency; every other field up to the chunk's end holds a finished word;
+        // * a bit of `mask` names a field of that chunk, the lowest bit the first one, which holds the pointer to a
+        //   live object that is in no dependency; every other field up to the chunk's end holds a finished word;
         // * the same is true of every frame below and the chunk and mask in its head, and the lowest bit of that mask
         //   names the field that the frame above stands for.
         // The stack grows only in `open` and `meet_other`, which answer where the top frame is then.
@@ -393,10 +393,10 @@ impl Compactor {
         }
     }
 
-    /// The word of an object that was written before. Not asked for objects with a count of 1 or -1: one field leads to
-    /// such an object, so the walk meets it once. Should it come back in a later part all the same (it was the root of an
-    /// earlier one, or what held it was taken apart between the parts), it is written again and then found by its
-    /// content; only what is never shared by content must be remembered for that.
+    /// The word of an object that was written before. Not asked for objects with a count of 1 or -1: one field leads
+    /// to such an object, so the walk meets it once. Should it come back in a later part all the same (it was the
+    /// root of an earlier one, or what held it was taken apart between the parts), it is written again and then found
+    /// by its content; only what is never shared by content must be remembered for that.
     #[inline(always)]
     pub(super) fn known(&mut self, object: Obj) -> Result<Option<usize>, CompactError> {
         if self.is_pending(object) {

@@ -1,6 +1,6 @@
-//! Whether two loaders failed alike. Our error messages begin with the words of the incumbent, Lean's own loader, and go on
-//! with the cause. We also refuse damaged files that the incumbent does not notice and may crash on; those it must not be
-//! given.
+//! Whether two loaders failed alike. Our error messages begin with the words of the incumbent, Lean's own loader, and
+//! go on with the cause. We also refuse damaged files that the incumbent does not notice and may crash on; those it
+//! must not be given.
 
 /// How the incumbent's messages begin about the contents of a file that it has already read into memory. Failures of
 /// other kinds it finds before that, as we do.
@@ -9,9 +9,9 @@ const READER_WORDS: [&str; 3] = [
     "library required for closure relocation is not loaded in this process",
     "'unreachable' code was reached",
 ];
-/// Of our messages that begin with the last of [`READER_WORDS`], those of which the incumbent fails in good order too: it
-/// looks at pointers and tags one by one, as we do, and stops at the same object. Of a wrong size it notices nothing, and
-/// walks on behind the end of the file.
+/// Of our messages that begin with the last of [`READER_WORDS`], those of which the incumbent fails in good order
+/// too: it looks at pointers and tags one by one, as we do, and stops at the same object. Of a wrong size it notices
+/// nothing, and walks on behind the end of the file.
 const POINTERS: [&str; 2] = [
     "leads neither into this file nor",
     "cannot be in a file of this version",
@@ -30,8 +30,8 @@ pub fn host_refuses_too(ours: &str, file: &str) -> bool {
 }
 
 /// Whether the two texts of a failed call tell of the same failure: ours begins with the host's. Where the system
-/// refused a call, the two need not have asked for the same: it matters only that both failed for what it said, as far as
-/// the host tells, which of writing seldom gives a reason.
+/// refused a call, the two need not have asked for the same: it matters only that both failed for what it said, as
+/// far as the host tells, which of writing seldom gives a reason.
 #[must_use]
 pub fn agree(ours: &str, host: &str, file: &str) -> bool {
     let write = format!("failed to write '{file}': ");

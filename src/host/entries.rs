@@ -50,8 +50,8 @@ pub(super) struct Entries {
     pub name_mk_numeral: Option<PairFn>,
     /// `lean_alloc_mpz`: an object with a copy of the number.
     pub alloc_mpz: Option<unsafe extern "C" fn(*const MpzStruct) -> Obj>,
-    /// `lean_st_ref_get` of a borrowed reference, and the world, which only some take: its value, owned, or an IO result
-    /// with that.
+    /// `lean_st_ref_get` of a borrowed reference, and the world, which only some take: its value, owned, or an IO
+    /// result with that.
     pub st_ref_get: Option<PairFn>,
     /// `lean_object_byte_size` of a borrowed object.
     pub object_byte_size: Option<unsafe extern "C" fn(Obj) -> usize>,

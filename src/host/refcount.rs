@@ -13,8 +13,8 @@ const STICKY: i32 = i32::MIN + 0x1000_0000;
 /// # Safety
 /// `o` points to an object that lives as long as the result is used.
 unsafe fn count_of<'a>(o: Obj) -> &'a AtomicI32 {
-    // SAFETY: the object lives long enough, by the contract, and begins with its 4-byte count, which is 8-aligned and which
-    // other threads change by atomic operations only.
+    // SAFETY: the object lives long enough, by the contract, and begins with its 4-byte count, which is 8-aligned and
+    // which other threads change by atomic operations only.
     unsafe { &*o.ptr().cast::<AtomicI32>() }
 }
 

@@ -3,8 +3,8 @@
 //! for 512 of them. Few regions fill huge pages, so they share chunks, and a process that relocates thousands of
 //! regions needs few mappings for them.
 //!
-//! Where the process has nearly as many mappings as it may have, all copies lie in such chunks, which are larger then, whether
-//! there are huge pages or not.
+//! Where the process has nearly as many mappings as it may have, all copies lie in such chunks, which are larger
+//! then, whether there are huge pages or not.
 //!
 //! No memory is handed out twice: what is given back goes back to the system, at once or, where it is part of a
 //! huge page, when the system needs it.
@@ -47,7 +47,7 @@ static CURRENT: Lock<Option<(Arc<Chunk>, usize)>> = Lock::new(None);
 pub struct Share(Arc<Chunk>);
 
 /// Memory for `size` > 0 bytes that begins where a page does, zero at first; none if the system has no huge pages to
-/// give, or refuses memory, or where no more of it should be asked for than is needed, as its addresses are limited.
+/// give (unless mappings are scarce), or refuses memory, or where no more of it should be asked for than is needed, as its addresses are limited.
 #[must_use]
 pub fn take(size: usize) -> Option<(NonNull<u8>, Share)> {
     let bytes = whole_pages(size)?;
@@ -109,8 +109,8 @@ fn whole_pages(size: usize) -> Option<usize> {
 }
 
 impl Share {
-    /// Brings the huge pages that begin in these bytes, which are about to be filled, into memory, or has small ones there, where
-    /// huge ones are not worth it.
+    /// Brings the huge pages that begin in these bytes, which are about to be filled, into memory, or has small ones
+    /// there, where huge ones are not worth it.
     pub(super) fn enter(&self, bytes: &mut [u8]) {
         if !huge_pages() {
             return;
@@ -193,8 +193,8 @@ impl Chunk {
         }))
     }
 
-    /// Has the pages that come into memory from now on be huge or small. That is said of the whole chunk, which stays one mapping so;
-    /// what is in memory stays as it is.
+    /// Has the pages that come into memory from now on be huge or small. That is said of the whole chunk, which stays
+    /// one mapping so; what is in memory stays as it is.
     fn want(&self, huge: bool) {
         if self.huge.swap(huge, Relaxed) == huge {
             return;

@@ -1,15 +1,17 @@
 //! Whether the next two megabytes of copies are to lie in one huge page or in 512 small ones.
 //!
-//! A huge page mostly takes a third of the time of what small ones take, or less. Not where the system has to make room for it, and
-//! not in a virtual machine that has given its free memory back: there it is exactly whole huge pages that were given back, each page of
-//! 4 KB of it has to be asked for again, and small pages, which come from what is left over elsewhere, cost half. Nobody says
-//! in which state a system is, and it changes from moment to moment. So the time that each huge page takes is looked at: if they are
-//! not worth it, small ones are taken for a while, which is longer each time that a huge page then still is not.
+//! A huge page mostly takes a third of the time of what small ones take, or less. Not where the system has to make
+//! room for it, and not in a virtual machine that has given its free memory back: there it is exactly whole huge
+//! pages that were given back, each page of 4 KB of it has to be asked for again, and small pages, which come from
+//! what is left over elsewhere, cost half. Nobody says in which state a system is, and it changes from moment to
+//! moment. So the time that each huge page takes is looked at: if they are not worth it, small ones are taken for a
+//! while, which is longer each time that a huge page then still is not.
 
 use super::lock::Lock;
 use std::time::Duration;
 
-/// What a huge page may take: as much as 512 small ones, which took 770 and 1,100 us on the machines where it was measured.
+/// What a huge page may take: as much as 512 small ones, which took 770 and 1,100 us on the machines where it was
+/// measured.
 const FAIR: i64 = 800;
 /// So much may be taken beyond that by one huge page if those before it took less.
 const CREDIT: i64 = 2 * FAIR;
@@ -87,7 +89,8 @@ fn thread_time() -> Duration {
 mod tests {
     use super::*;
 
-    /// What `steps` steps take, in microseconds, where huge pages take `huge` and small ones 1,100; and how many are huge.
+    /// What `steps` steps take, in microseconds, where huge pages take `huge` and small ones 1,100; and how many are
+    /// huge.
     fn taken(pace: &mut Pace, steps: usize, mut huge: impl FnMut(usize) -> i64) -> (i64, usize) {
         let (mut time, mut count) = (0, 0);
         for step in 0..steps {

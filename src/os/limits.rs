@@ -107,7 +107,7 @@ fn refusal() -> Option<i32> {
     // SAFETY: a new anonymous mapping anywhere touches no memory in use.
     let got = unsafe { libc::mmap(std::ptr::null_mut(), page_size(), libc::PROT_NONE, flags, -1, 0) };
     if got == libc::MAP_FAILED {
-        return std::io::Error::last_os_error().raw_os_error();
+        return io::Error::last_os_error().raw_os_error();
     }
     // SAFETY: the mapping made just now, unknown to anybody else.
     unsafe { libc::munmap(got, page_size()) };

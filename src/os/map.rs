@@ -1,4 +1,5 @@
-//! Memory of regions: a file mapped at the base address that it asks for, or memory elsewhere for a copy of its content.
+//! Memory of regions: a file mapped at the base address that it asks for, or memory elsewhere for a copy of its
+//! content.
 
 use super::alloc;
 use super::arena::{self, Share};

@@ -1,9 +1,10 @@
 //! How many more files may be mapped. The system allows a process `vm.max_map_count` mappings (65,530 unless somebody
-//! raised it), and at that number nothing works any more: no file can be mapped, no memory be had, no thread be started. So mapping
-//! files ends some hundred mappings before, and what is read from there on is copied into memory that was reserved for it.
+//! raised it), and at that number nothing works any more: no file can be mapped, no memory be had, no thread be
+//! started. So mapping files ends some hundred mappings before, and what is read from there on is copied into memory
+//! that was reserved for it.
 //!
-//! A mapping that is made or given back is counted by one atomic. The mappings of everybody else are counted when a first few
-//! of ours are made, and again near the limit: counting takes long where there are many.
+//! A mapping that is made or given back is counted by one atomic. The mappings of everybody else are counted when a
+//! first few of ours are made, and again near the limit: counting takes long where there are many.
 
 use super::limits::mapping_counts;
 use super::lock::Lock;
@@ -23,7 +24,7 @@ const OTHERS: usize = 8;
 static ROOM: AtomicIsize = AtomicIsize::new(FIRST);
 /// Whether there was a last count.
 static COUNTED: AtomicBool = AtomicBool::new(false);
-/// The limit as it was read last.
+/// The limit as it was read last; 0 where the system does not tell.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 /// Held while one counts.
 static COUNTING: Lock<()> = Lock::new(());
@@ -67,26 +68,26 @@ fn count(last_call: fn()) -> bool {
         return false;
     }
     let counting = COUNTING.lock();
-    let mut near = false;
     // Others may have counted while this thread waited.
-    if !COUNTED.load(Relaxed) && ROOM.load(Relaxed) <= 0 {
-        let plan = match mapping_counts() {
-            (Some(are), Some(limit)) => {
-                LIMIT.store(limit, Relaxed);
-                near = plan(are, limit).last;
-                plan(are, limit)
-            }
+    let mine = !COUNTED.load(Relaxed) && ROOM.load(Relaxed) <= 0;
+    if mine {
+        let (limit, plan) = match mapping_counts() {
+            (Some(are), Some(limit)) => (limit, plan(are, limit)),
             // Nobody tells: then the system refuses when it must.
-            _ => Plan {
-                room: isize::MAX as usize / 2,
-                last: true,
-            },
+            _ => (
+                0,
+                Plan {
+                    room: isize::MAX as usize / 2,
+                    last: true,
+                },
+            ),
         };
+        LIMIT.store(limit, Relaxed);
         ROOM.store(plan.room as isize, Relaxed);
         COUNTED.store(plan.last, Relaxed);
     }
     drop(counting);
-    if near {
+    if mine && is_scarce() {
         last_call();
     }
     ROOM.load(Relaxed) > 0
@@ -104,7 +105,7 @@ pub(super) fn gave_back() {
     ROOM.fetch_add(1, Relaxed);
 }
 
-/// Whether mappings are so few that copies must not have ones of their own.
+/// Whether so few mappings are left that copies must not have ones of their own.
 pub(super) fn is_scarce() -> bool {
     COUNTED.load(Relaxed) && LIMIT.load(Relaxed) != 0
 }

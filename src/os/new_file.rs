@@ -43,8 +43,8 @@ pub struct NewFile {
 const NUMBERS: u32 = 100;
 
 impl NewFile {
-    /// Writes `chunks` one after the other into a temporary file beside `target`, which is a regular file, a link to one,
-    /// or nothing yet.
+    /// Writes `chunks` one after the other into a temporary file beside `target`, which is a regular file, a link to
+    /// one, or nothing yet.
     ///
     /// # Errors
     /// The step that failed and what the system said; no file is left behind.
@@ -123,8 +123,8 @@ impl NewFile {
         Ok(())
     }
 
-    /// Keeps what stands under the target's name under another one as well; `None` where nothing stands there or the file
-    /// system has no links.
+    /// Keeps what stands under the target's name under another one as well; `None` where nothing stands there or the
+    /// file system has no links.
     fn keep_old(&self) -> Option<Old> {
         let mut attempt = 0;
         loop {
@@ -240,8 +240,8 @@ pub fn publish_all(mut files: Vec<NewFile>) -> Result<(), NotAll> {
     Ok(())
 }
 
-/// Whether what is saved has to be on the disk before a save ends (`LEAN_REGION_SYNC`): slow, and more than the incumbent
-/// does.
+/// Whether what is saved has to be on the disk before a save ends (`LEAN_REGION_SYNC`): slow, and more than the
+/// incumbent does.
 fn synced() -> bool {
     static ASKED: OnceBool = OnceBool::new();
     ASKED.get_or_init(|| env::switch("LEAN_REGION_SYNC", true))

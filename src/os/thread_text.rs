@@ -1,7 +1,8 @@
 //! A text for each thread that has one: what went wrong last.
 //!
-//! It hangs on a key of the C library and is no thread-local of Rust. One of those that owns memory registers a destructor,
-//! and where there is no memory for that the C library ends the process, in the very call that wanted to say so.
+//! It hangs on a key of the C library and is no thread-local of Rust. One of those that owns memory registers a
+//! destructor, and where there is no memory for that the C library ends the process, in the very call that wanted to
+//! say so.
 
 use libc::{c_void, pthread_key_t};
 use std::ptr;
@@ -21,8 +22,8 @@ fn key() -> Option<pthread_key_t> {
 #[cold]
 fn make() -> Option<pthread_key_t> {
     let mut key = 0;
-    // SAFETY: `key` is writable, and `free` takes what is put under it. This library is never unloaded, so `free` is there
-    // when a thread ends.
+    // SAFETY: `key` is writable, and `free` takes what is put under it. This library is never unloaded, so `free` is
+    // there when a thread ends.
     if unsafe { libc::pthread_key_create(&mut key, Some(free)) } != 0 {
         return None;
     }
@@ -42,7 +43,8 @@ unsafe extern "C" fn free(text: *mut c_void) {
     drop(unsafe { Box::from_raw(text.cast::<Box<str>>()) });
 }
 
-/// Gives this thread `text` instead of the one that it has; nothing if that is empty, or where there is no memory for it.
+/// Gives this thread `text` instead of the one that it has; nothing if that is empty, or where there is no memory for
+/// it.
 pub fn set(text: &str) {
     let Some(key) = key() else {
         return;
@@ -68,7 +70,8 @@ pub fn set(text: &str) {
 pub fn with<T>(f: impl FnOnce(&str) -> T) -> T {
     // SAFETY: the key is made and never deleted.
     let text = key().map_or(ptr::null_mut(), |key| unsafe { libc::pthread_getspecific(key) });
-    // SAFETY: null, or a text that `set` put there on this thread; it stays until the next `set` on it, which comes after `f`.
+    // SAFETY: null, or a text that `set` put there on this thread; it stays until the next `set` on it, which comes
+    // after `f`.
     f(unsafe { text.cast::<Box<str>>().as_ref() }.map_or("", |text| text))
 }
 

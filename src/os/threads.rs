@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-/// Has up to `threads` threads do `work`, this one among them, and answers what each made; where no more threads can be had,
-/// those that are there do it. What a thread makes that panics is lost.
+/// Has up to `threads` threads do `work`, this one among them, and answers what each made; where no more threads can
+/// be had, those that are there do it. What a thread makes that panics is lost.
 ///
 /// # Panics
 /// When the work panics on this thread, after all others have ended.

@@ -48,8 +48,8 @@ impl WholeFile {
         }
     }
 
-    /// Says that nearly all of a part will be read soon after its beginning is: the system then reads it from the disk in
-    /// pieces as large as huge pages. Nothing is lost where it does not.
+    /// Says that nearly all of a part will be read soon after its beginning is: the system then reads it from the
+    /// disk in pieces as large as huge pages. Nothing is lost where it does not.
     pub fn read_in_large_pieces(&self, part: &Range<usize>) {
         assert!(
             part.start <= part.end && part.end <= self.size,

@@ -266,8 +266,8 @@ fn has_loader(object: &ElfObject) -> bool {
     ALL.iter().chain([&TOO_OLD]).any(|name| object.defines(name)) && !object.defines(OURSELVES)
 }
 
-/// Keeps the object that this code lies in loaded for the rest of the process: the host's functions lead into it. Our own
-/// shared library is linked so; one that somebody made of our static library need not be.
+/// Keeps the object that this code lies in loaded for the rest of the process: the host's functions lead into it. Our
+/// own shared library is linked so; one that somebody made of our static library need not be.
 fn stay_loaded() {
     let here = functions as *const () as usize;
     let own = libraries::loaded_objects()
@@ -307,8 +307,8 @@ unsafe fn redirect(
             }
         }
     }
-    // SAFETY: no thread is in the functions or enters them, and the replacements are made to be called in their place, by
-    // the contract; the host's library is held open.
+    // SAFETY: no thread is in the functions or enters them, and the replacements are made to be called in their
+    // place, by the contract; the host's library is held open.
     let redirected =
         unsafe { patch::redirect(object, &wanted, mode.calls_originals()) }.map_err(|source| {
             AttachError::Patch {

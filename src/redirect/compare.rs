@@ -103,7 +103,8 @@ unsafe fn text(string: Obj) -> Option<String> {
 }
 
 /// Compares without letting a panic out: a failure of the comparison itself counts as a difference. In a save that is
-/// `racy`, as other threads may have changed references between the two loaders' looks at them, a difference says nothing.
+/// `racy`, as other threads may have changed references between the two loaders' looks at them, a difference says
+/// nothing.
 fn judge(call: Call, file: &str, racy: bool, compare: impl FnOnce() -> Result<(), Finding>) {
     let judged = panics::caught(|| match compare() {
         Ok(()) => verdict::equal(call),

@@ -1,6 +1,6 @@
 //! What each function of the loader does: the host's objects are taken apart into arguments, files are saved, read or
-//! freed, and the answer is put together as an object of the host again. The C entry points call these and wrap what they
-//! answer into the host's IO result.
+//! freed, and the answer is put together as an object of the host again. The C entry points call these and wrap what
+//! they answer into the host's IO result.
 
 use super::arguments::{elements, key_base, path, region_path, take_some};
 use super::chain::{BadChain, Chain};
@@ -379,9 +379,10 @@ pub unsafe fn free(host: &Host, region: Obj) -> Result<(), CallError> {
             released.or_else(|| image::release(f.buffer).then_some(Released::Held))
         });
         let freed = released.ok_or_else(|| unknown("the structure is that of no live region"));
-        // The root is made a scalar before anything else: whoever still holds the structure must not find a pointer into
-        // memory that is gone. It is also done for a structure that is no live region's but is released right here,
-        // because `dec` would follow its root, and the region may be gone already, freed through a copy of the structure.
+        // The root is made a scalar before anything else: whoever still holds the structure must not find a pointer
+        // into memory that is gone. It is also done for a structure that is no live region's but is released right
+        // here, because `dec` would follow its root, and the region may be gone already, freed through a copy of the
+        // structure.
         let goes = facts.is_some_and(|f| f.holds_root()) && matches!(region.rc(), 1 | -1);
         if freed.is_ok() || goes {
             host.neutralise_region(region);

@@ -164,9 +164,9 @@ pub(super) fn examine(
     Ok(examined)
 }
 
-/// Where the data of a version 3 file ends that has `size` bytes, as the system said, and claims `claimed` bytes of data
-/// from `root_slot` on. The file may have grown since it was asked for its size, so what was read of it need not lie
-/// within.
+/// Where the data of a version 3 file ends that has `size` bytes, as the system said, and claims `claimed` bytes of
+/// data from `root_slot` on. The file may have grown since it was asked for its size, so what was read of it need not
+/// lie within.
 fn end_of_data(size: usize, root_slot: usize, claimed: u64) -> Option<usize> {
     // Behind the data follow at least the counts of closures and libraries.
     let most = size.checked_sub(root_slot)?.checked_sub(8)? as u64;
@@ -203,8 +203,8 @@ fn root_place(path: &CStr, examined: &Examined, deps: &Dependencies) -> Result<R
     Ok(RootPlace::At(at))
 }
 
-/// Whether the root is a scalar alone in the data, or the last object, as every known writer leaves it. `content` is the
-/// file's where it lies in memory; where it does not, the root object is read.
+/// Whether the root is a scalar alone in the data, or the last object, as every known writer leaves it. `content` is
+/// the file's where it lies in memory; where it does not, the root object is read.
 ///
 /// # Errors
 /// The root object does not end within the data, or its end is zeros: the file is truncated or damaged.
@@ -252,8 +252,8 @@ pub(super) fn root_is_last(
             ),
         ));
     };
-    // After a crash of the machine the last blocks of a file may be zeros, and the first of them may begin within the root.
-    // What is not in memory is looked at as a whole when it is relocated.
+    // After a crash of the machine the last blocks of a file may be zeros, and the first of them may begin within the
+    // root. What is not in memory is looked at as a whole when it is relocated.
     if let Some(content) = content
         && let Some(field) = last_field(header, word(1))
         && content
@@ -271,8 +271,8 @@ pub(super) fn root_is_last(
     Ok(align8(length as usize) == room)
 }
 
-/// Where the last field of an object lies that is a pointer or a scalar in its place, if it is a constructor or an array
-/// that has any; `count` is the word behind the header.
+/// Where the last field of an object lies that is a pointer or a scalar in its place, if it is a constructor or an
+/// array that has any; `count` is the word behind the header.
 fn last_field(header: ObjectHeader, count: u64) -> Option<usize> {
     match header.kind()? {
         Kind::Ctor => (header.other > 0).then(|| OBJECT_HEADER * usize::from(header.other)),

@@ -101,8 +101,8 @@ enum Stale {
 }
 
 impl Stale {
-    /// What the variable says. Nothing stale is used without a word unless that is asked for in so many words, so a value
-    /// without a meaning is said once and counts as `error`.
+    /// What the variable says. Nothing stale is used without a word unless that is asked for in so many words, so a
+    /// value without a meaning is said once and counts as `error`.
     fn wanted() -> Self {
         let Some(value) = env::var(STALE) else {
             return Self::Error;
@@ -291,7 +291,9 @@ fn look_into(suspects: &[Suspect<'_>], paths: Paths<'_>, findings: &mut Findings
                 "which had been replaced before it was saved: its content is not known".to_owned()
             }),
             (_, None) => findings.add(&suspect.saved, || {
-                "which has been replaced since it was read, or cannot be read again, so that its content cannot be compared".to_owned()
+                "which has been replaced since it was read, or cannot be read again, so that its content cannot be \
+                 compared"
+                    .to_owned()
             }),
         }
     }

@@ -1,8 +1,9 @@
 //! Reading a region file: open, check cheaply, map at the base address or relocate.
 //!
-//! On the fast path the header is read, and of the mapping the root object is looked at, which the host uses next: its page
-//! is in memory then, and no further call is made. Of a file that was shortened since it was asked for its size that page may be
-//! gone, and touching it ends the process by SIGBUS, as touching any page of a mapped file does.
+//! On the fast path the header is read, and of the mapping the root object is looked at, which the host uses next:
+//! its page is in memory then, and no further call is made. Of a file that was shortened since it was asked for its
+//! size that page may be gone, and touching it ends the process by SIGBUS, as touching any page of a mapped file
+//! does.
 
 use super::closures::load::relocate_closures;
 use super::error::{ReadError, shown};
@@ -264,8 +265,8 @@ impl Opened<'_> {
     }
 }
 
-/// The dependencies of a call, of which copies are looked at: they are in memory. A look into a mapped file may cost a page
-/// fault for each pointer.
+/// The dependencies of a call, of which copies are looked at: they are in memory. A look into a mapped file may cost
+/// a page fault for each pointer.
 struct Copies;
 
 impl Heads for Copies {
@@ -274,8 +275,9 @@ impl Heads for Copies {
     }
 
     fn word(&self, at: u64) -> u64 {
-        // SAFETY: relocation asks for whole words in dependencies alone, which begin at multiples of 8, and which are alive
-        // where this is handed over (`rewrite`). Lean may write to them meanwhile, so the word is accessed atomically.
+        // SAFETY: relocation asks for whole words in dependencies alone, which begin at multiples of 8, and which are
+        // alive where this is handed over (`rewrite`). Lean may write to them meanwhile, so the word is accessed
+        // atomically.
         unsafe { &*(at as *const AtomicU64) }.load(Ordering::Relaxed)
     }
 }
@@ -309,15 +311,16 @@ unsafe fn rewrite(
     // cause.
     filled.map_err(|e| ReadError::read(path, e))?;
     let root = root.map_err(|e| ReadError::walk(path, &e))?;
-    // What follows the last piece that relocation asked for: sections behind the data, and a last word that is not whole.
+    // What follows the last piece that relocation asked for: sections behind the data, and a last word that is not
+    // whole.
     let rest = examined.data.end.next_multiple_of(AHEAD).min(examined.size & !7);
     let filled = filling.fill(rest, &mut memory.bytes_mut()[rest..]);
     filled.map_err(|e| ReadError::read(path, e))?;
     Ok(root as usize)
 }
 
-/// Proves the whole file, of the dependencies that pointers lead to exact objects. Of these it looks at copies, for Lean
-/// writes into references in live regions, and into reference counts.
+/// Proves the whole file, of the dependencies that pointers lead to exact objects. Of these it looks at copies, for
+/// Lean writes into references in live regions, and into reference counts.
 ///
 /// # Safety
 /// As [`Opened::load`].
@@ -386,8 +389,8 @@ unsafe fn copy_of_live(view: &RegionView) -> Result<Vec<u8>, NoMemory> {
     Ok(copy)
 }
 
-/// The error of a file whose content makes no sense, but that of a file of a 32-bit Lean does: the header is the same but
-/// for the width of its last field.
+/// The error of a file whose content makes no sense, but that of a file of a 32-bit Lean does: the header is the same
+/// but for the width of its last field.
 fn told_width(file: &File, path: &CStr, error: ReadError) -> ReadError {
     if !matches!(error, ReadError::Content { .. }) {
         return error;

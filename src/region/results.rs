@@ -12,7 +12,7 @@ use crate::object::Obj;
 pub struct ReadFacts {
     /// Bytes of its file.
     pub bytes: u64,
-    /// Whether it lies at its base address, mapped.
+    /// Whether it lies mapped at its base address, or in an image.
     pub mapped: bool,
     /// Whether it went through relocation.
     pub relocated: bool,

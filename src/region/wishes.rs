@@ -19,8 +19,8 @@ pub(super) struct Wishes {
     any_githash: bool,
 }
 
-/// Read from the environment once, where a switch that is neither on nor off counts as on, but for the one that lets more
-/// files in.
+/// Read from the environment once, where a switch that is neither on nor off counts as on, but for the one that lets
+/// more files in.
 pub(super) fn wishes() -> Wishes {
     const ASKED: usize = 8;
     static WISHES: OnceNonZeroUsize = OnceNonZeroUsize::new();

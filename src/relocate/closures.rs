@@ -1,6 +1,6 @@
-//! The code addresses of closures rewritten for where their libraries lie now. A file of version 3 lists where its closures
-//! are, and only those places are visited, so that other pages of the mapping stay untouched; a page is written, and so
-//! made private to the process, only when an address on it changes.
+//! The code addresses of closures rewritten for where their libraries lie now. A file of version 3 lists where its
+//! closures are, and only those places are visited, so that other pages of the mapping stay untouched; a page is
+//! written, and so made private to the process, only when an address on it changes.
 #![forbid(unsafe_code)]
 
 use std::ops::Range;

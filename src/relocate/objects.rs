@@ -1,6 +1,6 @@
-//! From object to object: which words of a region are pointers. One window of words is marked at a time; translating what
-//! is marked is the matter of `pointers`. Only the way from one object's header to the next has to be gone step by
-//! step, because each header says where the next object is, so as little as possible is done on that way.
+//! From object to object: which words of a region are pointers. One window of words is marked at a time; translating
+//! what is marked is the matter of `pointers`. Only the way from one object's header to the next has to be gone step
+//! by step, because each header says where the next object is, so as little as possible is done on that way.
 #![forbid(unsafe_code)]
 
 use super::fault::{Fault, Wrong};
@@ -13,9 +13,9 @@ use std::ops::Range;
 const WINDOW: usize = 2048;
 /// Constructors of fewer fields than this are marked by one store.
 const FEW: usize = 8;
-/// Bits of a header word that are all clear in a constructor of fewer than [`FEW`] fields as every known writer leaves
-/// it: the reference count (0 in a file), the lower three bits of the size (a multiple of 8), and the bits of the number of
-/// fields from 8 on. A constructor with one of them set is no error, only left to the slower way.
+/// Bits of a header word that are all clear in a constructor of fewer than [`FEW`] fields as every known writer
+/// leaves it: the reference count (0 in a file), the lower three bits of the size (a multiple of 8), and the bits of
+/// the number of fields from 8 on. A constructor with one of them set is no error, only left to the slower way.
 const RARE: u64 = 0xf8 << ObjectHeader::OTHER_SHIFT | 7 << ObjectHeader::CS_SZ_SHIFT | 0xffff_ffff;
 
 /// Sizes and counts of an object stand in its first words, no more than these.
@@ -93,8 +93,8 @@ impl Walk {
         let left = (words.len() - start) * 8;
         let mut at = self.at * 8 - start * 8;
         while at < count {
-            // A load of its own before that of the whole header; else the compiler derives the size from the header, which
-            // makes the way to the next object longer.
+            // A load of its own before that of the whole header; else the compiler derives the size from the header,
+            // which makes the way to the next object longer.
             let size = usize::from(u16::from_le_bytes([here[at + 4], here[at + 5]]));
             let next = at + size;
             let header = u64::from_le_bytes(here[at..at + 8].try_into().expect("8 bytes"));
@@ -104,7 +104,8 @@ impl Walk {
                 & (size >= OBJECT_HEADER + fields)
                 & (next <= left)
             {
-                // This unmarks words behind the fields as well; objects that begin there are marked when it is their turn.
+                // This unmarks words behind the fields as well; objects that begin there are marked when it is their
+                // turn.
                 let mark = !(u64::MAX << fields);
                 self.marks[at / 8 + 1..][..FEW].copy_from_slice(&mark.to_le_bytes());
                 at = next;

@@ -1,6 +1,7 @@
 //! Marked words of a region translated from what they mean in its file to where region and dependencies lie now. Most
-//! are pointers into the region itself and are done by `lanes`; a group that holds another one is done word by word. A pointer into a dependency has to lead into it,
-//! and where that is in memory already, to something that an object can begin with.
+//! are pointers into the region itself and are done by `lanes`; a group that holds another one is done word by word.
+//! A pointer into a dependency has to lead into it, and where that is in memory already, to something that an object
+//! can begin with.
 #![forbid(unsafe_code)]
 
 use super::fault::{Fault, Wrong};

@@ -1,6 +1,6 @@
-//! The walk over the objects of a region from the first to the last, which rewrites every pointer. Every size is checked
-//! against the end of the data and every pointer against the region and its dependencies, so a damaged file ends in an
-//! error that names the place.
+//! The walk over the objects of a region from the first to the last, which rewrites every pointer. Every size is
+//! checked against the end of the data and every pointer against the region and its dependencies, so a damaged file
+//! ends in an error that names the place.
 #![forbid(unsafe_code)]
 
 use super::fault::WalkError;

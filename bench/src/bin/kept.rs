@@ -1,8 +1,9 @@
-//! What reads that relocate take where their regions are kept, as a program that imports again and again does, and the memory is what
-//! the system gives at that moment: one side in one process, so that nothing that the other one gave back is used again.
+//! What reads that relocate take where their regions are kept, as a program that imports again and again does, and
+//! the memory is what the system gives at that moment: one side in one process, so that nothing that the other one
+//! gave back is used again.
 //!
-//! `cargo run --release -p bench --bin kept -- ours` and `-- incumbent`, in turn; right after another process that used as much
-//! memory, or (`--wait 8`) when a virtual machine has given it back to its host.
+//! `cargo run --release -p bench --bin kept -- ours` and `-- incumbent`, in turn; right after another process that
+//! used as much memory, or (`--wait 8`) when a virtual machine has given it back to its host.
 
 use bench::files::Scratch;
 use bench::measure::timed;

@@ -55,6 +55,7 @@ impl Images {
             .arg(&self.source)
             .arg("-o")
             .arg(output);
+        testkit::lean::Options::stock().apply(&mut command);
         command
     }
 

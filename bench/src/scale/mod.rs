@@ -26,9 +26,6 @@ use table::{Runs, Table};
 use tree::Works;
 use works::{How, Work};
 
-/// Seconds that building an image may take.
-const BUILD: f64 = 3.0;
-
 /// How much is run.
 pub struct Options {
     /// Runs of each side; the first ones come on top and are not counted.
@@ -81,7 +78,8 @@ pub fn run(dir: &Path, options: &Options) {
     }
 }
 
-/// One unmeasured run of each side where that makes a difference, then rounds in turning order, so that what else the machine does hits all alike.
+/// One unmeasured run of each side where that makes a difference, then rounds in turning order, so that what else the
+/// machine does hits all alike.
 fn measure(works: &Works, work: &Work, sides: &[&Side], runs: usize) -> Runs {
     let runs = work.most.map_or(runs, |most| most.min(runs));
     // Nothing gets warm in a cold run; waiting for each call takes minutes, and is the same the first time.
@@ -109,5 +107,5 @@ fn build(works: &Works, table: &mut Table, runs: usize) {
         floor.push(works.images.write_bare().as_secs_f64());
     }
     let median = |values: &[f64]| Spread::of(values).median;
-    table.add_build(median(&wall), median(&processor), median(&floor), BUILD);
+    table.add_build(median(&wall), median(&processor), median(&floor), targets::BUILD);
 }

@@ -1,5 +1,5 @@
-//! What a read takes inside the loader: all region files of a tree read by one process that does nothing else, by Lean's
-//! own loader and by ours in turn. A process of its own, because whether there is an image is found out once.
+//! What a read takes inside the loader: all region files of a tree read by one process that does nothing else, by
+//! Lean's own loader and by ours in turn. A process of its own, because whether there is an image is found out once.
 
 use super::images;
 use super::side::Side;
@@ -62,8 +62,7 @@ pub fn measure(dir: &Path, side: &Side, runs: usize) -> [Vec<f64>; 2] {
 }
 
 /// The measuring process: prints the runs.
-pub fn child(dir: &Path, effort: &Effort) {
-    let runtime = Runtime::real();
+pub fn child(runtime: &Runtime, dir: &Path, effort: &Effort) {
     let modules: Vec<Vec<Obj>> = modules(dir)
         .iter()
         .map(|parts| {

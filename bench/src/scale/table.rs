@@ -47,7 +47,7 @@ const FIGURES: [Figure; 8] = [
 /// The table's lines, printed as they come, and which targets were met.
 pub struct Table {
     /// Regions of the tree.
-    pub regions: usize,
+    regions: usize,
     works: Vec<Value>,
     targets: usize,
     missed: Vec<String>,

@@ -149,10 +149,10 @@ impl Works {
             let mut command = Command::new(testkit::program("olean"));
             command
                 .current_dir(self.scratch.path())
-                .env_remove("LEAN_IMPORT_WORKERS")
-                .envs(side.env.iter().cloned())
                 .arg("load")
                 .arg(self.scratch.path().join(side.snapshot));
+            lean::Options::stock().apply(&mut command);
+            command.envs(side.env.iter().cloned());
             return command;
         }
         let mut command = self.lean(side);

@@ -76,8 +76,16 @@ const MEMORY: &[&str] = &["page tables", "mappings", "anonymous memory"];
 /// Works beside those that are always run.
 pub const EXTRAS: [&str; 6] = ["cold", "states", "delay", "calls", "set", "restored"];
 
-const IMPORT: &str = "import";
-const LOAD: &str = "header snapshot, load";
+/// The import of everything.
+pub(super) const IMPORT: &str = "import";
+/// The header snapshot of that, loaded.
+pub(super) const LOAD: &str = "header snapshot, load";
+/// The same, saved.
+pub(super) const SAVE: &str = "header snapshot, save";
+/// One module imported.
+pub(super) const ONE: &str = "import of one module";
+/// The set of files of the snapshot, loaded with nothing in the page cache.
+pub(super) const COLD_SET: &str = "snapshot set, cold";
 const LOADERS: &[&str] = &[STOCK, OURS, IMAGE, INSIDE];
 
 /// The works, `extra` among them.
@@ -98,19 +106,18 @@ pub fn list(extra: &[String]) -> Vec<Work> {
     let mut list = vec![
         warm("start-up", What::Nothing, &[STOCK, OURS, IMAGE]),
         import.clone(),
-        warm("header snapshot, save", What::Save, &[STOCK, OURS, IMAGE]),
+        warm(SAVE, What::Save, &[STOCK, OURS, IMAGE]),
         load.clone(),
-        warm("import of one module", What::One, &[OURS, IMAGE]),
+        warm(ONE, What::One, &[OURS, IMAGE]),
         warm("import, every entry stale", What::Import, &[OURS, STALE]),
     ];
     if asked("set") {
         for (name, how, most) in [
             ("snapshot set", How::Warm, None),
-            ("snapshot set, cold", How::Cold, Some(5)),
+            (COLD_SET, How::Cold, Some(5)),
             ("snapshot set, 1 ms each call", How::Delayed, Some(1)),
         ] {
             list.push(Work {
-                name: name.to_owned(),
                 figures: WALL,
                 most,
                 how,

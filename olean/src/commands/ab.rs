@@ -351,8 +351,7 @@ fn print_equal(equal: &Equal, runs: &[Run], out: &mut Output) -> Result<()> {
 }
 
 fn print_compare(compare: &Compare, out: &mut Output) -> Result<()> {
-    let calls = compare.saves_equal + compare.reads_equal;
-    let different = compare.saves_different + compare.reads_different;
+    let (saves, reads, different) = (compare.saves(), compare.reads(), compare.different());
     let (style, word) = if different == 0 {
         (GOOD, "equal")
     } else {
@@ -362,9 +361,9 @@ fn print_compare(compare: &Compare, out: &mut Output) -> Result<()> {
     writeln!(
         out,
         " ({} compared: {} and {}; {} different, {} not compared)",
-        count(calls + different),
-        plural(compare.saves_equal + compare.saves_different, "save"),
-        plural(compare.reads_equal + compare.reads_different, "read"),
+        count(saves.saturating_add(reads)),
+        plural(saves, "save"),
+        plural(reads, "read"),
         count(different),
         count(compare.not_compared)
     )?;

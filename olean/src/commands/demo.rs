@@ -6,7 +6,7 @@ use crate::input::Source;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::prove::{Deps, Many};
-use crate::render::{BAD, DIM, GOOD, TITLE, bytes, count};
+use crate::render::{BAD, DIM, GOOD, TITLE, bytes, count, milliseconds};
 use crate::scratch::{self, Scratch};
 use clap::ValueEnum;
 use serde::Serialize;
@@ -270,8 +270,4 @@ fn told_load(what: &str, step: &Step, out: &mut Output) -> Result<()> {
     )?;
     out.flush()?;
     Ok(())
-}
-
-fn milliseconds(seconds: f64) -> String {
-    format!("{:.2} ms", seconds * 1e3)
 }

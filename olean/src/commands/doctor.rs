@@ -14,13 +14,13 @@ use std::path::PathBuf;
 
 /// Find out what is wrong: with the files of a workspace, or with this loader in a given Lean
 ///
-/// With folders, looks at everything that is built there: missing parts, parts of different builds, damaged files, files
-/// of another toolchain, snapshots that are out of date, addresses and limits. Each finding says what, where, and what
-/// to do.
+/// With folders, looks at everything that is built there: missing parts, parts of different builds, damaged files,
+/// files of another toolchain, snapshots that are out of date, addresses and limits. Each finding says what, where,
+/// and what to do.
 ///
 /// With a command, explains what swapping this loader into that Lean would do. Starts the program a few times, with
-/// --version and with an empty --stdin, and looks at its libraries, at the system, and at the region files on its search
-/// path (LEAN_PATH and its own). Only the first word of the command matters.
+/// --version and with an empty --stdin, and looks at its libraries, at the system, and at the region files on its
+/// search path (LEAN_PATH and its own). Only the first word of the command matters.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {

@@ -4,16 +4,17 @@ use crate::error::{Failure, Result};
 use crate::load::{Loaded, load};
 use crate::outcome::Outcome;
 use crate::output::Output;
-use crate::render::{DIM, bytes, count};
+use crate::render::{DIM, bytes, count, milliseconds};
+use crate::swap::table::Spread;
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 
 /// Load a snapshot with all modules that it was saved over, and say what that takes
 ///
-/// Does what `lean --incr-load` does before it looks at anything: reads the list beside the snapshot (.deps), all modules
-/// by several threads, and the snapshot over them, with the library inside this program. Nothing is proved first; see
-/// olean verify. Closures get no code, as no Lean is loaded.
+/// Does what `lean --incr-load` does before it looks at anything: reads the list beside the snapshot (.deps), all
+/// modules by several threads, and the snapshot over them, with the library inside this program. Nothing is proved
+/// first; see olean verify. Closures get no code, as no Lean is loaded.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -88,13 +89,11 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         count(first.relocated)
     )?;
     let times = |of: fn(&Loaded) -> f64| {
-        let mut all: Vec<f64> = runs.iter().map(of).collect();
-        all.sort_by(f64::total_cmp);
-        let shown = |seconds: f64| format!("{:.2} ms", seconds * 1e3);
-        let (least, most) = (shown(all[0]), shown(all[all.len() - 1]));
-        match all.len() {
-            1 => least,
-            n => format!("{} {DIM}({least} … {most}, {n} runs){DIM:#}", shown(all[n / 2])),
+        let all = Spread::of(runs.iter().map(of).collect());
+        let [median, min, max] = [all.median, all.min, all.max].map(milliseconds);
+        match runs.len() {
+            1 => median,
+            n => format!("{median} {DIM}({min} … {max}, {n} runs){DIM:#}"),
         }
     };
     writeln!(out, "loaded in {}", times(|r| r.seconds))?;

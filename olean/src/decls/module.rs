@@ -248,7 +248,7 @@ impl<'r, 'a> Module<'r, 'a> {
         };
         let scalars = self.graph.scalars(val);
         let at = |i: usize| scalars.get(i).copied();
-        let is_unsafe = match Kind::of_constant(self.graph.tag(info)) {
+        let unsafe_decl = match Kind::of_constant(self.graph.tag(info)) {
             // `DefinitionSafety`: unsafe, safe, partial.
             Some(Kind::Def) => {
                 if at(0) == Some(2) {
@@ -261,7 +261,7 @@ impl<'r, 'a> Module<'r, 'a> {
             Some(Kind::Inductive | Kind::Recursor) => at(1) == Some(1),
             _ => false,
         };
-        if is_unsafe {
+        if unsafe_decl {
             flags.set(Flags::UNSAFE);
         }
         flags

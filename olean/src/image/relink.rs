@@ -382,8 +382,8 @@ pub fn verify_snapshot(part: &Part, deps: &[&Part]) -> Result<Checked<Duration>>
     })
 }
 
-/// Has the system begin to write a part of a file to the disk, while the rest is made: what waits for all of it in the end
-/// then waits for little. Nothing is lost where it does not.
+/// Has the system begin to write a part of a file to the disk, while the rest is made: what waits for all of it in
+/// the end then waits for little. Nothing is lost where it does not.
 fn start_writing(file: &fs::File, at: u64, size: usize) {
     // SAFETY: a call about an open descriptor.
     unsafe {

@@ -69,7 +69,7 @@ const METRICS: [Metric; 16] = [
     }),
     metric("read_relocated", "relocated reads", Unit::Count, |r| {
         let read = &r.total.read;
-        read.calls.saturating_sub(read.errors + read.mapped) as f64
+        read.calls.saturating_sub(read.errors).saturating_sub(read.mapped) as f64
     }),
     metric("read_relocated_s", "relocated read time", Unit::Seconds, |r| {
         seconds(r.total.read.ns.saturating_sub(r.total.read.mapped_ns))
@@ -77,17 +77,17 @@ const METRICS: [Metric; 16] = [
     metric("free_calls", "frees", Unit::Count, |r| r.total.frees as f64),
 ];
 
-/// One measurement in all runs of one leg.
+/// One measurement in several runs.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
+pub struct Spread {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
 }
 
 impl Spread {
     /// Of at least one number.
-    fn of(mut numbers: Vec<f64>) -> Self {
+    pub fn of(mut numbers: Vec<f64>) -> Self {
         numbers.sort_by(f64::total_cmp);
         let (n, middle) = (numbers.len(), numbers.len() / 2);
         Self {

@@ -59,7 +59,22 @@ impl Compare {
 
     /// Whether nothing differed.
     pub fn is_equal(&self) -> bool {
-        self.saves_different == 0 && self.reads_different == 0
+        self.different() == 0
+    }
+
+    /// Saves compared.
+    pub fn saves(&self) -> u64 {
+        self.saves_equal.saturating_add(self.saves_different)
+    }
+
+    /// Reads compared.
+    pub fn reads(&self) -> u64 {
+        self.reads_equal.saturating_add(self.reads_different)
+    }
+
+    /// Calls that differed.
+    pub fn different(&self) -> u64 {
+        self.saves_different.saturating_add(self.reads_different)
     }
 }
 
@@ -85,5 +100,9 @@ mod tests {
             found.add(&one);
             assert_eq!(found.reads_equal, u64::MAX);
         }
+        found.reads_different = 2;
+        found.saves_different = u64::MAX;
+        assert_eq!((found.reads(), found.saves()), (u64::MAX, u64::MAX));
+        assert_eq!((found.different(), found.is_equal()), (u64::MAX, false));
     }
 }

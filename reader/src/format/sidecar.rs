@@ -1,8 +1,8 @@
-//! The list of files that lies beside a snapshot: a JSON array with an object for each module that it was saved over, whose
-//! values are paths (docs/format.md, Sidecar of a snapshot). What this hands out is ready for the system's calls: paths with a
-//! terminator, in the order in which files are read.
+//! The list of files that lies beside a snapshot: a JSON array with an object for each module that it was saved over,
+//! whose values are paths (docs/format.md, Sidecar of a snapshot). What this hands out is ready for the system's
+//! calls: paths with a terminator, in the order in which files are read.
 
-use super::room::NoMemory;
+use super::room::{NoMemory, push};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::ffi::CStr;
 use std::fmt;
@@ -48,7 +48,7 @@ impl Sidecar {
     pub fn parse(json: &[u8], folder: &[u8]) -> Result<Self, serde_json::Error> {
         let mut list = Self::default();
         let mut json = serde_json::Deserializer::from_slice(json);
-        List(&mut list, folder).deserialize(&mut json)?;
+        json.deserialize_seq(List(&mut list, folder))?;
         json.end()?;
         Ok(list)
     }
@@ -103,14 +103,6 @@ fn refused<E: Error>(bytes: usize) -> E {
 /// The whole list.
 struct List<'a>(&'a mut Sidecar, &'a [u8]);
 
-impl<'de> DeserializeSeed<'de> for List<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_seq(self)
-    }
-}
-
 impl<'de> Visitor<'de> for List<'_> {
     type Value = ();
 
@@ -153,13 +145,13 @@ impl<'de> Visitor<'de> for OneModule<'_> {
             }
         }
         let Sidecar { files, modules, .. } = list;
-        (files.try_reserve(KEYS.len())).map_err(|_| refused(2 * size_of_val(&files[..])))?;
-        (modules.try_reserve(1)).map_err(|_| refused(2 * size_of_val(&modules[..])))?;
-        files.extend(found[..OLEAN].iter().flatten());
-        let olean = files.len();
-        files.extend(found[OLEAN..].iter().flatten());
-        modules.push([olean, files.len()]);
-        Ok(())
+        let mut enter = |found: &[Option<usize>]| -> Result<usize, NoMemory> {
+            let mut found = found.iter().flatten();
+            found.try_for_each(|&file| push(files, file, WHAT))?;
+            Ok(files.len())
+        };
+        let ends = enter(&found[..OLEAN]).and_then(|olean| Ok([olean, enter(&found[OLEAN..])?]));
+        push(modules, ends.map_err(A::Error::custom)?, WHAT).map_err(A::Error::custom)
     }
 }
 

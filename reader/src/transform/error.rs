@@ -34,8 +34,8 @@ pub enum TransformError {
     /// A code or library address is too large for the narrower word.
     #[error("the code address {0:#x} does not fit in 32 bits")]
     Code(u64),
-    /// A closure has more arguments than `m_cs_sz` can tell at the wider word.
-    #[error("{0}: too many arguments for a wider word")]
+    /// A closure has more arguments than `m_cs_sz` can tell in a 32-bit file.
+    #[error("{0}: too many arguments for a 32-bit file")]
     Closure(ObjectRef),
     /// A pointer leaves all files, and the width changes.
     #[error("{object}: pointer {address:#x} leaves the file; give the dependency it goes to")]

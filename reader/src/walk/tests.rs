@@ -3,7 +3,7 @@
 
 use super::{Object, walk};
 use crate::File;
-use crate::format::object::{Bignums, Kind};
+use crate::format::object::{Bignums, Kind, Layout};
 use crate::format::word::Width;
 use crate::parse::parse_as;
 use testkit::olean::{Node, Spec, Val};
@@ -401,4 +401,15 @@ fn a_closure_is_as_long_as_its_arguments_say() {
         let file = parse_as(&bytes, Width::W64).expect("sound");
         assert_eq!(walked(&file, true).expect("sound").len(), 2);
     }
+    // With 32 bits the size field is what tells, and has to hold it all.
+    let mut spec = Spec::new(false, true, 3);
+    spec.libraries.push((0x10_0000, b"l".to_vec()));
+    spec.push(Node::Closure(0, 0x40, 20_000, vec![Val::Box(1); 16_384]));
+    let bytes = spec.write().bytes;
+    let file = parse_as(&bytes, Width::W32).expect("sound");
+    let error = walk::<4, true>(&file, |_| Ok(()))
+        .expect_err("the size wraps")
+        .to_string();
+    let size = Layout::new(Width::W32, file.bignums()).fixed(Kind::Closure) + 4 * 16_384;
+    assert!(error.contains(&size.to_string()), "{error}");
 }

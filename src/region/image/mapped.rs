@@ -235,8 +235,8 @@ impl Mapped {
                 unsafe { self.verify(path, entry, deps)? };
             }
             if changeable {
-                // SAFETY: the bytes lie in the mapped changeable section (`Entry::fits`), which is writable; this thread
-                // alone has the region, as it alone took it from `FREE`, and nobody knows of it yet.
+                // SAFETY: the bytes lie in the mapped changeable section (`Entry::fits`), which is writable; this
+                // thread alone has the region, as it alone took it from `FREE`, and nobody knows of it yet.
                 let bytes = unsafe {
                     std::slice::from_raw_parts_mut(
                         self.address(entry) as *mut u8,

@@ -218,8 +218,8 @@ impl<R: Placed> Table<R> {
         }
     }
 
-    /// Takes a region out, if it is there and `wanted` says so. The last one takes the table's memory with it, but for a
-    /// little that the next one needs.
+    /// Takes a region out, if it is there and `wanted` says so. The last one takes the table's memory with it, but
+    /// for a little that the next one needs.
     pub(super) fn remove_if(&mut self, address: usize, wanted: impl FnOnce(&R) -> bool) -> Option<R> {
         if self.count == 0 {
             return None;

@@ -70,8 +70,8 @@ impl Pairs<'_> {
 impl Drop for Pairs<'_> {
     fn drop(&mut self) {
         for &pair in self.pairs.iter().rev() {
-            // SAFETY: a pair of root and region that nobody else knows of; the region's structure has a count of its own
-            // when the pair goes, which must be before its root does, and is consumed.
+            // SAFETY: a pair of root and region that nobody else knows of; the region's structure has a count of its
+            // own when the pair goes, which must be before its root does, and is consumed.
             unsafe {
                 let region = pair.field(1);
                 let region = match self.host.generation() {
@@ -89,9 +89,9 @@ impl Drop for Pairs<'_> {
     }
 }
 
-/// Reads the snapshot in the file `fname` with the modules that the list beside it names; borrowed. Answers an array of
-/// pairs of root and region, owned: those of the modules in the order of the list, then the snapshot's; and what each read
-/// was and took.
+/// Reads the snapshot in the file `fname` with the modules that the list beside it names; borrowed. Answers an array
+/// of pairs of root and region, owned: those of the modules in the order of the list, then the snapshot's; and what
+/// each read was and took.
 ///
 /// # Errors
 /// [`CallError`]: that of the list, of the first module in its order, or of the snapshot; every region is released.
@@ -103,8 +103,8 @@ pub unsafe fn read_set(
     fname: Obj,
     wanted: &SetOptions,
 ) -> Result<(Obj, Vec<(ReadFacts, Duration)>), CallError> {
-    // SAFETY: `fname` is a scalar or a live object, by the contract, to the end of this call; the host can allocate, by the
-    // same contract.
+    // SAFETY: `fname` is a scalar or a live object, by the contract, to the end of this call; the host can allocate,
+    // by the same contract.
     let (snapshot, image, options) = unsafe {
         let image = image::in_use(host).filter(|_| !wishes().force_relocate);
         (path(fname)?, image, read_options(host))
@@ -116,6 +116,7 @@ pub unsafe fn read_set(
     };
     let reader = Reader {
         list: &list,
+        beside: wanted.beside,
         image,
         options: &options,
         // Of two handles to the same memory nobody could tell which was freed.

@@ -10,8 +10,8 @@ use std::fmt::Display;
 /// Larger than any list of files that can be: a hundred bytes for each of two million.
 const MOST: u64 = 256 << 20;
 
-/// The list beside `snapshot`. Its relative paths are meant from the folder of the snapshot if `beside`, else from the working
-/// directory, as Lean means them.
+/// The list beside `snapshot`. Its relative paths are meant from the folder of the snapshot if `beside`, else from
+/// the working directory, as Lean means them.
 ///
 /// # Errors
 /// It is not there, or no such list: the error names it and says why.

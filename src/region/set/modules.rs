@@ -1,5 +1,5 @@
-//! The modules of a list, read by some threads at once: each module by one of them, its parts in order, with only each other
-//! as dependencies.
+//! The modules of a list, read by some threads at once: each module by one of them, its parts in order, with only
+//! each other as dependencies.
 
 use crate::dependencies::{Dependencies, RegionView};
 use crate::host::RegionFacts;
@@ -25,6 +25,8 @@ pub(super) const WHAT: &str = "the regions of the snapshot's modules";
 pub struct Reader<'a> {
     /// The list.
     pub list: &'a Sidecar,
+    /// Whether its relative paths are meant from the snapshot's folder, which they begin with then.
+    pub beside: bool,
     /// The image of this process.
     pub image: Option<&'static Mapped>,
     /// How files are read.
@@ -121,7 +123,10 @@ impl Reader<'_> {
             let path = self.list.file(file);
             // SAFETY: the regions are in `out`, which has not given them to anybody yet.
             let found = unsafe { self.one(path, &Dependencies::new(views), &path_of) };
-            let found = found.map_err(|e| told_from_where(path, e))?;
+            let found = found.map_err(|e| match self.beside {
+                true => e,
+                false => told_from_where(path, e),
+            })?;
             push(out, found, WHAT).map_err(refused)?;
         }
         Ok(())
@@ -135,8 +140,8 @@ impl Reader<'_> {
         Ok(out)
     }
 
-    /// Reads all modules by up to `workers` threads, this one among them. Answers their regions in the order of the list,
-    /// whoever read them.
+    /// Reads all modules by up to `workers` threads, this one among them. Answers their regions in the order of the
+    /// list, whoever read them.
     ///
     /// # Errors
     /// That of the first module in this order that cannot be read; nothing is left of any.
@@ -174,7 +179,7 @@ impl Reader<'_> {
         }
         let mut modules = room(out.len(), WHAT).map_err(refused)?;
         for read in out {
-            let bytes = 0;
+            let bytes = size_of::<Vec<Found>>();
             modules.push(read.unwrap_or_else(|| Err(refused(NoMemory { what: WHAT, bytes })))?);
         }
         Ok(modules)

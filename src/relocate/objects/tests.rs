@@ -1,6 +1,6 @@
-//! Which words are pointers and which objects are none, held against a plain walk that is written here and shares no code
-//! with the other: small regions of every kind of object, altered in every byte, cut off at every word, and moved in
-//! front of the end of a window.
+//! Which words are pointers and which objects are none, held against a plain walk that is written here and shares no
+//! code with the other: small regions of every kind of object, altered in every byte, cut off at every word, and
+//! moved in front of the end of a window.
 
 use super::super::{Fault, Placement, Unseen, WalkError, relocate};
 use crate::dependencies::{Dependencies, RegionView};
@@ -234,8 +234,8 @@ fn every_altered_byte_moves_or_is_refused_as_the_rules_say() {
     }
 }
 
-/// Cuts a file off at every word from `from` words behind its first object on. Its root is a scalar: it would lead to what is
-/// cut off.
+/// Cuts a file off at every word from `from` words behind its first object on. Its root is a scalar: it would lead to
+/// what is cut off.
 fn cut_off(spec: &Spec, from: usize) {
     let mut words = words(spec);
     let first = if spec.version == 3 { 13 } else { 12 };
@@ -282,28 +282,8 @@ fn counts_that_cannot_be_multiplied_are_refused() {
 
 /// The sample behind a string of so many words, which is first.
 fn behind(lead: usize, gmp: bool, version: u8) -> Spec {
-    let mut spec = Spec::new(true, gmp, version);
-    spec.push(Node::Str("x".repeat(8 * lead - 33)));
-    let rest = sample(gmp, version);
-    let shift = |v: Val| match v {
-        Val::Node(n) => Val::Node(n + 1),
-        v => v,
-    };
-    let all = |vals: Vec<Val>| vals.into_iter().map(shift).collect();
-    for node in rest.nodes {
-        spec.nodes.push(match node {
-            Node::Ctor(tag, vals, scalars) => Node::Ctor(tag, all(vals), scalars),
-            Node::Closure(library, code, arity, vals) => Node::Closure(library, code, arity, all(vals)),
-            Node::Array(vals) => Node::Array(all(vals)),
-            Node::Thunk(v) => Node::Thunk(shift(v)),
-            Node::Task(v) => Node::Task(shift(v)),
-            Node::Promise(v) => Node::Promise(shift(v)),
-            Node::Ref(v) => Node::Ref(shift(v)),
-            node => node,
-        });
-    }
-    spec.root = shift(rest.root);
-    spec.libraries = rest.libraries;
+    let mut spec = sample(gmp, version);
+    spec.put_first(Node::Str("x".repeat(8 * lead - 33)));
     spec
 }
 
