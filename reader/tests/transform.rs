@@ -181,9 +181,7 @@ fn closures_of_many_arguments_are_rewritten_where_their_size_need_not_tell() {
     };
     let changed = rewrite(&checked(&wide, &[]), &[], &other).unwrap();
     assert_eq!(checked(&changed, &[]).of_kind(Kind::Closure).0, 1);
-    let e = narrow(&checked(&closure(true, 20_000), &[]), &[])
-        .err()
-        .expect("it is refused");
+    let e = narrow(&checked(&closure(true, 20_000), &[]), &[]).expect_err("it is refused");
     assert!(matches!(e, TransformError::Closure(_)), "{e}");
 }
 
