@@ -3,6 +3,7 @@
  *   save             the files that the tests build images of, in this directory
  *   read:FILE        a read with no dependencies, or read:FILE:N,M with the regions that earlier reads gave
  *   batch:FILE,FILE  the batch call
+ *   over:FILE:N,M    saves a file that remembers the regions of reads N and M, which its root leads to
  *   free:N           frees what read number N gave
  *   threads:FILE     eight threads read the file many times
  *   save-many:N      N small files, m0.olean and so on
@@ -72,6 +73,15 @@ static void read_batch(char *list) {
     lean_region_dec(files);
     for (size_t i = 0; i < n; i++) remember(from_pair(inc(lean_region_child(pairs, i))));
     lean_region_dec(pairs);
+}
+
+static void save_over(char *file) {
+    char *list = strchr(file, ':');
+    *list++ = 0;
+    lean_object *deps = deps_in(list);
+    lean_object *root = array(str("over"), regions[strtoul(list, NULL, 10)].root, END);
+    lean_region_dec(ok(save_v3(file, root, deps, NULL)));
+    printf("saved\n");
 }
 
 static void free_one(lean_object *structure) {
@@ -203,6 +213,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(word, "read-many")) read_many(n);
         else if (!strcmp(word, "read")) read_one(rest);
         else if (!strcmp(word, "batch")) read_batch(rest);
+        else if (!strcmp(word, "over")) save_over(rest);
         else if (!strcmp(word, "free")) {
             /* Somebody else still holds the structure. */
             free_one(inc(regions[n].structure));

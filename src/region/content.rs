@@ -1,5 +1,6 @@
 //! Digests of the files that regions came from, taken by reading them: the mappings are not touched. Many files are
-//! read by some threads, which end before the answer is given.
+//! read by some threads, which end before the answer is given. An image remembers the digests of its files: these are
+//! not read.
 
 use super::examine::identity;
 use crate::os::file::File;
@@ -26,6 +27,8 @@ pub struct Wanted<'a> {
     pub path: CString,
     /// Whether what lies there now is the file that is meant.
     pub is_meant: &'a (dyn Fn(&Identity) -> bool + Sync),
+    /// The digest, where it is known already.
+    pub known: Option<ContentDigest>,
 }
 
 /// What is known of files of this process's regions, for the file is hashed once only. Its nodes are small, which the
@@ -35,7 +38,7 @@ static KNOWN: Lock<BTreeMap<Identity, ContentDigest>> = Lock::new(BTreeMap::new(
 /// The digests of these files; `None` where a file cannot be read, or is another one by now, or memory is short.
 #[must_use]
 pub fn digests(wanted: &[Wanted<'_>]) -> Vec<Option<ContentDigest>> {
-    let threads = match wanted.len() {
+    let threads = match wanted.iter().filter(|file| file.known.is_none()).count() {
         0..FEW => 1,
         _ => thread::available_parallelism()
             .map_or(1, usize::from)
@@ -53,10 +56,12 @@ pub fn digests(wanted: &[Wanted<'_>]) -> Vec<Option<ContentDigest>> {
             let Some(file) = wanted.get(index) else {
                 return done;
             };
-            done.push((index, digest(file, &mut buffer)));
+            if file.known.is_none() {
+                done.push((index, digest(file, &mut buffer)));
+            }
         }
     };
-    let mut out = vec![None; wanted.len()];
+    let mut out: Vec<_> = wanted.iter().map(|file| file.known).collect();
     for (index, digest) in together(threads, work).into_iter().flatten() {
         out[index] = digest;
     }

@@ -53,9 +53,10 @@ pub fn record(deps: &Dependencies, paths: Paths<'_>) -> Result<Vec<u8>, TryReser
     let wanted: Vec<Wanted<'_>> = known
         .iter()
         .zip(&is_meant)
-        .map(|((_, _, path), is_meant)| Wanted {
+        .map(|((index, _, path), is_meant)| Wanted {
             path: path.clone(),
             is_meant,
+            known: image::source_digest(deps.views()[*index].begin),
         })
         .collect();
     let digests = digests(&wanted);
@@ -154,7 +155,7 @@ pub fn check(
     let no_memory = |_| content(&"out of memory: its dependencies cannot be compared");
     let mut findings = Findings::default();
     let suspects = suspects(&record, deps, &mut findings).map_err(no_memory)?;
-    let restored = look_into(&suspects, paths, &mut findings);
+    let restored = look_into(&suspects, deps, paths, &mut findings);
     let file = Path::new(OsStr::from_bytes(path.to_bytes()));
     if restored > 0 {
         notes::add(
@@ -270,7 +271,12 @@ fn suspects<'a>(
 }
 
 /// Compares contents; answers how many have other times and the same content.
-fn look_into(suspects: &[Suspect<'_>], paths: Paths<'_>, findings: &mut Findings) -> usize {
+fn look_into(
+    suspects: &[Suspect<'_>],
+    deps: &Dependencies,
+    paths: Paths<'_>,
+    findings: &mut Findings,
+) -> usize {
     let is_meant: Vec<_> = suspects.iter().map(|s| move |now: &_| s.file.is(now)).collect();
     let wanted: Vec<Wanted<'_>> = suspects
         .iter()
@@ -278,6 +284,7 @@ fn look_into(suspects: &[Suspect<'_>], paths: Paths<'_>, findings: &mut Findings
         .map(|(suspect, is_meant)| Wanted {
             path: paths(suspect.index).unwrap_or_default(),
             is_meant,
+            known: image::source_digest(deps.views()[suspect.index].begin),
         })
         .collect();
     let mut restored = 0;

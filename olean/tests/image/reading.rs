@@ -1,9 +1,10 @@
 //! Reads answered from an image, or from the files: whichever it is, the program sees the same.
 
-use super::{Files, IMAGE, places, report, set_age};
+use super::{Files, IMAGE, olean, places, report, set_age};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
+use testkit::{Value, process};
 
 const A: [&str; 3] = [
     "read:A.olean",
@@ -247,6 +248,27 @@ fn other_switches_work() {
         places(&files.run_env(&[("LEAN_REGION_FORCE_RELOCATE", "1")], &all)),
         ["relocated"; 4]
     );
+}
+
+#[test]
+fn a_snapshot_takes_the_digests_of_its_files_from_the_image() {
+    let files = Files::saved();
+    files.build();
+    // The region is the old file's, whatever lies under its name when the snapshot is saved.
+    let saved = files.run(&["read:A.olean", "sh:cp A.olean B && mv B A.olean", "over:T.snap:0"]);
+    assert_eq!((places(&saved[..1]), &*saved[1]), (vec!["image"], "saved"));
+    let info = || -> Value {
+        let output = process::run(olean(files.dir.path()).args(["info", "--json", "T.snap"]));
+        let document: Value = output.stdout.parse().expect("JSON");
+        document["files"][0]["dependencies"].clone()
+    };
+    let found = info();
+    assert_eq!((&found["restored"], &found["stale"]), (&1.into(), &0.into()), "{found}");
+    let mut bytes = fs::read(files.path("A.olean")).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(files.path("A.olean"), bytes).unwrap();
+    let found = info();
+    assert_eq!((&found["restored"], &found["stale"]), (&0.into(), &1.into()), "{found}");
 }
 
 #[test]

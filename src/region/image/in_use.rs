@@ -9,6 +9,7 @@ use crate::os::stderr::complain;
 use crate::os::{env, notes};
 use crate::region::wishes::githash;
 use olean_reader::format::identity::Identity;
+use olean_reader::format::image::Digest;
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -96,6 +97,12 @@ pub fn facts(address: usize) -> Option<Facts> {
 #[must_use]
 pub fn identity(address: usize) -> Option<Identity> {
     current()?.identity_at(address)
+}
+
+/// The digest of the file that the live region of the image at `address` came from.
+#[must_use]
+pub fn source_digest(address: usize) -> Option<Digest> {
+    current()?.source_digest_at(address)
 }
 
 /// Whether `address` lies in the image, where a look may cost a page fault.

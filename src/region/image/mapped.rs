@@ -18,7 +18,8 @@ use olean_reader::format::identity::Identity;
 use olean_reader::format::image::header::{HEADER_END, Header, Layout};
 use olean_reader::format::image::path::{absolute, is_absolute};
 use olean_reader::format::image::tables::Found;
-use olean_reader::format::image::{Entry, Section, Tables};
+use olean_reader::format::image::{Digest, Entry, Section, Tables};
+use once_cell::race::OnceBool;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -42,6 +43,8 @@ pub struct Mapped {
     /// What is known of each region that is not shared.
     states: Box<[AtomicU8]>,
     live: AtomicUsize,
+    /// Whether the digests are what was written, once somebody has asked for one.
+    digests: OnceBool,
 }
 
 /// The entry of a file that was asked for.
@@ -119,6 +122,7 @@ impl Mapped {
             shares,
             states,
             live: AtomicUsize::new(0),
+            digests: OnceBool::new(),
         })
     }
 
@@ -356,6 +360,15 @@ impl Mapped {
     pub fn identity_at(&self, address: usize) -> Option<Identity> {
         let candidate = self.at(address).filter(|c| self.is_alive(c))?;
         Some(candidate.entry.identity)
+    }
+
+    /// The digest of that file's content, if the image's digests are what was written: a region of the image is its
+    /// content with other addresses.
+    #[must_use]
+    pub fn source_digest_at(&self, address: usize) -> Option<Digest> {
+        let candidate = self.at(address).filter(|c| self.is_alive(c))?;
+        let whole = self.digests.get_or_init(|| self.tables.check_digests().is_ok());
+        whole.then(|| self.tables.digests(candidate.index))?.map(|(source, _)| source)
     }
 
     /// Lets go of the region at `address`; false if there is none, or nobody can have it.
