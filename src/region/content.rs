@@ -77,7 +77,12 @@ fn digest(wanted: &Wanted<'_>, buffer: &mut [u8]) -> Option<ContentDigest> {
     if let Some(known) = KNOWN.lock().get(&is) {
         return Some(*known);
     }
-    let digest = content_digest(Whole { file: &file, at: 0 }, buffer).ok()?;
+    let whole = Whole {
+        file: &file,
+        at: 0,
+        end: is.size,
+    };
+    let digest = content_digest(whole, buffer).ok()?;
     // Whoever wrote to it meanwhile has changed its times.
     if identity(&file).ok()? != is {
         return None;
@@ -86,15 +91,19 @@ fn digest(wanted: &Wanted<'_>, buffer: &mut [u8]) -> Option<ContentDigest> {
     Some(digest)
 }
 
-/// A file from its start.
+/// A file from its start to the end that it had when it was looked at. Nothing is asked for behind that: most files
+/// come whole by one call then.
 struct Whole<'a> {
     file: &'a File,
     at: u64,
+    end: u64,
 }
 
 impl Read for Whole<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read_at(out, self.at)?;
+        let rest = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let wanted = out.len().min(rest);
+        let n = self.file.read_at(&mut out[..wanted], self.at)?;
         self.at += n as u64;
         Ok(n)
     }
