@@ -50,8 +50,9 @@ pub fn all<'a>(search: &'a Search, built: &'a Built) -> Vec<Operation<'a>> {
         dir: search.dir.clone(),
         ..Program::default()
     };
-    let names = program.run(&Traced::Not, &search.place("logs", 0)).stdout;
-    assert!(names.lines().count() > 10, "operations: {names}");
+    let left = program.run(&Traced::Not, &search.place("logs", 0));
+    let names = &left.stdout;
+    assert!(names.lines().count() > 10, "operations: {names}{}", left.stderr);
     let mut all = Vec::new();
     for name in names.lines() {
         let plain = [(false, None), (true, None)];

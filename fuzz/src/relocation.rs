@@ -101,13 +101,7 @@ fn placement(bytes: &[u8], address: u64) -> Option<Placement> {
     if header.base % 8 != 0 || header.base.checked_add(bytes.len() as u64).is_none() {
         return None;
     }
-    Some(Placement {
-        base: header.base,
-        address: address as usize,
-        data: start..end,
-        gmp: header.flags & 1 != 0,
-        closures: header.version == VERSION_3,
-    })
+    Some(Placement::of(&header, start..end, address as usize))
 }
 
 fn words(bytes: &[u8]) -> Vec<u64> {

@@ -20,7 +20,7 @@ use crate::os::mapping_room;
 use crate::os::notes;
 use crate::os::page::LOWEST_ADDRESS;
 use crate::relocate::{self, AHEAD, Heads, Placement};
-use olean_reader::format::header::{FLAG_GMP, VERSION_3};
+use olean_reader::format::header::VERSION_3;
 use olean_reader::format::identity::Identity;
 use olean_reader::format::room::{NoMemory, collected, push, room};
 use olean_reader::format::trailer::Trailer;
@@ -293,13 +293,7 @@ unsafe fn rewrite(
     deps: &Dependencies,
     filling: Filling<'_>,
 ) -> Result<usize, ReadError> {
-    let placement = Placement {
-        base: examined.header.base,
-        address: memory.address(),
-        data: examined.data.clone(),
-        gmp: examined.header.flags & FLAG_GMP != 0,
-        closures: examined.header.version == VERSION_3,
-    };
+    let placement = Placement::of(&examined.header, examined.data.clone(), memory.address());
     let mut filled = Ok(());
     let ahead = |from, words: &mut [u64]| {
         if filled.is_ok() {

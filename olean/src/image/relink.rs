@@ -9,7 +9,6 @@ use lean_region::dependencies::{Dependencies, RegionView};
 use lean_region::relocate::{self, Placement};
 use olean_reader::format::dependencies::{Dependency, DependencyRecord, content_digest};
 use olean_reader::format::extension;
-use olean_reader::format::header::{FLAG_GMP, VERSION_3};
 use olean_reader::format::identity::Identity;
 use olean_reader::format::image::{Digest, Section, digest};
 use olean_reader::{DepBytes, File, Region, Width};
@@ -215,14 +214,8 @@ impl Relinker<'_> {
         source: Digest,
     ) -> Checked<Placed> {
         let size = part.identity.size as usize;
-        let closures = part.header.version == VERSION_3;
-        let target = Placement {
-            base: part.header.base,
-            address: (self.places.base + offset) as usize,
-            data: shape.data.clone(),
-            gmp: part.header.flags & FLAG_GMP != 0,
-            closures,
-        };
+        let address = (self.places.base + offset) as usize;
+        let target = Placement::of(&part.header, shape.data.clone(), address);
         let deps = Dependencies::new(deps.to_vec());
         let root = relocate::relocate(
             &mut words[..size / 8],

@@ -263,12 +263,20 @@ fn a_snapshot_takes_the_digests_of_its_files_from_the_image() {
         document["files"][0]["dependencies"].clone()
     };
     let found = info();
-    assert_eq!((&found["restored"], &found["stale"]), (&1.into(), &0.into()), "{found}");
+    assert_eq!(
+        (&found["restored"], &found["stale"]),
+        (&1.into(), &0.into()),
+        "{found}"
+    );
     let mut bytes = fs::read(files.path("A.olean")).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(files.path("A.olean"), bytes).unwrap();
     let found = info();
-    assert_eq!((&found["restored"], &found["stale"]), (&0.into(), &1.into()), "{found}");
+    assert_eq!(
+        (&found["restored"], &found["stale"]),
+        (&0.into(), &1.into()),
+        "{found}"
+    );
 }
 
 #[test]

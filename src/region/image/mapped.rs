@@ -368,7 +368,9 @@ impl Mapped {
     pub fn source_digest_at(&self, address: usize) -> Option<Digest> {
         let candidate = self.at(address).filter(|c| self.is_alive(c))?;
         let whole = self.digests.get_or_init(|| self.tables.check_digests().is_ok());
-        whole.then(|| self.tables.digests(candidate.index))?.map(|(source, _)| source)
+        whole
+            .then(|| self.tables.digests(candidate.index))?
+            .map(|(source, _)| source)
     }
 
     /// Lets go of the region at `address`; false if there is none, or nobody can have it.
