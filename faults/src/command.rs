@@ -305,18 +305,9 @@ impl Subject for Command<'_> {
             || about.contains(&*self.inputs.to_string_lossy())
             || output;
         let named = named || about.contains(&*dir.to_string_lossy()) || about.contains("'.'");
-        // What is compared with a snapshot's record or an image's counts as missing, gone, changed or as not to
-        // be compared, for whatever reason.
-        let missing = [
-            "missing: ",
-            ": changed",
-            ": gone",
-            "it changed while",
-            "cannot be compared",
-        ]
-        .iter()
-        .any(|word| text.contains(word));
-        if !host && !(named && (missing || says(&text, point))) {
+        // A file that is said not to be there is one that is missing or gone, and says no more.
+        let absent = point.error == errors::ENOENT && (text.contains("missing: ") || text.contains(": gone"));
+        if !host && !(named && (absent || says(&text, point))) {
             return wrong("the error does not name file and cause");
         }
         self.again(dir)?;

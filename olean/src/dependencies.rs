@@ -1,6 +1,7 @@
 //! Whether a snapshot is stale: the files that it was made with, as it remembers them, beside those that are there.
 
 use crate::render::clean;
+use lean_region::os::file::errno_text;
 use olean_reader::File;
 use olean_reader::format::dependencies::{Dependency, DependencyRecord, content_digest};
 use olean_reader::format::extension;
@@ -8,6 +9,7 @@ use olean_reader::format::identity::Identity;
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -23,8 +25,16 @@ pub enum State {
     Restored(Identity),
     /// It is another one; why.
     Changed(String),
-    /// It is not there, or cannot be read.
-    Missing,
+    /// It is not there, or cannot be read; the system's error.
+    Missing(io::Error),
+}
+
+/// What is said of a file that is missing behind its path: nothing, or why it cannot be read although it is there.
+pub fn cause(e: &io::Error) -> String {
+    match e.kind() {
+        io::ErrorKind::NotFound => String::new(),
+        _ => format!(": {}", errno_text(e)),
+    }
 }
 
 /// The record of dependencies in a file, if it has a sound one.
@@ -37,8 +47,9 @@ pub fn record<'a>(file: &File<'a>) -> Option<DependencyRecord<'a>> {
 /// the Lean that made the snapshot.
 pub fn look(dependency: &Dependency<'_>) -> State {
     let path = Path::new(OsStr::from_bytes(dependency.path));
-    let Ok(metadata) = fs::metadata(path) else {
-        return State::Missing;
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(e) => return State::Missing(e),
     };
     let now = Identity {
         device: metadata.dev(),
@@ -57,7 +68,7 @@ pub fn look(dependency: &Dependency<'_>) -> State {
     }
     let digest = fs::File::open(path).and_then(|file| content_digest(file, &mut vec![0; STEP]));
     match (digest, dependency.digest) {
-        (Err(_), _) => State::Missing,
+        (Err(e), _) => State::Missing(e),
         (Ok(now), Some(saved)) if now != saved => {
             State::Changed("has the same size and other content".to_owned())
         }
@@ -80,6 +91,9 @@ pub struct Dependencies {
     /// The first of these, and what is different.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<String>,
+    /// The first of those that are missing, and why it cannot be read if it is there.
+    #[serde(skip)]
+    unread: Option<String>,
 }
 
 impl Dependencies {
@@ -94,7 +108,11 @@ impl Dependencies {
             match look(&dependency) {
                 State::Same => {}
                 State::Restored(_) => out.restored += 1,
-                State::Missing => out.missing += 1,
+                State::Missing(e) => {
+                    out.missing += 1;
+                    let path = clean(&String::from_utf8_lossy(dependency.path));
+                    out.unread.get_or_insert_with(|| format!("{path}{}", cause(&e)));
+                }
                 State::Changed(why) => {
                     out.stale += 1;
                     let path = clean(&String::from_utf8_lossy(dependency.path));
@@ -108,9 +126,10 @@ impl Dependencies {
     /// One line about them.
     pub fn text(&self) -> String {
         let mut text = format!("{} files", self.files);
+        let unread = self.unread.as_deref().unwrap_or_default();
         match (&self.first, self.missing, self.restored) {
             (Some(first), ..) => text += &format!(", {} changed since, so it is stale: {first}", self.stale),
-            (None, 1.., _) => text += &format!(", {} are not there from this folder", self.missing),
+            (None, 1.., _) => text += &format!(", {} are not there from this folder: {unread}", self.missing),
             (None, 0, 1..) => text += &format!(", {} with other times (olean refresh)", self.restored),
             (None, 0, 0) => text += ", none changed since",
         }

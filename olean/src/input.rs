@@ -40,13 +40,26 @@ impl Source {
         if argument == Path::new("-") {
             return Ok(Self::stdin());
         }
-        if argument.is_dir() {
+        if is_folder(argument)? {
             return Err(Failure::Usage(format!(
                 "'{}' is a folder, but one file is wanted here",
                 argument.display()
             )));
         }
         Ok(Self::file(argument.to_owned()))
+    }
+}
+
+/// Whether that is a folder; what is not there is none.
+fn is_folder(path: &Path) -> Result<bool> {
+    match fs::metadata(path) {
+        Ok(meta) => Ok(meta.is_dir()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(cause) => Err(Failure::Io {
+            doing: "look at",
+            path: path.to_owned(),
+            cause,
+        }),
     }
 }
 
@@ -102,7 +115,7 @@ pub fn find(arguments: &[PathBuf]) -> Result<Found> {
     for argument in arguments {
         if argument == Path::new("-") {
             found.sources.push(Source::stdin());
-        } else if argument.is_dir() {
+        } else if is_folder(argument)? {
             let below = below(argument)?;
             if below.files.is_empty() {
                 return Err(Failure::NothingFound(argument.clone()));

@@ -35,9 +35,24 @@ pub struct Wanted<'a> {
 /// reserve of memory covers.
 static KNOWN: Lock<BTreeMap<Identity, ContentDigest>> = Lock::new(BTreeMap::new());
 
-/// The digests of these files; `None` where a file cannot be read, or is another one by now, or memory is short.
+/// Why the digest of a file is not known.
+#[derive(Debug)]
+pub enum NoDigest {
+    /// The file is another one by now.
+    Replaced,
+    /// The system does not let it be read, or memory for that is short.
+    Unreadable(io::Error),
+}
+
+impl From<io::Error> for NoDigest {
+    fn from(e: io::Error) -> Self {
+        NoDigest::Unreadable(e)
+    }
+}
+
+/// The digests of these files.
 #[must_use]
-pub fn digests(wanted: &[Wanted<'_>]) -> Vec<Option<ContentDigest>> {
+pub fn digests(wanted: &[Wanted<'_>]) -> Vec<Result<ContentDigest, NoDigest>> {
     let threads = match wanted.iter().filter(|file| file.known.is_none()).count() {
         0..FEW => 1,
         _ => thread::available_parallelism()
@@ -61,34 +76,37 @@ pub fn digests(wanted: &[Wanted<'_>]) -> Vec<Option<ContentDigest>> {
             }
         }
     };
-    let mut out: Vec<_> = wanted.iter().map(|file| file.known).collect();
+    // What nobody comes to is left for want of memory.
+    let missing = || NoDigest::Unreadable(io::Error::from_raw_os_error(libc::ENOMEM));
+    let known = wanted.iter().map(|file| file.known.ok_or_else(missing));
+    let mut out: Vec<_> = known.collect();
     for (index, digest) in together(threads, work).into_iter().flatten() {
         out[index] = digest;
     }
     out
 }
 
-fn digest(wanted: &Wanted<'_>, buffer: &mut [u8]) -> Option<ContentDigest> {
-    let file = File::open(&wanted.path).ok()?;
-    let is = identity(&file).ok()?;
+fn digest(wanted: &Wanted<'_>, buffer: &mut [u8]) -> Result<ContentDigest, NoDigest> {
+    let file = File::open(&wanted.path)?;
+    let is = identity(&file)?;
     if !(wanted.is_meant)(&is) {
-        return None;
+        return Err(NoDigest::Replaced);
     }
     if let Some(known) = KNOWN.lock().get(&is) {
-        return Some(*known);
+        return Ok(*known);
     }
     let whole = Whole {
         file: &file,
         at: 0,
         end: is.size,
     };
-    let digest = content_digest(whole, buffer).ok()?;
+    let digest = content_digest(whole, buffer)?;
     // Whoever wrote to it meanwhile has changed its times.
-    if identity(&file).ok()? != is {
-        return None;
+    if identity(&file)? != is {
+        return Err(NoDigest::Replaced);
     }
     KNOWN.lock().insert(is, digest);
-    Some(digest)
+    Ok(digest)
 }
 
 /// A file from its start to the end that it had when it was looked at. Nothing is asked for behind that: most files

@@ -3,11 +3,12 @@
 //! has been read by this process, and its file looked at then. So comparing costs nothing, and only a file whose times
 //! alone differ is read once more.
 
-use super::content::{Wanted, digests};
+use super::content::{NoDigest, Wanted, digests};
 use super::error::ReadError;
 use super::image::in_use as image;
 use super::registry::{self, FileOf};
 use crate::dependencies::Dependencies;
+use crate::os::file::errno_text;
 use crate::os::stderr::complain;
 use crate::os::{env, notes};
 use olean_reader::format::dependencies::{Dependency, DependencyRecord, encode};
@@ -71,7 +72,7 @@ pub fn record(deps: &Dependencies, paths: Paths<'_>) -> Result<Vec<u8>, TryReser
             inode: file.inode,
             modified: file.modified,
             changed: file.changed,
-            digest,
+            digest: digest.ok(),
             racy: file.modified.max(file.changed) >= racy_from,
             path: path.as_bytes(),
         });
@@ -290,17 +291,21 @@ fn look_into(
     let mut restored = 0;
     for (suspect, now) in suspects.iter().zip(digests(&wanted)) {
         match (suspect.saved.digest, now) {
-            (Some(saved), Some(now)) if saved == now => restored += usize::from(!suspect.racy),
-            (Some(_), Some(_)) => findings.add(&suspect.saved, || {
+            (Some(saved), Ok(now)) if saved == now => restored += usize::from(!suspect.racy),
+            (Some(_), Ok(_)) => findings.add(&suspect.saved, || {
                 "which has the same size and other content now: it was built anew".to_owned()
             }),
             (None, _) => findings.add(&suspect.saved, || {
                 "which had been replaced before it was saved: its content is not known".to_owned()
             }),
-            (_, None) => findings.add(&suspect.saved, || {
-                "which has been replaced since it was read, or cannot be read again, so that its content cannot be \
-                 compared"
-                    .to_owned()
+            (_, Err(NoDigest::Replaced)) => findings.add(&suspect.saved, || {
+                "which has been replaced since it was read, so that its content cannot be compared".to_owned()
+            }),
+            (_, Err(NoDigest::Unreadable(e))) => findings.add(&suspect.saved, || {
+                format!(
+                    "which cannot be read again, so that its content cannot be compared: {}",
+                    errno_text(&e)
+                )
             }),
         }
     }

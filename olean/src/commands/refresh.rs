@@ -1,6 +1,6 @@
 //! `olean refresh`: the times that a snapshot remembers of the files that it was made with.
 
-use crate::dependencies::{State, look, record};
+use crate::dependencies::{State, cause, look, record};
 use crate::error::{Failure, Result};
 use crate::input::{Input, Source};
 use crate::outcome::Outcome;
@@ -39,6 +39,9 @@ struct Report {
     refreshed: usize,
     changed: Vec<String>,
     missing: Vec<String>,
+    /// What is said behind each of those that are missing.
+    #[serde(skip)]
+    causes: Vec<String>,
 }
 
 /// Runs it.
@@ -53,6 +56,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
         refreshed: 0,
         changed: Vec::new(),
         missing: Vec::new(),
+        causes: Vec::new(),
     };
     let mut list: Vec<Dependency<'_>> = Vec::new();
     for dependency in record(&file).iter().flat_map(|record| record.iter()) {
@@ -73,7 +77,10 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
                 };
             }
             State::Changed(why) => report.changed.push(format!("{} {why}", path())),
-            State::Missing => report.missing.push(path()),
+            State::Missing(e) => {
+                report.missing.push(path());
+                report.causes.push(cause(&e));
+            }
         }
         list.push(now);
     }
@@ -106,10 +113,11 @@ fn with_record(file: &File<'_>, list: &mut [Dependency<'_>]) -> Result<Vec<u8>> 
 
 fn tell(report: &Report, out: &mut Output) -> Result<()> {
     use std::io::Write as _;
-    for (what, paths) in [("changed", &report.changed), ("missing", &report.missing)] {
-        for path in paths {
-            writeln!(out, "{what}: {path}")?;
-        }
+    for path in &report.changed {
+        writeln!(out, "changed: {path}")?;
+    }
+    for (path, cause) in report.missing.iter().zip(&report.causes) {
+        writeln!(out, "missing: {path}{cause}")?;
     }
     let name = clean(&report.path);
     match (

@@ -4,7 +4,8 @@ use super::collect::{self, Collection, Part, identity};
 use super::left_out::LeftOut;
 use super::new_file::NewFile;
 use super::place::Places;
-use super::relink::{Fate, Placed, Relinker, changed, verify_snapshot};
+use super::relink::{Fate, Placed, Relinker, verify_snapshot};
+use super::source::{changed, unreadable};
 use crate::error::{Failure, Result};
 use crate::prove;
 use lean_region::dependencies::RegionView;
@@ -247,15 +248,17 @@ fn snapshots<'c>(
 fn look_again(members: &mut Vec<Member<'_>>, left_out: &mut Vec<LeftOut>) {
     let mut gone: Vec<(u64, u64)> = Vec::new();
     members.retain(|m| {
-        let same = fs::metadata(m.part.path()).is_ok_and(|meta| identity(&meta) == m.part.identity);
+        let now = fs::metadata(m.part.path()).map(|meta| identity(&meta));
+        let same = now.as_ref().is_ok_and(|now| *now == m.part.identity);
         let because = m.deps.iter().any(|d| gone.contains(d));
         if same && !because {
             return true;
         }
         gone.push(m.part.file());
-        left_out.push(match same {
-            false => changed(m.part),
-            true => LeftOut::new(
+        left_out.push(match now {
+            Err(e) => unreadable(m.part, &e),
+            Ok(_) if !same => changed(m.part),
+            Ok(_) => LeftOut::new(
                 m.part.path(),
                 "a file that it points into changed while the image was being built",
             ),

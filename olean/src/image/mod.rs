@@ -3,6 +3,7 @@
 //! * `collect`: which files belong in an image, as modules and snapshots, and which are left out;
 //! * `left_out`: what is not in an image, and why;
 //! * `place`: where every region goes, and the address of the whole;
+//! * `source`: the files that go in, read, digested and looked at again;
 //! * `relink`: regions read, proved and rewritten for their places, on several threads;
 //! * `build`: all of these in order, and the tables;
 //! * `new_file`: a file that is no image before it is complete;
@@ -17,3 +18,4 @@ pub mod outlook;
 pub mod place;
 pub mod refresh;
 pub mod relink;
+pub mod source;

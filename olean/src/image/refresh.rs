@@ -5,9 +5,10 @@ use super::build::time_to_settle;
 use super::collect::identity;
 use super::new_file::NewFile;
 use super::open::{self, Image};
-use super::relink::settled_digest;
+use super::source::settled_digest;
 use crate::error::{Failure, Result};
 use crate::prove;
+use lean_region::os::file::errno_text;
 use olean_reader::format::identity::Identity;
 use olean_reader::format::image::header::PAGE;
 use olean_reader::format::image::{NewEntry, NewTables, Tables};
@@ -32,8 +33,26 @@ pub enum State {
     Copy(Identity),
     /// Other content.
     Changed,
-    /// It cannot be read.
+    /// It is not there.
     Gone,
+    /// It is there, and cannot be looked at or read: the number of the system's error.
+    Unreadable(i32),
+}
+
+impl State {
+    /// Of a file that the system refused.
+    fn refused(e: &io::Error) -> Self {
+        match e.kind() {
+            io::ErrorKind::NotFound => State::Gone,
+            _ => State::Unreadable(e.raw_os_error().unwrap_or_default()),
+        }
+    }
+}
+
+/// Why a file with that error's number cannot be looked at or read.
+pub fn unreadable(errno: i32) -> String {
+    let text = errno_text(&io::Error::from_raw_os_error(errno));
+    format!("cannot be read: {text}")
 }
 
 /// How every source file stands to its entry, by `stat` alone.
@@ -41,7 +60,7 @@ pub fn compare(tables: &Tables<'_>, paths: &[Vec<PathBuf>]) -> Vec<State> {
     let state = |index: usize| {
         let entry = tables.entry(index as u32)?;
         let states = paths[index].iter().map(|path| match fs::metadata(path) {
-            Err(_) => State::Gone,
+            Err(e) => State::refused(&e),
             Ok(meta) => match entry.identity.difference(&identity(&meta)) {
                 None => State::Same,
                 Some(what) => State::Differs(what),
@@ -50,7 +69,8 @@ pub fn compare(tables: &Tables<'_>, paths: &[Vec<PathBuf>]) -> Vec<State> {
         // Of several names the best one counts.
         states.min_by_key(|s| match s {
             State::Same => 0,
-            State::Gone => 2,
+            State::Gone => 3,
+            State::Unreadable(_) => 2,
             _ => 1,
         })
     };
@@ -109,13 +129,15 @@ fn hash(tables: &Tables<'_>, index: usize, paths: &[PathBuf]) -> State {
     let size = tables.entry(index as u32).map(|e| e.identity.size);
     let mut state = State::Gone;
     for path in paths {
-        let Ok(meta) = fs::metadata(path) else { continue };
-        state = State::Changed;
-        if Some(meta.len()) == size
-            && let Some((now, digest)) = settled_digest(path)
-            && Some(digest) == written
-        {
-            return State::Copy(now);
+        let found = fs::metadata(path).and_then(|meta| match Some(meta.len()) == size {
+            true => settled_digest(path),
+            false => Ok(None),
+        });
+        match found {
+            Ok(Some((now, digest))) if Some(digest) == written => return State::Copy(now),
+            Ok(_) => state = State::Changed,
+            Err(e) if state == State::Gone => state = State::refused(&e),
+            Err(_) => {}
         }
     }
     state

@@ -1,18 +1,15 @@
 //! Regions read, proved and rewritten for their places in an image.
 
-use super::collect::{Module, Part, Snapshot, identity};
+use super::collect::{Module, Part, Snapshot};
 use super::left_out::LeftOut;
 use super::place::{Places, room};
+use super::source::{fresh, read};
 use crate::error::{Failure, Result};
 use crate::input::{Input, Source};
 use lean_region::dependencies::{Dependencies, RegionView};
 use lean_region::relocate::{self, Placement};
-use olean_reader::format::dependencies::{Dependency, DependencyRecord, content_digest};
-use olean_reader::format::extension;
-use olean_reader::format::identity::Identity;
 use olean_reader::format::image::{Digest, Section, digest};
 use olean_reader::{DepBytes, File, Region, Width};
-use std::collections::HashMap;
 use std::fs;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
@@ -321,41 +318,6 @@ impl Relinker<'_> {
     }
 }
 
-/// Holds what a snapshot remembers of the files that it was saved over, if it does, against the ones in the image: a
-/// process that reads it from there compares nothing but regions.
-fn fresh(part: &Part, file: &File<'_>, deps: &[&Part]) -> Checked<()> {
-    let Some(payload) = file.sections().and_then(|s| s.extension) else {
-        return Ok(());
-    };
-    let record = extension::dependencies(payload).map_err(|e| LeftOut::new(part.path(), e.to_string()))?;
-    let by_base: HashMap<u64, &Part> = deps.iter().map(|p| (p.header.base, *p)).collect();
-    for saved in record.iter().flat_map(DependencyRecord::iter) {
-        if !by_base
-            .get(&saved.base)
-            .is_some_and(|now| is_as_saved(&saved, now))
-        {
-            let name = String::from_utf8_lossy(saved.path);
-            let reason = format!("it is stale: it was made with another '{name}'; make it anew");
-            return Err(LeftOut::new(part.path(), reason));
-        }
-    }
-    Ok(())
-}
-
-/// Whether a file is the one that was remembered, by its identity or else by its content.
-fn is_as_saved(saved: &Dependency<'_>, now: &Part) -> bool {
-    let i = &now.identity;
-    let time = |seconds: i64, ns: u32| seconds.wrapping_mul(1_000_000_000).wrapping_add(ns.into());
-    let times = (time(i.modified, i.modified_ns), time(i.changed, i.changed_ns));
-    let same = (saved.device, saved.inode) == (i.device, i.inode) && (saved.modified, saved.changed) == times;
-    let content = || {
-        let file = fs::File::open(now.path()).ok()?;
-        content_digest(file, &mut vec![0; 1 << 16]).ok()
-    };
-    let equal = || saved.digest.is_some() && saved.digest == content();
-    saved.size == i.size && ((same && !saved.racy) || equal())
-}
-
 /// Proves a snapshot object by object, with the source files of what it points into; answers what that took.
 pub fn verify_snapshot(part: &Part, deps: &[&Part]) -> Result<Checked<Duration>> {
     let start = Instant::now();
@@ -410,34 +372,6 @@ fn whole(module: &[Part], wrong: LeftOut) -> Vec<LeftOut> {
         .filter(|p| p.path().display().to_string() != wrong.path);
     let others: Vec<LeftOut> = others.map(|p| LeftOut::new(p.path(), because.clone())).collect();
     std::iter::once(wrong).chain(others).collect()
-}
-
-/// Reads the file whole, if it is still the one that was looked at.
-fn read(part: &Part, bytes: &mut [u8]) -> Checked<()> {
-    let fail = |e: std::io::Error| {
-        let text = lean_region::os::file::errno_text(&e);
-        LeftOut::new(part.path(), format!("it cannot be read: {text}"))
-    };
-    let file = fs::File::open(part.path()).map_err(fail)?;
-    if identity(&file.metadata().map_err(fail)?) != part.identity {
-        return Err(changed(part));
-    }
-    file.read_exact_at(bytes, 0).map_err(fail)
-}
-
-/// Identity and digest of a file that did not change while it was read.
-pub fn settled_digest(path: &Path) -> Option<(Identity, Digest)> {
-    let file = fs::File::open(path).ok()?;
-    let before = identity(&file.metadata().ok()?);
-    let input = Input::open(&Source::file(path.to_owned())).ok()?;
-    let digest = digest(&input);
-    let after = identity(&fs::metadata(path).ok()?);
-    (before == after && input.len() as u64 == after.size).then_some((after, digest))
-}
-
-/// The file is another one than at first.
-pub fn changed(part: &Part) -> LeftOut {
-    LeftOut::new(part.path(), "it changed while the image was being built")
 }
 
 fn bad(part: &Part, e: &olean_reader::CheckError) -> LeftOut {

@@ -74,6 +74,16 @@ fn restored_files_are_refreshed_and_changed_ones_are_stale() {
     }
     fs::remove_file(path("Dep.olean")).unwrap();
     let (exit, text) = run(&["refresh", "A.snap"]);
-    assert!(exit == 1 && text.contains("missing: Dep.olean"), "{text}");
+    assert!(exit == 1 && text.contains("missing: Dep.olean\n"), "{text}");
+    std::os::unix::fs::symlink("Dep.olean", path("Dep.olean")).unwrap();
+    let why = "Dep.olean: Too many levels of symbolic links\n";
+    let (exit, text) = run(&["refresh", "A.snap"]);
+    assert!(exit == 1 && text.contains(&format!("missing: {why}")), "{text}");
+    // A long line is broken.
+    let (_, text) = run(&["info", "A.snap"]);
+    assert!(
+        text.contains("1 are not there from this folder: Dep.olean: Too many"),
+        "{text}"
+    );
     assert_eq!(fs::read(path("A.snap")).unwrap(), after);
 }

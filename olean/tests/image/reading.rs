@@ -102,6 +102,21 @@ fn a_file_that_differs_in_anything_is_read_itself_until_a_refresh() {
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.contains("A.olean: changed"), "{output}");
     assert_eq!(places(&files.run(&["read:A.olean"])), ["file"]);
+    // What is there and cannot be read is not said to be gone.
+    fs::remove_file(&path).unwrap();
+    symlink("A.olean", &path).unwrap();
+    let why = "cannot be read: Too many levels of symbolic links";
+    let output = files.image(&["refresh", IMAGE]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.contains(&format!("A.olean: {why}\n")), "{output}");
+    let output = files.image(&["list", IMAGE]).success();
+    assert!(
+        output.stdout.contains(&format!("A.olean  (the file {why})\n")),
+        "{output}"
+    );
+    fs::remove_file(&path).unwrap();
+    let output = files.image(&["refresh", IMAGE]);
+    assert!(output.stdout.contains("A.olean: gone\n"), "{output}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::file_args::FileArgs;
 use crate::error::Result;
 use crate::image::open::{self, Image};
-use crate::image::refresh::{State, compare};
+use crate::image::refresh::{State, compare, unreadable};
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::render::{bytes, clean};
@@ -27,6 +27,9 @@ struct Row {
     closures: bool,
     /// Numbers of the regions that it may point into.
     deps: Vec<u32>,
+    /// Why it cannot be read, if it is there.
+    #[serde(skip)]
+    errno: Option<i32>,
     /// `same`, `gone`, or what differs.
     source: &'static str,
 }
@@ -57,10 +60,14 @@ pub fn run(args: &FileArgs, out: &mut Output) -> Result<Outcome> {
                 .flatten()
                 .flatten()
                 .collect(),
+            errno: match state {
+                State::Unreadable(errno) => Some(errno),
+                _ => None,
+            },
             source: match state {
                 State::Same => "same",
                 State::Differs(what) => what,
-                State::Gone => "gone",
+                State::Gone | State::Unreadable(_) => "gone",
                 State::Copy(_) | State::Changed => "changed",
             },
         });
@@ -73,7 +80,10 @@ pub fn run(args: &FileArgs, out: &mut Output) -> Result<Outcome> {
         let names: Vec<String> = row.paths.iter().map(|p| clean(p)).collect();
         let state = match row.source {
             "same" => String::new(),
-            "gone" => "  (the file is gone)".to_owned(),
+            "gone" => match row.errno {
+                Some(errno) => format!("  (the file {})", unreadable(errno)),
+                None => "  (the file is gone)".to_owned(),
+            },
             what => format!("  (the file has another {what})"),
         };
         let kind = if row.changeable { "changeable" } else { "constant" };

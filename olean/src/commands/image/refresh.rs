@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::image::open::{self, Image};
-use crate::image::refresh::{State, real_path, refresh};
+use crate::image::refresh::{State, real_path, refresh, unreadable};
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::prove;
@@ -37,6 +37,9 @@ struct Report {
     refreshed: u64,
     changed: Vec<String>,
     gone: Vec<String>,
+    /// Why each of those that are gone is, where it is there and cannot be read.
+    #[serde(skip)]
+    causes: Vec<Option<String>>,
 }
 
 /// Runs it.
@@ -45,19 +48,26 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     let states = refresh(&image, args.jobs.unwrap_or_else(prove::cores))?;
     let tables = image.tables()?;
     let paths = open::paths(&tables);
-    let named = |wanted: State| -> Vec<String> {
-        let which = states.iter().zip(&paths).filter(|(s, _)| **s == wanted);
+    let named = |wanted: fn(&State) -> bool| -> Vec<(String, &State)> {
+        let which = states.iter().zip(&paths).filter(|(s, _)| wanted(s));
         which
-            .filter_map(|(_, p)| Some(p.first()?.display().to_string()))
+            .filter_map(|(state, p)| Some((p.first()?.display().to_string(), state)))
             .collect()
+    };
+    let changed = named(|s| *s == State::Changed);
+    let gone = named(|s| matches!(s, State::Gone | State::Unreadable(_)));
+    let cause = |state: &State| match state {
+        State::Unreadable(errno) => Some(unreadable(*errno)),
+        _ => None,
     };
     let report = Report {
         schema: 1,
         file: args.file.display().to_string(),
         same: states.iter().filter(|s| **s == State::Same).count() as u64,
         refreshed: states.iter().filter(|s| matches!(s, State::Copy(_))).count() as u64,
-        changed: named(State::Changed),
-        gone: named(State::Gone),
+        causes: gone.iter().map(|(_, state)| cause(state)).collect(),
+        changed: changed.into_iter().map(|(path, _)| path).collect(),
+        gone: gone.into_iter().map(|(path, _)| path).collect(),
     };
     let lost = report.changed.len() + report.gone.len();
     if out.is_json() {
@@ -67,8 +77,8 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
     for path in &report.changed {
         writeln!(out, "{}: changed", clean(path))?;
     }
-    for path in &report.gone {
-        writeln!(out, "{}: gone", clean(path))?;
+    for (path, cause) in report.gone.iter().zip(&report.causes) {
+        writeln!(out, "{}: {}", clean(path), cause.as_deref().unwrap_or("gone"))?;
     }
     let rest = match lost {
         0 => String::new(),

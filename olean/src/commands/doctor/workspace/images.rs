@@ -64,7 +64,7 @@ fn judge(path: &Path) -> std::result::Result<Option<String>, String> {
     let tables = image.tables().map_err(|e| e.to_string())?;
     let states = compare(&tables, &open::paths(&tables));
     let number = |is: fn(&State) -> bool| states.iter().filter(|state| is(state)).count() as u64;
-    let gone = number(|state| matches!(state, State::Gone));
+    let gone = number(|state| matches!(state, State::Gone | State::Unreadable(_)));
     let same = number(|state| matches!(state, State::Same));
     let all = states.len() as u64;
     Ok((same < all).then(|| {
