@@ -48,7 +48,7 @@ impl<T> Pieces<T> {
     fn push(&mut self, element: T) -> Result<(), TryReserveError> {
         let (piece, at) = Self::place(self.len);
         let piece_vec = &mut self.pieces[piece];
-        if at == 0 && piece_vec.capacity() == 0 {
+        if at == 0 {
             // Memory that is not used yet is not in memory: large allocations are mappings.
             piece_vec.try_reserve_exact(FIRST << piece)?;
         }
@@ -291,6 +291,18 @@ mod tests {
                 prop_assert_eq!(table.get(place << 16), map.get(&(place << 16)));
             }
         }
+    }
+
+    #[test]
+    fn a_piece_has_room_for_all_of_its_elements_from_the_first_on() {
+        let mut pieces = Pieces::new();
+        for i in 0..1000_u32 {
+            let (piece, at) = Pieces::<u32>::place(i as usize);
+            pieces.push(i).unwrap();
+            assert_eq!((pieces.pieces[piece].len(), pieces.get(i)), (at + 1, Some(&i)));
+            assert_eq!(pieces.pieces[piece].capacity(), FIRST << piece);
+        }
+        assert_eq!((pieces.len, pieces.get(1000)), (1000, None));
     }
 
     #[test]
