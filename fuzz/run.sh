@@ -26,7 +26,7 @@ coverage="$coverage -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-saniti
 
 cargo run --quiet --manifest-path ../Cargo.toml -p testkit --example fuzz_seeds -- corpus
 RUSTFLAGS="--cfg fuzzing -Cdebug-assertions $coverage" \
-    cargo build --release --bins --target "$host" --target-dir target
+    cargo build --release $(printf -- '--bin %s ' "$@") --target "$host" --target-dir target
 for target in "$@"; do
     mkdir -p "artifacts/$target"
     case $target in

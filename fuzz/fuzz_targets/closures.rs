@@ -21,6 +21,8 @@ struct Input {
     damage: Vec<(u32, u8)>,
     /// Damage to what follows the data.
     trailer: Vec<(u32, u8)>,
+    /// Places in the list of closures, the first of which says then what the second does.
+    listed: Vec<(u8, u8)>,
 }
 
 fuzz_target!(|input: Input| {
@@ -29,6 +31,13 @@ fuzz_target!(|input: Input| {
     let size = u64::from_le_bytes(*bytes[HEADER_SIZE..].first_chunk().expect("8 bytes"));
     let end = ROOT_SLOT_V3 + size as usize;
     damage(&mut bytes[ROOT_SLOT_V3..end], &input.damage);
+    let count = u32::from_le_bytes(*bytes[end..].first_chunk().expect("4 bytes")) as usize;
+    for (to, from) in input.listed {
+        let at = |place: u8| end + 4 + 8 * (usize::from(place) % count.max(1));
+        if count > 0 {
+            bytes.copy_within(at(from)..at(from) + 8, at(to));
+        }
+    }
     damage(&mut bytes[end..], &input.trailer);
     let Ok(trailer) = Trailer::parse(&bytes[end..], end as u64) else {
         return;

@@ -16,6 +16,8 @@ struct Input {
     dep: Vec<u64>,
     main_damage: Vec<(u32, u8)>,
     dep_damage: Vec<(u32, u8)>,
+    /// Objects of the dependency, and how many bytes beside them pointers lead that are meant for them.
+    beside: Vec<(u8, i8)>,
 }
 
 fuzz_target!(|input: Input| {
@@ -27,7 +29,13 @@ fuzz_target!(|input: Input| {
     let mut dep = spec(&input.dep, &[]);
     dep.base = 0x5000_0000;
     let mut dep_file = dep.write();
-    let cross: Vec<u64> = dep_file.offsets.iter().map(|&o| dep.base + o as u64).collect();
+    let mut cross: Vec<u64> = dep_file.offsets.iter().map(|&o| dep.base + o as u64).collect();
+    for (object, bytes) in input.beside {
+        let count = cross.len().max(1);
+        if let Some(address) = cross.get_mut(usize::from(object) % count) {
+            *address = address.wrapping_add_signed(bytes.into());
+        }
+    }
     let mut main = spec(&input.main, &cross).write().bytes;
     damage(&mut dep_file.bytes, &input.dep_damage);
     damage(&mut main, &input.main_damage);

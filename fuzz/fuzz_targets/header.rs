@@ -1,8 +1,8 @@
 //! Any bytes at all, with the width detected and with either forced.
 #![no_main]
 
-use lean_region_fuzz::exercise;
-use libfuzzer_sys::fuzz_target;
+use lean_region_fuzz::{cut, exercise};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use olean_reader::Width;
 
 fuzz_target!(|data: &[u8]| {
@@ -10,3 +10,5 @@ fuzz_target!(|data: &[u8]| {
         exercise(data, width, &[]);
     }
 });
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| { cut(data, size, max_size, seed) });

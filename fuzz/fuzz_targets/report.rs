@@ -10,7 +10,7 @@ mod schema;
 mod total;
 
 use libfuzzer_sys::fuzz_target;
-use schema::Report;
+use schema::{Compare, Report};
 use total::Total;
 
 fuzz_target!(|data: &[u8]| {
@@ -30,7 +30,43 @@ fuzz_target!(|data: &[u8]| {
         total.compare.is_some(),
         report.compare.is_some() && !reports.is_empty()
     );
-    for report in &reports {
-        assert!(total.save.calls >= report.save.calls && total.read.bytes >= report.read.bytes);
+    // So many times each number, or the largest number there is.
+    let all = |one: u64| one.saturating_mul(reports.len() as u64);
+    let Report { save, read, .. } = &report;
+    let sums = [
+        (total.save.calls, save.calls),
+        (total.save.bytes, save.bytes),
+        (total.save.ns, save.ns),
+        (total.read.calls, read.calls),
+        (total.read.mapped, read.mapped),
+        (total.read.bytes, read.bytes),
+        (total.read.ns, read.ns),
+        (total.read.errors, read.errors),
+        (total.read.mapped_ns, read.mapped_ns),
+        (total.frees, report.free.calls),
+    ];
+    assert_eq!(sums.map(|(sum, _)| sum), sums.map(|(_, one)| all(one)));
+    let most = if reports.is_empty() {
+        None
+    } else {
+        report.process.mappings
+    };
+    assert_eq!(total.mappings, most.unwrap_or(0));
+    if let (Some(sum), Some(one)) = (&total.compare, &report.compare) {
+        let numbers = |c: &Compare| {
+            [
+                c.saves_equal,
+                c.saves_different,
+                c.reads_equal,
+                c.reads_different,
+                c.not_compared,
+            ]
+        };
+        assert_eq!(numbers(sum), numbers(one).map(all));
+        assert_eq!(sum.first_difference, one.first_difference);
+        assert_eq!(
+            sum.is_equal(),
+            one.saves_different == 0 && one.reads_different == 0
+        );
     }
 });

@@ -7,20 +7,78 @@ use olean_reader::diff::{Difference, diff};
 use olean_reader::transform::{Rewritten, rewrite};
 use olean_reader::{Bignums, File, Graph, Options, Region, Width, verify_region};
 use relocation::{Dep, relocated_alike};
-use testkit::olean::{Node, Spec};
+use testkit::olean::{Node, Rng, Spec};
 
 /// Overwrites what a header must have, so that mutations reach what comes after it. The fuzzer still chooses
 /// width and bignum layout (lowest bits of the first byte); the base address is `base`. `None` for too little.
+///
+/// The next two bits of the first byte say how many pairs of words are altered alike, for each of which there are three
+/// bytes then: the place, and the value. An object that has room for some number of things says it in one word and how
+/// many it has in the next, and where the two differ nothing else is looked at.
 pub fn with_header(data: &[u8], version: u8, base: u32) -> Option<(Vec<u8>, Width)> {
     let (&choice, rest) = data.split_first()?;
     let width = if choice & 1 == 0 { Width::W64 } else { Width::W32 };
+    let (pairs, rest) = rest.split_at_checked(3 * usize::from(choice >> 2 & 3))?;
     let mut bytes = rest.to_vec();
-    bytes.get_mut(..80 + width.bytes())?.fill(0);
+    let (header, w) = (80 + width.bytes(), width.bytes());
+    for pair in pairs.as_chunks::<3>().0 {
+        let words = bytes.len().checked_sub(header)? / w;
+        let at = header + w * (usize::from(u16::from_le_bytes([pair[0], pair[1]])) % words.max(1));
+        // Small numbers, and such that a product or a sum has no room for.
+        let n = u64::from(pair[2] & 31);
+        let value = [
+            n,
+            n << (8 * w - 5),
+            (n << (8 * w - 5)).wrapping_sub(1),
+            n.wrapping_neg(),
+        ];
+        let value = value[usize::from(pair[2] >> 6)].to_le_bytes();
+        bytes.get_mut(at..at + w)?.copy_from_slice(&value[..w]);
+        bytes.get_mut(at + w..at + 2 * w)?.copy_from_slice(&value[..w]);
+    }
+    bytes.get_mut(..header)?.fill(0);
     bytes[..5].copy_from_slice(b"olean");
     bytes[5] = version;
     bytes[6] = choice >> 1 & 1;
     bytes[80..84].copy_from_slice(&base.to_le_bytes());
     Some((bytes, width))
+}
+
+/// A mutation of an input of [`with_header`]: every other time two neighbouring words of its file are altered alike. An
+/// object says in two words how many things it has and for how many there is room, and where one of them alone is another
+/// it is refused before anything else is looked at.
+pub fn alter(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
+    let mut rng = Rng(seed.into());
+    let w = if data.first().is_some_and(|choice| choice & 1 != 0) {
+        4
+    } else {
+        8
+    };
+    // Behind the root.
+    let first = 1 + 80 + 2 * w;
+    let words = size.saturating_sub(first) / w;
+    if words < 2 || rng.below(2) == 0 {
+        return libfuzzer_sys::fuzzer_mutate(data, size, max_size);
+    }
+    let at = first + w * rng.index(words - 1);
+    let mut old = [0; 8];
+    old[..w].copy_from_slice(&data[at..at + w]);
+    let old = u64::from_le_bytes(old);
+    let most = u64::MAX >> (64 - 8 * w);
+    let new = [0, 1, old.wrapping_add(1), old.wrapping_sub(1), most, most / 8 + 1][rng.index(6)];
+    let new = &new.to_le_bytes()[..w];
+    data[at..at + 2 * w].copy_from_slice(&[new, new].concat());
+    size
+}
+
+/// A mutation of a file: every eighth time it is cut off, half of these times before its first objects end.
+pub fn cut(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
+    let mut rng = Rng(seed.into());
+    let below = [size, size.min(128)][rng.index(2)];
+    match rng.below(8) {
+        0 if size > 0 => rng.index(below),
+        _ => libfuzzer_sys::fuzzer_mutate(data, size, max_size),
+    }
 }
 
 /// Alters some bytes, wherever they are.
