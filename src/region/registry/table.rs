@@ -203,7 +203,8 @@ impl<R: Placed> Table<R> {
         if self.buckets.push(NONE).is_err() {
             return;
         }
-        let old = new & (((new + 1).next_power_of_two() - 1) >> 1);
+        // Its number without the highest bit: see `bucket`.
+        let old = new - (1 << new.ilog2());
         let Some(first) = self.buckets.get_mut(old as u32) else {
             return;
         };
@@ -303,6 +304,23 @@ mod tests {
             assert_eq!(pieces.pieces[piece].capacity(), FIRST << piece);
         }
         assert_eq!((pieces.len, pieces.get(1000)), (1000, None));
+    }
+
+    /// As many buckets as entries keep look-ups short; more would be memory for nothing.
+    #[test]
+    fn there_is_a_bucket_for_each_entry_and_a_few_from_the_first_on() {
+        let mut table = Table::new();
+        for many in [FIRST, 100] {
+            for i in 0..many {
+                assert_eq!(table.insert((i << 16, 0)), Ok(None));
+                assert_eq!((table.len(), table.buckets.len), (i + 1, FIRST.max(i + 1)));
+            }
+            for i in 0..many {
+                assert!(table.remove_if(i << 16, |_| true).is_some());
+                let left = if many == FIRST || i + 1 < many { many } else { 0 };
+                assert_eq!((table.len(), table.buckets.len), (many - i - 1, left));
+            }
+        }
     }
 
     #[test]
