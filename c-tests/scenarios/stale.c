@@ -1,22 +1,34 @@
 /* A file of version 3 remembers the files that its regions came from, and is refused once one of them is another. */
 #include "common.h"
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #define LOW "low"
 
-/* Saves the content of the dependency under the name `key`, reads it, and saves what depends on it as `file`. */
-static void make(const char *file, const char *text) {
+static void replace(const char *text) {
     lean_object *low = array(str(text), END);
     save_ok(LOW, low);
     lean_region_dec(low);
+}
+
+/* Reads the dependency, and saves what depends on it as `file`. */
+static void make_over_it(const char *file) {
     region lower = read_ok(LOW, NULL);
     lean_object *deps = deps_of(lower.structure, END), *high = array(lower.root, str("high"), END);
     lean_region_dec(ok(save_v3(file, high, deps, NULL)));
     lean_region_dec(high);
     lean_region_dec(deps);
     free_region(lower);
+}
+
+/* The same over a dependency of this content, which is saved before. */
+static void make(const char *file, const char *text) {
+    replace(text);
+    make_over_it(file);
 }
 
 /* The IO result of reading `file` with the dependency as it is now. */
@@ -38,12 +50,6 @@ static lean_object *read_over(const char *file) {
 static void touch(const char *file) {
     struct timeval times[2] = {{1000000000, 5}, {1000000000, 5}};
     CHECK(utimes(file, times) == 0);
-}
-
-static void replace(const char *text) {
-    lean_object *low = array(str(text), END);
-    save_ok(LOW, low);
-    lean_region_dec(low);
 }
 
 static void other_content(void) {
@@ -116,6 +122,122 @@ static void unchanged_times(void) {
     free(record);
 }
 
+/* Where the only entry of the record begins: 72 bytes, and the path that ends the file. */
+static char *entry_of(char *file, size_t bytes) { return file + bytes - strlen(LOW) - 72; }
+
+enum { BASE, SIZE, DEVICE, INODE, MODIFIED, CHANGED, FIELDS };
+enum { DIGEST = 48, FLAGS = 70, RACY = 1 };
+
+/* Each field alone, beside a digest that shows whether the content was compared. */
+static void each_field(void) {
+    replace("content");
+    /* Older than what is racy. */
+    sleep(3);
+    make_over_it("high");
+    size_t bytes;
+    char *file = slurp("high", &bytes), *entry = entry_of(file, bytes);
+    CHECK(!(entry[FLAGS] & RACY));
+    for (int field = BASE; field < FIELDS; field++) {
+        for (int other = 0; other < 2; other++) {
+            uint64_t word;
+            memcpy(&word, entry + 8 * field, 8);
+            uint64_t changed = field == BASE ? word + 0x10000 : word + 8;
+            memcpy(entry + 8 * field, &changed, 8);
+            entry[DIGEST] ^= (char)other;
+            spew("high", file, bytes);
+            lean_object *result = read_over("high");
+            if (field == BASE) {
+                FAILS(result, "it is stale", "'low'", "where no region that was passed has its place");
+            } else if (field == SIZE) {
+                FAILS(result, "it is stale", "'low', which had 176 bytes and has 168 now");
+            } else if (other) {
+                FAILS(result, "it is stale", "'low'", "same size and other content");
+            } else {
+                CHECK(!result);
+            }
+            entry[DIGEST] ^= (char)other;
+            memcpy(entry + 8 * field, &word, 8);
+        }
+    }
+    /* Racy, its content is compared although nothing differs. */
+    for (int racy = 0; racy < 2; racy++) {
+        for (int other = 0; other < 2; other++) {
+            entry[FLAGS] ^= (char)racy;
+            entry[DIGEST] ^= (char)other;
+            spew("high", file, bytes);
+            lean_object *result = read_over("high");
+            if (racy && other) {
+                FAILS(result, "it is stale", "same size and other content");
+            } else {
+                CHECK(!result);
+            }
+            entry[FLAGS] ^= (char)racy;
+            entry[DIGEST] ^= (char)other;
+        }
+    }
+    free(file);
+}
+
+/* Written right before the save, and again with the same times, as a coarse clock gives them. */
+static void racy(void) {
+    make("high", "content");
+    size_t bytes;
+    char *file = slurp("high", &bytes), *entry = entry_of(file, bytes);
+    CHECK(entry[FLAGS] & RACY);
+    replace("CONTENT");
+    struct stat now;
+    CHECK(stat(LOW, &now) == 0);
+    uint64_t looks[4] = {now.st_dev, now.st_ino, (uint64_t)now.st_mtim.tv_sec * 1000000000 + (uint64_t)now.st_mtim.tv_nsec,
+                         (uint64_t)now.st_ctim.tv_sec * 1000000000 + (uint64_t)now.st_ctim.tv_nsec};
+    memcpy(entry + 8 * DEVICE, looks, sizeof looks);
+    spew("high", file, bytes);
+    FAILS(read_over("high"), "it is stale", "same size and other content");
+    /* That alone says it. */
+    entry[FLAGS] ^= RACY;
+    spew("high", file, bytes);
+    CHECK(!read_over("high"));
+    free(file);
+}
+
+/* Threads read one file over one region while what it was made with is another file, or another content. */
+enum { READERS = 6 };
+static region shared_low;
+static atomic_size_t fresh_reads, stale_reads;
+
+static void *keep_checking(void *unused) {
+    lean_object *deps = deps_of(shared_low.structure, END);
+    for (size_t i = 0; i < 200 / (scale > 10 ? 10 : scale); i++) {
+        lean_object *result = read_result("high", deps);
+        if (lean_region_io_is_ok(result)) {
+            region upper = from_pair(ok(result));
+            CHECK(lean_region_child(upper.root, 0) == shared_low.root);
+            free_region(upper);
+            atomic_fetch_add(&fresh_reads, 1);
+        } else {
+            FAILS(result, "failed to read 'high': it is stale", "same size and other content");
+            atomic_fetch_add(&stale_reads, 1);
+        }
+    }
+    lean_region_dec(deps);
+    return unused;
+}
+
+static void stale_in_threads(void) {
+    make("high", "content");
+    for (int other = 0; other < 2; other++) {
+        replace(other ? "CONTENT" : "content");
+        shared_low = read_ok(LOW, NULL);
+        atomic_store(&fresh_reads, 0);
+        atomic_store(&stale_reads, 0);
+        pthread_t threads[READERS];
+        for (size_t i = 0; i < READERS; i++) CHECK(!pthread_create(&threads[i], NULL, keep_checking, NULL));
+        for (size_t i = 0; i < READERS; i++) pthread_join(threads[i], NULL);
+        CHECK(atomic_load(other ? &fresh_reads : &stale_reads) == 0);
+        CHECK(atomic_load(other ? &stale_reads : &fresh_reads) >= READERS);
+        free_region(shared_low);
+    }
+}
+
 /* What is wanted of stale files. */
 static void wishes(void) {
     make("high", "content");
@@ -177,6 +299,9 @@ const scenario stale_scenarios[] = {{"other_content", other_content},
                                     {"other_size", other_size},
                                     {"other_base", other_base},
                                     {"unchanged_times", unchanged_times},
+                                    {"each_field", each_field},
+                                    {"racy", racy},
+                                    {"stale_in_threads", stale_in_threads},
                                     {"wishes", wishes},
                                     {"with_the_rest", with_the_rest},
                                     {0}};
