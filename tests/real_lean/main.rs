@@ -5,6 +5,7 @@
 mod compile;
 mod damaged;
 mod few_mappings;
+mod rereads;
 mod session;
 mod snapshots;
 mod stale;
