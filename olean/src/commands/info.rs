@@ -101,6 +101,17 @@ enum Root {
     },
 }
 
+impl Root {
+    /// Whether it may be the structure that is the root of a module.
+    fn may_be_module(&self) -> bool {
+        match self {
+            Self::Object { kind, .. } => *kind == Kind::Ctor.name(),
+            Self::Scalar { .. } => false,
+            Self::Outside { .. } | Self::Bad { .. } => true,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct LibraryInfo {
     id: String,
@@ -128,7 +139,8 @@ pub fn run(args: &Args, out: &mut Output) -> Result<Outcome> {
             Err(failure) => failed.note(failure),
             Ok(info) if below(source) => found.push(info),
             Ok(mut info) => {
-                if source.path.is_some() {
+                // What has another root than a module is not proved only to say so.
+                if source.path.is_some() && info.root.may_be_module() {
                     match contents::contents(source) {
                         Ok(module) => info.module = module,
                         Err(failure) => failed.note(failure),
