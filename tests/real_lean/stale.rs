@@ -27,6 +27,9 @@ const SAVE: [&str; 2] = ["--incr-header-save=Top.snap", "Top.lean"];
 const LOAD: [&str; 2] = ["--incr-load=Top.snap", "Top.lean"];
 /// What the module's file is found to be when only its content tells.
 const OTHER_CONTENT: &str = "which has the same size and other content now: it was built anew";
+/// What changes an entry of the record, and what is done to a module's file.
+type Change = fn(&mut Dependency<'_>);
+type Restoration = fn(&Path);
 /// Another module as long as `LOW`, in whose file no object has moved.
 fn as_long() -> String {
     LOW.replace("low", "lov")
@@ -206,7 +209,7 @@ fn each_field_that_differs_alone_is_noticed() {
     project.edit(spoil);
     project.assert_fresh(&plain, "nothing differs: nobody looks at the content");
 
-    let fields: [(&str, fn(&mut Dependency<'_>)); 4] = [
+    let fields: [(&str, Change); 4] = [
         ("device", |d| d.device += 1),
         ("inode", |d| d.inode += 1),
         ("modification time", |d| d.modified -= 1),
@@ -262,7 +265,7 @@ fn each_field_that_differs_alone_is_noticed() {
 fn restored_modules_are_as_fresh_with_a_note_until_the_snapshot_is_refreshed() {
     let (project, plain) = Project::settled("stale-restored");
     let low = project.path("Low.olean");
-    let restorations: [(&str, fn(&Path)); 3] = [
+    let restorations: [(&str, Restoration); 3] = [
         // The change time alone.
         ("permissions", |low| {
             fs::set_permissions(low, fs::Permissions::from_mode(0o600)).unwrap();
@@ -417,7 +420,7 @@ fn another_layout_is_an_error_where_stock_dies() {
 fn what_is_wished_for_becomes_of_a_stale_snapshot() {
     let (project, plain) = Project::settled("stale-wishes");
     let set = |value: &str| ours().env("LEAN_REGION_STALE", value);
-    let changes: [(&str, fn(&mut Dependency<'_>)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("and has", |d| d.size += 8),
         ("no region that was passed", |d| d.base += 0x1_0000),
         (OTHER_CONTENT, |d| {
