@@ -20,7 +20,7 @@ struct Args {
     /// Write the rows as JSON into this file.
     #[arg(long, value_name = "OUT")]
     json: Option<PathBuf>,
-    /// Only rows whose name contains this text.
+    /// Only rows whose name contains this text, or charts whose file's name does.
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
     /// Runs of each row; otherwise as many as fit into some seconds.
@@ -29,7 +29,8 @@ struct Args {
     /// Fewer runs, for a first look.
     #[arg(long)]
     quick: bool,
-    /// Instead of the table, measure cost against size and write the charts into this directory.
+    /// Instead of the table, measure cost against size and write the charts into this directory. The one with an image
+    /// wants `olean`, which `cargo build --release --workspace` builds.
     #[arg(long, value_name = "DIR")]
     scaling: Option<PathBuf>,
     /// Instead of the table, measure whole processes of a real Lean over the tree of modules in this directory, which
@@ -91,7 +92,9 @@ fn run(args: &Args) {
         // Before the minutes of measuring.
         std::fs::create_dir_all(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
         let most = if args.quick { 100_000 } else { 10_000_000 };
-        scaling::draw(&runtime, &scratch, dir, &effort, most);
+        scaling::draw(&runtime, &scratch, dir, &effort, most, &|chart| {
+            chart.contains(&args.filter)
+        });
         return;
     }
     let wanted = |work: &str| work.contains(&args.filter);

@@ -1,11 +1,14 @@
 //! Cost per object against the number of objects, and per region against the number of regions, of both
-//! loaders, as charts.
+//! loaders, as charts; and of a read with an image ([`image`]).
+
+pub mod image;
 
 use crate::files::Scratch;
 use crate::measure::{Effort, Spread, interleave, timed};
 use crate::module::Module;
 use crate::plot::{Chart, Series};
 use crate::readable::{Occupied, Readable, fresh_memory};
+use crate::report::Wanted;
 use crate::runtime::{Loader, Runtime};
 use crate::save::{INCUMBENT, OURS, Saves, over_regions};
 use crate::shapes;
@@ -17,13 +20,64 @@ use std::time::Duration;
 /// Colours of ours and the incumbent's lines.
 const COLOURS: [&str; 2] = ["#0b6e4f", "#c1440e"];
 const NAMES: [&str; 2] = ["lean-region", "incumbent"];
+/// Names and colours of the lines in the chart with an image, and whether they are dashed; in the order of
+/// [`image::Point::ns`].
+const READERS: [(&str, &str, bool); 4] = [
+    (NAMES[INCUMBENT], COLOURS[INCUMBENT], false),
+    (NAMES[OURS], COLOURS[OURS], false),
+    ("lean-region: with an image", "#2a5db0", false),
+    ("lean-region: image, paths trusted", "#2a5db0", true),
+];
 
-/// Measures and writes the charts into the directory `dir`; `most` objects at most.
-pub fn draw(runtime: &Runtime, scratch: &Scratch, dir: &Path, effort: &Effort, most: usize) {
-    let effort = Effort {
+/// The charts, as files are called.
+const OBJECTS: &str = "scaling-objects.svg";
+const REGIONS: &str = "scaling-regions.svg";
+const IMAGE: &str = "scaling-image.svg";
+
+/// Measures and writes the charts whose name is wanted into the directory `dir`; `most` objects at most.
+pub fn draw(
+    runtime: &Runtime,
+    scratch: &Scratch,
+    dir: &Path,
+    effort: &Effort,
+    most: usize,
+    wanted: Wanted<'_>,
+) {
+    if wanted(IMAGE) {
+        // Before the minutes of measuring.
+        let _ = testkit::program("olean");
+    }
+    let fewer = Effort {
         bounds: (3, 30),
         ..*effort
     };
+    if wanted(OBJECTS) {
+        by_objects(runtime, scratch, dir, &fewer, most);
+    }
+    if wanted(REGIONS) {
+        by_regions(runtime, scratch, dir, &fewer);
+    }
+    if wanted(IMAGE) {
+        let points = image::measure(runtime, scratch, effort);
+        for point in &points {
+            let [ours, image, trust] = point.ratios;
+            println!(
+                "{} regions, of the incumbent by pairs: {ours:.3}, with an image {image:.3}, trusting paths {trust:.3}",
+                point.regions
+            );
+        }
+        write(
+            dir,
+            IMAGE,
+            "Cost per read, with and without an image",
+            "regions",
+            &image_lines(&points),
+        );
+    }
+}
+
+/// The chart of cost per object.
+fn by_objects(runtime: &Runtime, scratch: &Scratch, dir: &Path, effort: &Effort, most: usize) {
     let mut save = lines("save", false);
     let mut relocate = lines("read, relocated", true);
     let mut objects = 1000;
@@ -34,27 +88,26 @@ pub fn draw(runtime: &Runtime, scratch: &Scratch, dir: &Path, effort: &Effort, m
         push(
             &mut save,
             made,
-            saved(runtime, scratch, &module, runtime.no_deps, &effort),
+            saved(runtime, scratch, &module, runtime.no_deps, effort),
         );
-        push(&mut relocate, made, relocated(runtime, scratch, &module, &effort));
+        push(&mut relocate, made, relocated(runtime, scratch, &module, effort));
         // SAFETY: the files are written; nobody uses the objects any more.
         unsafe { runtime.host.dec(root) };
         objects *= 10;
     }
     save.extend(relocate);
-    write(dir, "scaling-objects.svg", "Cost per object", "objects", &save);
+    write(dir, OBJECTS, "Cost per object", "objects", &save);
+}
 
+/// The chart of cost per region.
+fn by_regions(runtime: &Runtime, scratch: &Scratch, dir: &Path, effort: &Effort) {
     let mut read = lines("read, mapped", false);
     let mut over = lines("save over so many", true);
     for regions in [10, 100, 1000, 10_000, 40_000] {
         eprintln!("bench: {regions} regions");
-        push(&mut read, regions, mapped(runtime, scratch, regions, &effort));
+        push(&mut read, regions, mapped(runtime, scratch, regions, effort));
         let (module, deps) = over_regions(runtime, scratch, regions, 1000);
-        push(
-            &mut over,
-            regions,
-            saved(runtime, scratch, &module, deps, &effort),
-        );
+        push(&mut over, regions, saved(runtime, scratch, &module, deps, effort));
         // SAFETY: the array alone keeps the structures; nothing of the regions is used any more.
         unsafe {
             for i in 0..deps.size() {
@@ -65,7 +118,7 @@ pub fn draw(runtime: &Runtime, scratch: &Scratch, dir: &Path, effort: &Effort, m
         }
     }
     read.extend(over);
-    write(dir, "scaling-regions.svg", "Cost per region", "regions", &read);
+    write(dir, REGIONS, "Cost per region", "regions", &read);
 }
 
 /// Our line and the incumbent's.
@@ -77,6 +130,20 @@ fn lines(what: &str, dashed: bool) -> Vec<Series> {
         points: Vec::new(),
     };
     vec![line(OURS), line(INCUMBENT)]
+}
+
+/// The lines of the chart with an image.
+fn image_lines(points: &[image::Point]) -> Vec<Series> {
+    let line = |i: usize| {
+        let (name, colour, dashed) = READERS[i];
+        Series {
+            name: name.to_owned(),
+            colour,
+            dashed,
+            points: points.iter().map(|p| (p.regions as f64, p.ns[i])).collect(),
+        }
+    };
+    (0..READERS.len()).map(line).collect()
 }
 
 /// Adds a measurement, given as nanoseconds of both sides, to both lines.

@@ -5,8 +5,11 @@ use super::images;
 use super::side::Side;
 use crate::measure::{Effort, interleave, timed};
 use crate::runtime::{Loader, Runtime};
+use lean_region::capi::control::lean_region_report;
 use lean_region::object::Obj;
 use serde_json::{Value, json};
+use std::cell::Cell;
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -61,6 +64,30 @@ pub fn measure(dir: &Path, side: &Side, runs: usize) -> [Vec<f64>; 2] {
     })
 }
 
+/// Panics unless what the report of our loader says of the image, if it names one, is that all `reads` came from it:
+/// one that cannot be used costs nothing but time, which would be taken for its own.
+fn assert_served(report: &Value, reads: usize) {
+    if let Some(image) = report.get("image") {
+        assert_eq!(
+            image["served"], reads,
+            "the image has not served all reads: {image}"
+        );
+    }
+}
+
+/// What our loader did so far in this process.
+fn report() -> Value {
+    // SAFETY: the runtime is initialised; nothing is written without room, and not more than there is room for.
+    let text = unsafe {
+        let mut text = vec![0u8; lean_region_report(std::ptr::null_mut(), 0) + 1];
+        lean_region_report(text.as_mut_ptr().cast(), text.len());
+        text
+    };
+    let text = CStr::from_bytes_until_nul(&text).expect("terminated");
+    let text = text.to_str().expect("UTF-8");
+    text.parse().unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
 /// The measuring process: prints the runs.
 pub fn child(runtime: &Runtime, dir: &Path, effort: &Effort) {
     let modules: Vec<Vec<Obj>> = modules(dir)
@@ -75,6 +102,8 @@ pub fn child(runtime: &Runtime, dir: &Path, effort: &Effort) {
     let reads: usize = modules.iter().map(Vec::len).sum();
     assert!(reads > 0, "{}: no region files", dir.display());
     let most = modules.iter().map(Vec::len).max().unwrap_or(0);
+    // Now and then a base address is taken, but copies are another work.
+    let copied = Cell::new(0);
     // First parts of all modules, then second ones, so that making arrays of dependencies stays outside.
     let read_all = |loader: Loader| -> Duration {
         let mut regions: Vec<Vec<Obj>> = modules.iter().map(|m| Vec::with_capacity(m.len())).collect();
@@ -107,8 +136,11 @@ pub fn child(runtime: &Runtime, dir: &Path, effort: &Effort) {
             }
         }
         for region in regions.into_iter().flatten() {
-            // SAFETY: nothing of the region is used any more.
-            unsafe { runtime.free(loader, region) };
+            // SAFETY: a live region; nothing of it is used any more.
+            unsafe {
+                copied.set(copied.get() + usize::from(!runtime.is_mapped(region)));
+                runtime.free(loader, region);
+            }
         }
         time
     };
@@ -119,6 +151,32 @@ pub fn child(runtime: &Runtime, dir: &Path, effort: &Effort) {
         }],
         || {},
     );
+    // With those of the first round, which is not kept.
+    let by_each = (times[0].len() + 1) * reads;
+    assert_served(&report(), by_each);
+    assert!(
+        copied.get() * 100 <= by_each * 2,
+        "{} of {} regions were not mapped at their base addresses",
+        copied.get(),
+        by_each * 2
+    );
     let each = |side: usize| times[side].iter().map(|ns| ns / reads as f64).collect::<Vec<_>>();
     println!("{}", json!({"stock": each(0), "own": each(1)}));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_without_an_image_need_none() {
+        assert_served(&json!({"reads": 3}), 3);
+        assert_served(&json!({"image": {"served": 3, "reason": null}}), 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "has not served all reads")]
+    fn an_image_that_is_not_used_is_no_measurement() {
+        assert_served(&json!({"image": {"served": 2, "stale": 1, "reason": null}}), 3);
+    }
 }
