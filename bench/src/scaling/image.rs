@@ -32,7 +32,7 @@ pub struct Point {
     pub regions: usize,
     /// Nanoseconds by the incumbent and by each of [`SIDES`], medians.
     pub ns: [f64; 4],
-    /// Of each of ours to the incumbent in the same run of the same process, medians: what a busy machine disturbs least.
+    /// Of each of ours to the incumbent in the same run of the same process, medians: a busy machine disturbs both.
     pub ratios: [f64; 3],
 }
 
