@@ -75,9 +75,10 @@ fuzz_target!(|input: Input| {
             assert_eq!(expected, after);
             assert!(offsets.windows(2).all(|w| w[0] < w[1]));
         }
-        // Closures that overlap are found out late.
+        // Closures that overlap are found out late, and one that is listed twice is not.
         Err(_) => {
-            if offsets.windows(2).all(|w| w[1] - w[0] >= CLOSURE_HEADER as u64) {
+            let apart = |w: &[u64]| w[0] == w[1] || w[1] - w[0] >= CLOSURE_HEADER as u64;
+            if offsets.windows(2).all(apart) {
                 assert_eq!(before, after);
             }
         }

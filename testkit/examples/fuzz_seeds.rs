@@ -121,6 +121,11 @@ fn closures(rng: &mut Rng, nodes: u64) -> Vec<u8> {
         &mut out,
         [(); 2].map(|()| library(1 + rng.below(9999) as u16)).iter(),
     );
+    // No damage of either kind, and some closures that are listed twice.
+    list(&mut out, std::iter::empty::<[u8; 0]>());
+    list(&mut out, std::iter::empty::<[u8; 0]>());
+    let twice = (0..rng.below(3)).map(|_| [rng.below(8) as u8, rng.below(8) as u8]);
+    list(&mut out, twice.collect::<Vec<_>>().iter());
     out
 }
 
