@@ -1,5 +1,5 @@
-/* In a process with a real Lean: files that are read again and again while their regions are alive, freed in any order and
- * by threads.
+/* In a process with a real Lean: files that are read again and again while their regions are alive, freed in any
+ * order and by threads.
  *
  *   rereads CONSTANT CHANGING MODULE: the first two are made, the third is a module of Lean */
 #define _GNU_SOURCE

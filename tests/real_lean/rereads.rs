@@ -1,5 +1,6 @@
-//! A C program in a process with a real Lean: files that are read again while their regions are alive. What cannot change
-//! is one region here, and a copy each time with the stock loader; what can change is everybody's own with either.
+//! A C program in a process with a real Lean: files that are read again while their regions are alive. What cannot
+//! change is one region here, and a copy each time with the stock loader; what can change is everybody's own with
+//! either.
 
 use std::process::Command;
 

@@ -1,6 +1,6 @@
-//! Snapshots over modules that were built anew, touched, copied or restored since: what has changed is an error, never a
-//! signal, and what has not is used, with a note where it took time to see. The stock loader uses all of them without a
-//! word, and dies where the layout of a module is another one.
+//! Snapshots over modules that were built anew, touched, copied or restored since: what has changed is an error, never
+//! a signal, and what has not is used, with a note where it took time to see. The stock loader uses all of them without
+//! a word, and dies where the layout of a module is another one.
 //!
 //! Each header snapshot is made by `--incr-header-save` over one module, so its record has one entry.
 
@@ -334,7 +334,8 @@ fn other_content_is_found_whatever_the_times_say() {
     project.assert_restored(&plain, "put back");
 }
 
-/// A module that is built right before the save, and again right after with the same times, as a coarse clock gives them.
+/// A module that is built right before the save, and again right after with the same times, as a coarse clock gives
+/// them.
 #[test]
 fn a_module_built_right_before_the_save_is_known_by_its_content() {
     let project = Project::new("stale-racy");
