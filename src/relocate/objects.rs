@@ -90,7 +90,7 @@ impl Walk {
         // next is, and this way it waits for a load and an addition alone.
         let here: &[u8] = bytemuck::cast_slice(&words[start..end]);
         let count = here.len().min(WINDOW * 8);
-        let left = (words.len() - start) * 8;
+        let left = 8 * (words.len() - start);
         let mut at = self.at * 8 - start * 8;
         while at < count {
             // A load of its own before that of the whole header; else the compiler derives the size from the header,
