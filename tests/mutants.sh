@@ -20,11 +20,13 @@ alter() {
     rm -rf "$out"
     mkdir -p "$out"
     code=0
-    timeout --foreground --signal INT "${minutes}m" cargo mutants --output "$out" --colors never "$@" || code=$?
+    RUST_BACKTRACE=0 timeout --foreground --signal INT "${minutes}m" \
+        cargo mutants --output "$out" --colors never "$@" || code=$?
     lists=$out/mutants.out
-    if [ ! -s "$lists/mutants.json" ] && [ "$code" -eq 0 ]; then
-        echo "mutants: nothing to alter"
-        return
+    if [ ! -s "$lists/mutants.json" ]; then
+        [ "$code" -ne 0 ] || echo "mutants: nothing to alter"
+        [ "$code" -eq 0 ] || status=1
+        return 0
     fi
     all=$(grep -c '"genre"' "$lists/mutants.json" || true)
     echo "== $name: of $all a test fails for $(count caught), does not end for $(count timeout)," \
