@@ -347,6 +347,35 @@ fn sizes_at_the_ends_of_their_ranges() {
 }
 
 #[test]
+fn the_least_object_of_each_kind_may_be_the_last() {
+    for (wide, gmp, version) in shapes() {
+        let width = if wide { Width::W64 } else { Width::W32 };
+        let mut least = vec![
+            Node::Ctor(0, vec![], vec![]),
+            Node::Array(vec![]),
+            Node::Sarray(1, vec![]),
+            Node::Str(String::new()),
+            Node::Big(false, vec![0, 0, 0, 0, 0, 0, 0, 1]),
+            Node::Thunk(Val::Box(0)),
+            Node::Task(Val::Box(0)),
+            Node::Ref(Val::Box(0)),
+        ];
+        if version == 3 {
+            least.push(Node::Closure(0, 0x40, 1, vec![]));
+        }
+        for node in least {
+            let mut spec = Spec::new(wide, gmp, version);
+            spec.libraries.push((0x10_0000, b"l".to_vec()));
+            spec.push(node);
+            let bytes = spec.write().bytes;
+            compare(&bytes, width);
+            let file = parse_as(&bytes, width).expect("sound");
+            assert_eq!(walked(&file, true).map(|found| found.len()), Ok(1));
+        }
+    }
+}
+
+#[test]
 fn neighbouring_words_altered_alike_are_found_where_the_rules_say() {
     // Sizes that agree with the room that is claimed.
     for (wide, gmp, version) in shapes() {
