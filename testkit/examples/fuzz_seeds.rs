@@ -204,7 +204,7 @@ fn tables(rng: &mut Rng) -> Vec<u8> {
                 1 << 31 | at
             }
         };
-        let flags = u32::from(i >= constant) | 2 * rng.below(2) as u32;
+        let flags = u32::from(i >= constant) | (2 * rng.below(2) as u32);
         entries.extend([chain, flags].map(u32::to_le_bytes).concat());
         places.push(records.len() as u32);
         records.extend(i.to_le_bytes());
