@@ -376,6 +376,20 @@ fn the_least_object_of_each_kind_may_be_the_last() {
 }
 
 #[test]
+fn a_closure_without_code_is_found() {
+    for wide in [false, true] {
+        let width = if wide { Width::W64 } else { Width::W32 };
+        let mut spec = Spec::new(wide, true, 3);
+        spec.libraries.push((0, b"l".to_vec()));
+        spec.push(Node::Closure(0, 0, 1, vec![]));
+        let bytes = spec.write().bytes;
+        compare(&bytes, width);
+        let file = parse_as(&bytes, width).expect("sound");
+        assert_eq!(walked(&file, true), Err((file.objects.start + 8, "m_fun")));
+    }
+}
+
+#[test]
 fn neighbouring_words_altered_alike_are_found_where_the_rules_say() {
     // Sizes that agree with the room that is claimed.
     for (wide, gmp, version) in shapes() {
