@@ -176,7 +176,7 @@ impl Found {
     pub fn check(&mut self, what: &str) {
         if self.tried == 0 {
             self.failures.push(Failure::plain(what, "nothing was tried"));
-        } else if self.missed > self.tried / 4 {
+        } else if self.missed > self.tried / 2 {
             let text = format!("{} of {} points missed", self.missed, self.tried);
             self.failures.push(Failure::plain(what, text));
         }
