@@ -30,7 +30,7 @@ const ROUND: f64 = 25e-6;
 pub struct Point {
     /// How many.
     pub regions: usize,
-    /// Nanoseconds by the incumbent and by each of [`SIDES`], medians.
+    /// Nanoseconds by the incumbent and by each of our sides, medians.
     pub ns: [f64; 4],
     /// Of each of ours to the incumbent in the same run of the same process, medians: a busy machine disturbs both.
     pub ratios: [f64; 3],
