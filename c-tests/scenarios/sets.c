@@ -20,8 +20,8 @@ static bool has(int module, int part) {
 }
 
 static const char *file_of(int module, int part) {
-    static char names[4][64];
-    static int next;
+    static _Thread_local char names[4][64];
+    static _Thread_local int next;
     char *text = names[next++ % 4];
     snprintf(text, sizeof names[0], "m%d%s", module, suffixes[part]);
     return text;
