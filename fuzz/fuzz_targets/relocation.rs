@@ -3,8 +3,8 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
+use lean_region_fuzz::damage;
 use lean_region_fuzz::relocation::{Dep, relocated_alike};
-use lean_region_fuzz::{damage, put_first};
 use libfuzzer_sys::fuzz_target;
 use olean_reader::{File, Region, Width};
 use testkit::olean::{Node, Spec};
@@ -56,7 +56,7 @@ fuzz_target!(|input: Input| {
         .collect();
     let mut spec = Spec::random(true, gmp, version, &entropy, cross);
     let lead = Node::Str("x".repeat(usize::from(input.lead) % 20_000));
-    put_first(&mut spec, lead);
+    spec.put_first(lead);
     let mut bytes = spec.write().bytes;
     damage(&mut bytes, &input.damage);
 

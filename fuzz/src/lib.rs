@@ -7,7 +7,7 @@ use olean_reader::diff::{Difference, diff};
 use olean_reader::transform::{Rewritten, rewrite};
 use olean_reader::{Bignums, File, Graph, Options, Region, Width, verify_region};
 use relocation::{Dep, relocated_alike};
-use testkit::olean::{Node, Rng, Spec};
+use testkit::olean::Rng;
 
 /// Overwrites what a header must have, so that mutations reach what comes after it. The fuzzer still chooses
 /// width and bignum layout (lowest bits of the first byte); the base address is `base`. `None` for too little.
@@ -87,11 +87,6 @@ pub fn damage(bytes: &mut [u8], patches: &[(u32, u8)]) {
         let at = at as usize % bytes.len();
         bytes[at] ^= xor;
     }
-}
-
-/// Adds an object before all others.
-pub fn put_first(spec: &mut Spec, node: Node) {
-    spec.put_first(node);
 }
 
 /// Checks a file, and if it is sound uses it in every way there is.

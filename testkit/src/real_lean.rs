@@ -38,6 +38,16 @@ pub struct RealLean {
     pub libleanshared: PathBuf,
 }
 
+impl RealLean {
+    /// Links a C program against it, so that the program is a process with a real Lean.
+    pub fn link<'b>(&self, program: &'b mut crate::c::Build) -> &'b mut crate::c::Build {
+        for name in LIBRARIES {
+            program.link(self.lib_dir.join(name));
+        }
+        program.arg("-Wl,--allow-shlib-undefined").arg("-pthread")
+    }
+}
+
 /// The real Lean, fetched and unpacked at the first call. Panics when it cannot be had.
 pub fn real_lean() -> RealLean {
     static LEAN: OnceLock<RealLean> = OnceLock::new();

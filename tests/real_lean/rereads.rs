@@ -14,16 +14,9 @@ use crate::{ours, stock_tree};
 #[test]
 fn what_cannot_change_is_one_region_however_often_it_is_read() {
     let dir = temp_dir("rereads");
-    let lean = real_lean();
-    let program = Build::new()
-        .file(workspace_dir().join("c-tests/closures/rereads.c"))
-        .link(&lean.libleanshared)
-        .link(lean.lib_dir.join("libleanshared_1.so"))
-        .link(lean.lib_dir.join("libleanshared_2.so"))
-        .link(lean.lib_dir.join("libInit_shared.so"))
-        .arg("-Wl,--allow-shlib-undefined")
-        .arg("-pthread")
-        .build(dir.path().join("rereads"));
+    let mut build = Build::new();
+    build.file(workspace_dir().join("c-tests/closures/rereads.c"));
+    let program = real_lean().link(&mut build).build(dir.path().join("rereads"));
     let module = stock_tree().dir.join("Base.olean");
     let run = |options: &Options| {
         let mut run = Command::new(&program);

@@ -13,16 +13,9 @@ use crate::ours;
 #[test]
 fn tasks_promises_and_thunks_are_awaited_as_the_stock_loader_does() {
     let dir = temp_dir("tasks");
-    let lean = real_lean();
-    let program = Build::new()
-        .file(workspace_dir().join("c-tests/closures/tasks.c"))
-        .link(&lean.libleanshared)
-        .link(lean.lib_dir.join("libleanshared_1.so"))
-        .link(lean.lib_dir.join("libleanshared_2.so"))
-        .link(lean.lib_dir.join("libInit_shared.so"))
-        .arg("-Wl,--allow-shlib-undefined")
-        .arg("-pthread")
-        .build(dir.path().join("tasks"));
+    let mut build = Build::new();
+    build.file(workspace_dir().join("c-tests/closures/tasks.c"));
+    let program = real_lean().link(&mut build).build(dir.path().join("tasks"));
     let run = |options: &Options, command: &str, file: &str| -> Output {
         let mut run = Command::new(&program);
         process::run(options.apply(&mut run).arg(command).arg(dir.path().join(file))).success()
