@@ -3,7 +3,7 @@
 use super::buckets::{Buckets, Keys};
 use super::equal8::equal8;
 use super::error::CompactError;
-use super::memory::prefetch;
+use crate::os::prefetch::prefetch;
 
 /// The keys of [`SharingTable`]: hashes.
 struct Hashes;

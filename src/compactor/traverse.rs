@@ -9,11 +9,11 @@
 //! are prefetched when its frame is opened, and which fields are pointers becomes a mask, not a branch for each.
 
 use super::error::CompactError;
-use super::memory::prefetch;
 use super::stack::{CHUNK, Frame, Head, LONG, MIN_IMAGE, SHARED, extent};
 use super::state::Compactor;
 use super::values::Values;
 use crate::object::Obj;
+use crate::os::prefetch::prefetch;
 use olean_reader::format::object::{
     MAX_CTOR_TAG, OBJECT_HEADER, ObjectHeader, TAG_ARRAY, TAG_STRING, align8,
 };

@@ -154,7 +154,9 @@ unsafe extern "C" fn after_fork() {
     KNOWING.unlock();
 }
 
-/// A value that one thread at a time may use, in a child of a fork as well.
+/// A value that one thread at a time may use, in a child of a fork as well. It begins a cache line, and what the value
+/// begins with is in the line of the lock: who takes one has the other.
+#[repr(C, align(64))]
 pub struct Lock<T> {
     raw: Raw,
     value: UnsafeCell<T>,

@@ -23,6 +23,7 @@ pub mod notes;
 pub mod originals;
 pub mod page;
 pub mod panics;
+pub mod prefetch;
 pub mod saved_files;
 pub mod stderr;
 pub mod thread_text;

@@ -20,12 +20,19 @@ pub(super) unsafe fn path<'a>(string: Obj) -> Result<&'a CStr, CallError> {
         }
         string.string_bytes()
     };
-    CStr::from_bytes_with_nul(bytes).map_err(|_| {
-        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
-        CallError::Argument(format!(
-            "failed to open file {text:?}: the name contains a NUL character"
-        ))
-    })
+    // A string ends with a NUL. Where it has no other one, the C library finds that in less time than
+    // `CStr::from_bytes_with_nul` does.
+    if bytes.last() == Some(&0) {
+        // SAFETY: there is a NUL among the bytes, which live as long as the string.
+        let path = unsafe { CStr::from_ptr(bytes.as_ptr().cast()) };
+        if path.to_bytes_with_nul().len() == bytes.len() {
+            return Ok(path);
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
+    Err(CallError::Argument(format!(
+        "failed to open file {text:?}: the name contains a NUL character"
+    )))
 }
 
 /// The elements of an array object.

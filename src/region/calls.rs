@@ -260,7 +260,8 @@ pub unsafe fn relocate_only(host: &Host, fname: Obj, deps: Obj) -> Result<(), Ca
             force_relocate: true,
             ..read_options(host)
         };
-        read::read(path(fname)?, &*dependencies(host, deps)?, &options)?;
+        let deps = dependencies(host, deps)?;
+        read::read(path(fname)?, &deps, &options)?;
     }
     Ok(())
 }

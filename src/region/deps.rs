@@ -13,7 +13,7 @@ use crate::object::Obj;
 use crate::os::limits::Limits;
 use crate::os::lock::Lock;
 use olean_reader::format::room::room;
-use once_cell::race::OnceBox;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Smaller arrays are not worth keeping.
@@ -22,6 +22,25 @@ const WORTH_KEEPING: usize = 64;
 /// The views of the last large array.
 static KEPT: Lock<Option<Arc<Dependencies>>> = Lock::new(None);
 
+/// The dependencies of one call.
+pub(super) enum Found {
+    /// Few or none: nothing is shared with other threads.
+    Own(Dependencies),
+    /// Many, kept for the next call.
+    Kept(Arc<Dependencies>),
+}
+
+impl Deref for Found {
+    type Target = Dependencies;
+
+    fn deref(&self) -> &Dependencies {
+        match self {
+            Found::Own(own) => own,
+            Found::Kept(kept) => kept,
+        }
+    }
+}
+
 /// The views of an array of regions.
 ///
 /// # Errors
@@ -29,16 +48,12 @@ static KEPT: Lock<Option<Arc<Dependencies>>> = Lock::new(None);
 ///
 /// # Safety
 /// `array` is a scalar or a live object of `host`.
-pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Dependencies>, CallError> {
+pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Found, CallError> {
     // SAFETY: `array` is a scalar or a live object, by the contract, and stays so to the end of this call.
     let regions = unsafe { elements(array, "dependency regions")? };
-    if regions.is_empty() {
-        static NONE: OnceBox<Arc<Dependencies>> = OnceBox::new();
-        return Ok(Arc::clone(NONE.get_or_init(Box::default)));
-    }
     if regions.len() < WORTH_KEEPING {
         // SAFETY: elements of a live array of the host are scalars or live objects of it.
-        return Ok(Arc::new(Dependencies::new(unsafe { views(host, regions)? })));
+        return Ok(Found::Own(Dependencies::new(unsafe { views(host, regions)? })));
     }
     let kept = KEPT.lock().clone();
     if let Some(kept) = kept
@@ -46,14 +61,14 @@ pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Arc<Depende
         // SAFETY: an element of a live array is a scalar or a live object.
         && kept.views().iter().zip(regions).all(|(v, &r)| unsafe { view(host, r) } == Some(*v))
     {
-        return Ok(kept);
+        return Ok(Found::Kept(kept));
     }
     // SAFETY: elements of a live array of the host are scalars or live objects of it.
     let fresh = Arc::new(Dependencies::new(unsafe { views(host, regions)? }));
     // What was kept before goes after the lock.
     let before = KEPT.lock().replace(Arc::clone(&fresh));
     drop(before);
-    Ok(fresh)
+    Ok(Found::Kept(fresh))
 }
 
 /// Where the regions of an array begin, without the views of a large array being kept; `None` for what is no live
@@ -153,7 +168,10 @@ mod tests {
                 let found = dependencies(host, array).unwrap();
                 host.dec(array);
                 assert_eq!(found.views(), views);
-                found
+                match found {
+                    Found::Kept(kept) => kept,
+                    Found::Own(_) => panic!("a large array was not kept"),
+                }
             }
         };
         let kept = asked(&first);

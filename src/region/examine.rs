@@ -8,6 +8,7 @@ use super::closures::libraries::MissingCode;
 use super::error::{ReadError, shown};
 use crate::dependencies::{Dependencies, RegionView};
 use crate::os::file::File;
+use crate::os::prefetch::prefetch;
 use olean_reader::format::header::{HEADER_SIZE, Header, HeaderError, VERSION_3};
 use olean_reader::format::identity::Identity;
 use olean_reader::format::object::{ARRAY_HEADER, Kind, Layout, OBJECT_HEADER, ObjectHeader, align8};
@@ -15,6 +16,7 @@ use olean_reader::format::word::Width;
 use std::ffi::CStr;
 use std::io;
 use std::ops::Range;
+use std::ptr;
 
 /// What the host expects of a file, and what the user wants done with it.
 #[derive(Clone, Copy, Debug)]
@@ -220,17 +222,25 @@ pub(super) fn root_is_last(
     };
     let room = examined.data.end - at;
     let mut object = [0; ROOT_START];
-    let start = &mut object[..room.min(ROOT_START)];
     let content = content.and_then(|content| content.get(at..examined.data.end));
-    match content {
-        Some(content) => start.copy_from_slice(&content[..start.len()]),
+    let start = match content {
+        Some(content) => content,
         None => {
+            let start = &mut object[..room.min(ROOT_START)];
             file.read_at(start, at as u64)
                 .map_err(|e| ReadError::read(path, e))?;
+            &object
         }
-    }
-    let word = |i: usize| u64::from_le_bytes(object[8 * i..8 * i + 8].try_into().expect("8 bytes"));
+    };
+    let word = |i: usize| {
+        let word = start.get(8 * i..8 * i + 8);
+        word.map_or(0, |word| u64::from_le_bytes(word.try_into().expect("8 bytes")))
+    };
     let header = ObjectHeader::of_word(word(0));
+    // That look has brought the page into memory. The last field mostly lies in another cache line.
+    if let Some(last) = start.last() {
+        prefetch(ptr::from_ref(last) as usize);
+    }
     let layout = Layout::new(Width::W64, examined.header.bignums());
     let length = header.kind().and_then(|kind| {
         // Of those that have room for more, the room counts.

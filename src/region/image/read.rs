@@ -56,7 +56,7 @@ pub(crate) unsafe fn read_from_image(
             true => Some(dependencies(host, deps)?),
             false => None,
         };
-        let views = views.as_deref().map(Dependencies::views);
+        let views = views.as_ref().map(|found| found.views());
         let given = give_out(image, path, &found, views, MissingCode::Refuse);
         Ok(given.map(|facts| image_facts(&facts)))
     }

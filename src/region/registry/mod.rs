@@ -70,6 +70,12 @@ impl Placed for Region {
     fn address(&self) -> usize {
         self.memory.address()
     }
+
+    fn replaced(self) {
+        // Two regions cannot lie at one address: somebody else has released the memory of the earlier one, and it is
+        // the new one's now.
+        mem::forget(self.memory);
+    }
 }
 
 impl Region {
@@ -85,6 +91,7 @@ impl Region {
 type Holders = HashSet<usize, BuildHasherDefault<DefaultHasher>>;
 
 /// The registry behind its lock.
+#[repr(C)]
 struct Registry {
     table: Table<Region>,
     /// The holders of regions that have been shared, by address.
@@ -132,18 +139,14 @@ pub fn insert(new: NewRegion) -> Option<usize> {
     };
     let inserted = {
         let mut live = lock();
-        let inserted = live.table.insert(region);
-        if let Ok(Some(_)) = &inserted {
+        // Whoever held the memory that was there before, somebody else has released it.
+        if !live.shared.is_empty() {
             live.shared.remove(&handle);
         }
-        inserted
+        live.table.insert(region)
     };
-    if let Some(stale) = inserted.ok()? {
-        // Two regions cannot lie at one address: somebody else has released the memory of the earlier one, and it is
-        // the new one's now.
-        mem::forget(stale.memory);
-    }
-    Some(handle)
+    // If it comes back, it goes after the lock.
+    inserted.ok().map(|()| handle)
 }
 
 /// Who frees a region.
@@ -220,7 +223,7 @@ impl Registry {
         Some(region.memory)
     }
 
-    fn is_held(&self, handle: usize) -> bool {
+    fn is_held(&mut self, handle: usize) -> bool {
         match self.shared.get(&handle) {
             Some(holders) => !holders.is_empty(),
             None => self.table.get(handle).is_some_and(|r| r.holder != 0),
@@ -321,7 +324,7 @@ impl Drop for Claim {
 /// What is known of a live region.
 #[must_use]
 pub fn facts(handle: usize) -> Option<Facts> {
-    let live = lock();
+    let mut live = lock();
     if !live.is_held(handle) {
         return None;
     }
@@ -391,7 +394,7 @@ pub fn files(
 ) -> Result<Vec<Option<FileOf>>, TryReserveError> {
     let mut out = Vec::new();
     out.try_reserve_exact(addresses.len())?;
-    let live = lock();
+    let mut live = lock();
     out.extend(addresses.map(|address| {
         live.table.get(address).map(|region| FileOf {
             device: region.device,

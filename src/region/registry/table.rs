@@ -1,7 +1,11 @@
 //! A table of live regions by the address of their first byte. It never moves what it holds and never copies itself
-//! to grow: entries lie in pieces of doubling size, and each insertion splits at most one bucket (linear hashing).
+//! to grow: entries lie in pieces of doubling size, and each new entry splits at most one bucket (linear hashing).
 //! So an insertion takes the same time whether there are ten regions or a hundred thousand, and nothing is in memory
 //! twice.
+//!
+//! A new entry is put behind the last one, and found its place in the buckets only when somebody looks for one. Many
+//! processes read tens of thousands of regions and never do, and each look into the buckets waits for memory: entries
+//! are far apart, and the system's work for one read pushes those of the others out of the caches.
 
 use std::collections::TryReserveError;
 
@@ -14,16 +18,17 @@ const PIECES: usize = 29;
 const NONE: u32 = u32::MAX;
 
 /// A list whose elements stay where they are: it grows by further pieces.
+#[repr(C)]
 struct Pieces<T> {
-    pieces: [Vec<T>; PIECES],
     len: usize,
+    pieces: [Vec<T>; PIECES],
 }
 
 impl<T> Pieces<T> {
     const fn new() -> Self {
         Pieces {
-            pieces: [const { Vec::new() }; PIECES],
             len: 0,
+            pieces: [const { Vec::new() }; PIECES],
         }
     }
 
@@ -62,6 +67,9 @@ impl<T> Pieces<T> {
 pub(super) trait Placed {
     /// Where it begins.
     fn address(&self) -> usize;
+
+    /// Drops one at whose address another one was entered later.
+    fn replaced(self);
 }
 
 /// An entry, or a free place for one.
@@ -76,14 +84,17 @@ pub(super) const fn bytes_per_entry<R>() -> usize {
     size_of::<Slot<R>>() + size_of::<u32>()
 }
 
-/// See the module.
+/// See the module. What each insertion changes comes first, in one cache line with the lock.
+#[repr(C)]
 pub(super) struct Table<R> {
+    count: usize,
+    /// The first free slot.
+    free: u32,
+    /// The first slot that is in no bucket yet, nor are those behind it.
+    loose: u32,
     slots: Pieces<Slot<R>>,
     /// The first slot of each bucket.
     buckets: Pieces<u32>,
-    /// The first free slot.
-    free: u32,
-    count: usize,
 }
 
 /// Spreads the bits of an address over all of a word. The table holds nothing but addresses of mappings and
@@ -105,22 +116,30 @@ fn bucket(hash: u64, buckets: usize) -> u32 {
 impl<R> Table<R> {
     pub(super) const fn new() -> Self {
         Table {
+            count: 0,
+            free: NONE,
+            loose: 0,
             slots: Pieces::new(),
             buckets: Pieces::new(),
-            free: NONE,
-            count: 0,
         }
-    }
-
-    /// How many regions it holds.
-    pub(super) fn len(&self) -> usize {
-        self.count
     }
 }
 
 impl<R: Placed> Table<R> {
+    /// How many regions it holds.
+    pub(super) fn len(&mut self) -> usize {
+        self.settle();
+        self.count
+    }
+
     /// The slot of the region that begins at `address`.
-    fn find(&self, address: usize) -> Option<u32> {
+    fn find(&mut self, address: usize) -> Option<u32> {
+        self.settle();
+        self.find_settled(address)
+    }
+
+    /// The same among those that are in buckets.
+    fn find_settled(&self, address: usize) -> Option<u32> {
         if self.count == 0 {
             return None;
         }
@@ -134,8 +153,9 @@ impl<R: Placed> Table<R> {
         }
     }
 
-    pub(super) fn get(&self, address: usize) -> Option<&R> {
-        self.slots.get(self.find(address)?)?.region.as_ref()
+    pub(super) fn get(&mut self, address: usize) -> Option<&R> {
+        let index = self.find(address)?;
+        self.slots.get(index)?.region.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, address: usize) -> Option<&mut R> {
@@ -143,49 +163,87 @@ impl<R: Placed> Table<R> {
         self.slots.get_mut(index)?.region.as_mut()
     }
 
-    /// Enters a region; another one at the same address is answered. If there is no memory for the entry, the region
-    /// comes back as an error.
-    pub(super) fn insert(&mut self, region: R) -> Result<Option<R>, R> {
-        let address = region.address();
-        if let Some(there) = self.get_mut(address) {
-            return Ok(Some(std::mem::replace(there, region)));
-        }
+    /// Enters a region, in whose place another one at the same address goes, sooner or later. If there is no memory
+    /// for the entry, the region comes back.
+    pub(super) fn insert(&mut self, region: R) -> Result<(), R> {
         while self.buckets.len < FIRST {
             if self.buckets.push(NONE).is_err() {
                 return Err(region);
             }
         }
-        let index = match self.slots.get_mut(self.free) {
-            Some(slot) => {
-                let index = self.free;
-                self.free = slot.next;
-                slot.region = Some(region);
-                index
-            }
-            None => {
-                let Some(index) = u32::try_from(self.slots.len).ok().filter(|&i| i != NONE) else {
-                    return Err(region);
-                };
-                // In two steps: what is not pushed would be dropped.
-                let empty = Slot {
-                    region: None,
-                    next: NONE,
-                };
-                if self.slots.push(empty).is_err() {
-                    return Err(region);
-                }
-                if let Some(slot) = self.slots.get_mut(index) {
-                    slot.region = Some(region);
-                }
-                index
-            }
-        };
-        self.count += 1;
-        self.link(index, address);
-        if self.count > self.buckets.len {
-            self.split();
+        if self.free != NONE {
+            self.reuse(region);
+            return Ok(());
         }
-        Ok(None)
+        let Some(index) = u32::try_from(self.slots.len).ok().filter(|&i| i != NONE) else {
+            return Err(region);
+        };
+        // In two steps: what is not pushed would be dropped.
+        let empty = Slot {
+            region: None,
+            next: NONE,
+        };
+        if self.slots.push(empty).is_err() {
+            return Err(region);
+        }
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.region = Some(region);
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Enters a region in a free slot, of which there is one.
+    fn reuse(&mut self, region: R) {
+        self.settle();
+        let index = self.free;
+        if let Some(slot) = self.slots.get_mut(index) {
+            self.free = slot.next;
+            slot.region = Some(region);
+            self.count += 1;
+            self.enter(index);
+        }
+    }
+
+    /// Gives what was entered lately its place in the buckets.
+    fn settle(&mut self) {
+        while (self.loose as usize) < self.slots.len {
+            let index = self.loose;
+            self.loose += 1;
+            self.enter(index);
+        }
+    }
+
+    /// Gives the region in a slot its place in the buckets, or that of another one at its address.
+    fn enter(&mut self, index: u32) {
+        let address = |slot: &Slot<R>| slot.region.as_ref().map(R::address);
+        let Some(address) = self.slots.get(index).and_then(address) else {
+            return;
+        };
+        let Some(earlier) = self.find_settled(address) else {
+            self.link(index, address);
+            if self.count > self.buckets.len {
+                self.split();
+            }
+            return;
+        };
+        let region = self.clear(index);
+        if let Some(slot) = self.slots.get_mut(earlier)
+            && let Some(earlier) = std::mem::replace(&mut slot.region, region)
+        {
+            earlier.replaced();
+        }
+    }
+
+    /// Makes a slot that is in no bucket a free one; answers what was in it.
+    fn clear(&mut self, index: u32) -> Option<R> {
+        let free = self.free;
+        let slot = self.slots.get_mut(index)?;
+        let region = slot.region.take();
+        slot.next = free;
+        self.free = index;
+        self.count -= 1;
+        region
     }
 
     /// Puts a slot at the front of its bucket.
@@ -222,6 +280,7 @@ impl<R: Placed> Table<R> {
     /// Takes a region out, if it is there and `wanted` says so. The last one takes the table's memory with it, but
     /// for a little that the next one needs.
     pub(super) fn remove_if(&mut self, address: usize, wanted: impl FnOnce(&R) -> bool) -> Option<R> {
+        self.settle();
         if self.count == 0 {
             return None;
         }
@@ -244,12 +303,7 @@ impl<R: Placed> Table<R> {
             None => *self.buckets.get_mut(first)? = next,
             Some(before) => self.slots.get_mut(before)?.next = next,
         }
-        let free = self.free;
-        let slot = self.slots.get_mut(index)?;
-        let region = slot.region.take();
-        slot.next = free;
-        self.free = index;
-        self.count -= 1;
+        let region = self.clear(index);
         // What was never large stays as it is: a process that reads and frees one region after the other would make it
         // anew each time.
         if self.count == 0 && self.buckets.len > FIRST {
@@ -263,20 +317,34 @@ impl<R: Placed> Table<R> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::cell::RefCell;
     use std::collections::HashMap;
 
     impl Placed for (usize, u32) {
         fn address(&self) -> usize {
             self.0
         }
+
+        fn replaced(self) {
+            REPLACED.with_borrow_mut(|replaced| replaced.push(self));
+        }
+    }
+
+    thread_local! {
+        /// What another entry at its address has taken the place of.
+        static REPLACED: RefCell<Vec<(usize, u32)>> = const { RefCell::new(Vec::new()) };
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(13), cases: 48, ..ProptestConfig::default() })]
         #[test]
-        fn it_holds_what_a_map_holds(steps in proptest::collection::vec((0..400_usize, 0..4_u8), 0..2000)) {
+        fn it_holds_what_a_map_holds(
+            steps in proptest::collection::vec((0..400_usize, 0..4_u8), 0..2000),
+            looks in 1..50_usize,
+        ) {
             let mut table = Table::new();
             let mut map = HashMap::new();
+            let mut replaced = Vec::new();
             for (i, (place, step)) in steps.into_iter().enumerate() {
                 let address = place << 16;
                 if step == 0 {
@@ -284,10 +352,16 @@ mod tests {
                     prop_assert_eq!(table.remove_if(address, |_| true), map.remove(&address));
                 } else {
                     let entry = (address, i as u32);
-                    prop_assert_eq!(table.insert(entry), Ok(map.insert(address, entry)));
+                    replaced.extend(map.insert(address, entry));
+                    prop_assert_eq!(table.insert(entry), Ok(()));
                 }
-                prop_assert_eq!(table.len(), map.len());
+                if i % looks == 0 {
+                    prop_assert_eq!(table.len(), map.len());
+                    prop_assert_eq!(REPLACED.take(), std::mem::take(&mut replaced));
+                }
             }
+            prop_assert_eq!(table.len(), map.len());
+            prop_assert_eq!(REPLACED.take(), replaced);
             for place in 0..400_usize {
                 prop_assert_eq!(table.get(place << 16), map.get(&(place << 16)));
             }
@@ -312,7 +386,7 @@ mod tests {
         let mut table = Table::new();
         for many in [FIRST, 100] {
             for i in 0..many {
-                assert_eq!(table.insert((i << 16, 0)), Ok(None));
+                assert_eq!(table.insert((i << 16, 0)), Ok(()));
                 assert_eq!((table.len(), table.buckets.len), (i + 1, FIRST.max(i + 1)));
             }
             for i in 0..many {
@@ -328,11 +402,11 @@ mod tests {
         const MANY: usize = 100_000;
         let mut table = Table::new();
         for i in 0..MANY {
-            assert_eq!(table.insert((i << 16, i as u32)), Ok(None));
+            assert_eq!(table.insert((i << 16, i as u32)), Ok(()));
         }
         let first = table.get(0).unwrap() as *const _;
         for i in MANY..2 * MANY {
-            assert_eq!(table.insert((i << 16, i as u32)), Ok(None));
+            assert_eq!(table.insert((i << 16, i as u32)), Ok(()));
         }
         assert_eq!(table.get(0).unwrap() as *const _, first);
         let length = |bucket: u32| {
