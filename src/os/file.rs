@@ -46,8 +46,21 @@ impl File {
     /// # Errors
     /// What `open` says.
     pub fn open(path: &CStr) -> io::Result<File> {
+        Self::open_with(path, 0)
+    }
+
+    /// The same, but without waiting for anybody, as for who writes into a pipe.
+    ///
+    /// # Errors
+    /// What `open` says.
+    pub fn open_at_once(path: &CStr) -> io::Result<File> {
+        Self::open_with(path, libc::O_NONBLOCK)
+    }
+
+    fn open_with(path: &CStr, more: libc::c_int) -> io::Result<File> {
+        let flags = libc::O_RDONLY | libc::O_CLOEXEC | more;
         // SAFETY: `path` is a terminated string.
-        let fd = retry(|| unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) } as isize)?;
+        let fd = retry(|| unsafe { libc::open(path.as_ptr(), flags) } as isize)?;
         Ok(File {
             fd: fd as libc::c_int,
         })
@@ -100,6 +113,38 @@ impl File {
         Ok(done)
     }
 
+    /// Reads the first bytes of the file, if they are in memory; answers how many came.
+    ///
+    /// # Errors
+    /// `WouldBlock` where they would have to be waited for; anything else where the system cannot tell.
+    pub fn read_without_waiting(&self, out: &mut [u8]) -> io::Result<usize> {
+        let part = libc::iovec {
+            iov_base: out.as_mut_ptr().cast(),
+            iov_len: out.len(),
+        };
+        // Not by the function of the C library, which older ones do not have.
+        // SAFETY: `part` describes `out`, which is writable; it is read at offset 0, whose upper half is 0 too.
+        let n = unsafe {
+            libc::syscall(
+                libc::SYS_preadv2,
+                self.fd,
+                &raw const part,
+                1,
+                0,
+                0,
+                libc::RWF_NOWAIT,
+            )
+        };
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Has the system read the first `bytes` bytes of the file into memory, and does not wait for them.
+    pub fn will_need(&self, bytes: u64) {
+        let bytes = libc::off_t::try_from(bytes).unwrap_or(libc::off_t::MAX);
+        // SAFETY: advice about an open file; whatever comes of it changes no content.
+        unsafe { libc::posix_fadvise(self.fd, 0, bytes, libc::POSIX_FADV_WILLNEED) };
+    }
+
     /// Writes all of `bytes` at the end of what was written.
     pub(super) fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
@@ -142,12 +187,7 @@ impl File {
 
     /// Opens what stands there itself, and no device or pipe by waiting for it; not to be read or written.
     pub(super) fn open_to_look(path: &CStr) -> io::Result<File> {
-        let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        // SAFETY: `path` is a terminated string.
-        let fd = retry(|| unsafe { libc::open(path.as_ptr(), flags) } as isize)?;
-        Ok(File {
-            fd: fd as libc::c_int,
-        })
+        Self::open_with(path, libc::O_NOFOLLOW | libc::O_NONBLOCK)
     }
 }
 

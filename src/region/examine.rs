@@ -4,6 +4,7 @@
 //! Compaction is post-order, so a root that lies in its own file is the last object, and its end is the end of the
 //! data: that notices a truncated file, one whose last blocks never reached the disk, and a wild root.
 
+use super::ahead::read_start;
 use super::closures::libraries::MissingCode;
 use super::error::{ReadError, shown};
 use crate::dependencies::{Dependencies, RegionView};
@@ -87,9 +88,8 @@ pub(super) fn examine(
         cause,
     })?;
     let size = identity.size;
-    let read = |out: &mut [u8], at: usize| file.read_at(out, at as u64).map_err(|e| ReadError::read(path, e));
     let mut start = [0; HEADER_SIZE + 16];
-    let got = read(&mut start, 0)?;
+    let got = read_start(path, file, &mut start).map_err(|e| ReadError::read(path, e))?;
     let header = Header::decode(&start[..got]).map_err(|e| match e {
         HeaderError::Invalid if got < HEADER_SIZE => ReadError::header(
             path,

@@ -11,6 +11,7 @@
 //! * [`registry`] knows which regions are alive, [`unchanging`] which of them a second read of their file can share;
 //! * [`chain`] is a compactor as the host carries it, [`twin`] the host's own beside it in mode compare.
 
+mod ahead;
 mod arguments;
 pub mod calls;
 pub mod chain;

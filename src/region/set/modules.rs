@@ -5,6 +5,7 @@ use crate::dependencies::{Dependencies, RegionView};
 use crate::host::RegionFacts;
 use crate::os::panics;
 use crate::os::threads::together;
+use crate::region::ahead;
 use crate::region::error::{CallError, ReadError, shown};
 use crate::region::examine::ReadOptions;
 use crate::region::freshness::Paths;
@@ -20,6 +21,9 @@ use std::time::{Duration, Instant};
 
 /// What memory is asked for.
 pub(super) const WHAT: &str = "the regions of the snapshot's modules";
+
+/// So many modules before it is read, the files of one are asked for: enough that a disk always has something to do.
+const AHEAD: usize = 16;
 
 /// How files are read, for all threads.
 pub struct Reader<'a> {
@@ -140,6 +144,17 @@ impl Reader<'_> {
         Ok(out)
     }
 
+    /// Asks for the files of a module that will be read some modules after this one, if files have to come from a disk.
+    fn ask_ahead(&self, index: usize) {
+        let later = index + AHEAD;
+        if later < self.list.len() && self.image.is_none() && ahead::is_of_use() {
+            let Module { olean, ir } = self.list.module(later);
+            olean
+                .chain(ir)
+                .for_each(|file| ahead::ask_for(self.list.file(file)));
+        }
+    }
+
     /// Reads all modules by up to `workers` threads, this one among them. Answers their regions in the order of the
     /// list, whoever read them.
     ///
@@ -157,6 +172,7 @@ impl Reader<'_> {
                 if index >= self.list.len().min(failed.load(Ordering::Relaxed)) {
                     return done;
                 }
+                self.ask_ahead(index);
                 let read = panics::caught(|| self.module(index));
                 let read = read.unwrap_or_else(|panic| Err(CallError::Argument(panic)));
                 if read.is_err() {
