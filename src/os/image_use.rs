@@ -18,12 +18,17 @@ pub struct Named {
 
 static NAMED: AtomicPtr<Named> = AtomicPtr::new(ptr::null_mut());
 
+/// A count in a cache line of its own: threads that read at the same time change it, and look at what lies beside.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct Alone<T>(pub T);
+
 /// Reads answered from the image.
-pub static SERVED: AtomicU64 = AtomicU64::new(0);
+pub static SERVED: Alone<AtomicU64> = Alone(AtomicU64::new(0));
 /// Reads that were not, because the file is not what it was, or what it points into was not read from the image.
-pub static STALE: AtomicU64 = AtomicU64::new(0);
+pub static STALE: Alone<AtomicU64> = Alone(AtomicU64::new(0));
 /// Reads of files that are not in the image.
-pub static ABSENT: AtomicU64 = AtomicU64::new(0);
+pub static ABSENT: Alone<AtomicU64> = Alone(AtomicU64::new(0));
 
 /// Remembers the image.
 pub fn set(named: Named) {
@@ -41,5 +46,5 @@ pub fn named() -> Option<&'static Named> {
 pub fn reset() {
     [&SERVED, &STALE, &ABSENT]
         .iter()
-        .for_each(|n| n.store(0, Relaxed));
+        .for_each(|n| n.0.store(0, Relaxed));
 }

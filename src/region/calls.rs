@@ -9,7 +9,7 @@ use super::error::{CallError, SaveError};
 use super::examine::ReadOptions;
 use super::freshness;
 use super::image::in_use as image;
-use super::image::read::{read_from_image, read_parts_from_image};
+use super::image::read::{Answer, read_from_image, read_parts_from_image};
 use super::read::{self, Loaded, Placed};
 use super::registry::{self, By, NotReleased, Released};
 use super::results::{ReadFacts, enter, facts, hand_out, hand_out_placed, served};
@@ -212,15 +212,20 @@ pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts
     // the call. `fname` is a string where it is handed out, or `path` had refused it. The host can allocate in a call
     // of its loader.
     unsafe {
-        if let Some(image) = image::in_use(host).filter(|_| !wishes().force_relocate)
-            && let Some(facts) = read_from_image(host, image, fname, deps, wishes().verify)?
-        {
-            let read = served(&facts);
-            return Ok((hand_out(host, fname, &facts), read));
+        let mut looked_at = None;
+        if let Some(image) = image::in_use(host).filter(|_| !wishes().force_relocate) {
+            match read_from_image(host, image, fname, deps, wishes().verify)? {
+                Answer::Region(facts) => return Ok((hand_out(host, fname, &facts), served(&facts))),
+                Answer::File(file) => looked_at = file,
+            }
         }
         let regions = dependencies(host, deps)?;
         let options = read_options(host);
-        let opened = read::open(path(fname)?, &regions, &options)?;
+        let path = path(fname)?;
+        let opened = match looked_at {
+            Some(file) => read::go_on(path, file, &regions, &options)?,
+            None => read::open(path, &regions, &options)?,
+        };
         // Who passes none may know that nothing there is looked at.
         if !regions.views().is_empty() {
             opened.check_dependencies(&regions, &|i| region_path(host, deps, i))?;

@@ -46,6 +46,26 @@ pub(super) struct Examined {
     pub root_place: RootPlace,
 }
 
+/// A file that was opened, and which one it is.
+pub struct LookedAt {
+    /// The file.
+    pub file: File,
+    /// Which one.
+    pub identity: Identity,
+}
+
+impl LookedAt {
+    /// Opens the file `path` and looks which one it is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(path: &CStr) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let identity = identity(&file)?;
+        Ok(LookedAt { file, identity })
+    }
+}
+
 /// What a root is, as far as its value tells.
 #[derive(Clone, Copy)]
 pub(super) enum RootPlace {
@@ -80,13 +100,10 @@ pub(super) fn identity_of(st: &libc::stat) -> Identity {
 pub(super) fn examine(
     path: &CStr,
     file: &File,
+    identity: Identity,
     deps: &Dependencies,
     options: &ReadOptions,
 ) -> Result<Examined, ReadError> {
-    let identity = identity(file).map_err(|cause| ReadError::Stat {
-        file: shown(path),
-        cause,
-    })?;
     let size = identity.size;
     let mut start = [0; HEADER_SIZE + 16];
     let got = read_start(path, file, &mut start).map_err(|e| ReadError::read(path, e))?;

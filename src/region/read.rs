@@ -7,7 +7,7 @@
 
 use super::closures::load::relocate_closures;
 use super::error::{ReadError, shown};
-use super::examine::{Examined, ReadOptions, examine, root_is_last};
+use super::examine::{Examined, LookedAt, ReadOptions, examine, identity, root_is_last};
 use super::freshness::{self, Paths};
 use super::image::in_use as image;
 use super::registry::Claim;
@@ -79,7 +79,25 @@ pub fn open<'a>(path: &'a CStr, deps: &Dependencies, options: &ReadOptions) -> R
         file: shown(path),
         cause,
     })?;
-    let examined = examine(path, &file, deps, options).map_err(|e| told_width(&file, path, e))?;
+    let identity = identity(&file).map_err(|cause| ReadError::Stat {
+        file: shown(path),
+        cause,
+    })?;
+    go_on(path, LookedAt { file, identity }, deps, options)
+}
+
+/// The same with a file that was opened and looked at before.
+///
+/// # Errors
+/// As [`open`].
+pub fn go_on<'a>(
+    path: &'a CStr,
+    file: LookedAt,
+    deps: &Dependencies,
+    options: &ReadOptions,
+) -> Result<Opened<'a>, ReadError> {
+    let LookedAt { file, identity } = file;
+    let examined = examine(path, &file, identity, deps, options).map_err(|e| told_width(&file, path, e))?;
     Ok(Opened { path, file, examined })
 }
 

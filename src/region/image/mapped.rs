@@ -5,13 +5,13 @@ use super::facts::Facts;
 use super::{chain, own};
 use crate::dependencies::RegionView;
 use crate::os::file::{File, errno_text, stat_of};
-use crate::os::image_use::{ABSENT, SERVED, STALE};
+use crate::os::image_use::{ABSENT, Alone, SERVED, STALE};
 use crate::os::map::Missed;
 use crate::os::page::page_size;
 use crate::os::whole_file::WholeFile;
 use crate::region::closures::libraries::MissingCode;
 use crate::region::error::ReadError;
-use crate::region::examine::identity_of;
+use crate::region::examine::{LookedAt, identity_of};
 use olean_reader::DepBytes;
 use olean_reader::format::header::field_text;
 use olean_reader::format::identity::Identity;
@@ -23,7 +23,7 @@ use once_cell::race::OnceBool;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 /// Nobody has the region.
 const FREE: u8 = 0;
@@ -31,6 +31,9 @@ const FREE: u8 = 0;
 const HELD: u8 = 1;
 /// It may have been written to, or was found to be damaged: not given out again.
 const SPENT: u8 = 2;
+
+/// After so many files in a row that had to be read, the next one is opened before it is looked for.
+const MISSED: u32 = 4;
 
 /// An image that is mapped for the life of the process.
 pub struct Mapped {
@@ -42,7 +45,9 @@ pub struct Mapped {
     shares: bool,
     /// What is known of each region that is not shared.
     states: Box<[AtomicU8]>,
-    live: AtomicUsize,
+    live: Alone<AtomicUsize>,
+    /// How many files in a row had to be read, as far as that counts.
+    missed: AtomicU32,
     /// Whether the digests are what was written, once somebody has asked for one.
     digests: OnceBool,
 }
@@ -121,7 +126,8 @@ impl Mapped {
             trust,
             shares,
             states,
-            live: AtomicUsize::new(0),
+            live: Alone::default(),
+            missed: AtomicU32::new(0),
             digests: OnceBool::new(),
         })
     }
@@ -141,25 +147,63 @@ impl Mapped {
     /// The entry of the file `path`, if it is what it was.
     #[must_use]
     pub fn find(&self, path: &CStr) -> Option<Candidate> {
+        if self.trust {
+            return self.find_trusted(path);
+        }
+        // Reading the file says what is wrong with it.
+        let now = stat_of(path).map(|st| identity_of(&st));
+        self.find_identity(path, now.ok().as_ref())
+    }
+
+    /// The same, or the file, opened and looked at, where one that has to be read is expected: where the last ones had
+    /// to be. Then the image costs no call beside.
+    ///
+    /// # Errors
+    /// The file has to be read.
+    pub fn find_or_open(&self, path: &CStr) -> Result<Candidate, Option<LookedAt>> {
+        if self.trust {
+            return self.find_trusted(path).ok_or(None);
+        }
+        if self.missed.load(Ordering::Relaxed) < MISSED {
+            let found = self.find(path);
+            if found.is_none() {
+                self.missed.fetch_add(1, Ordering::Relaxed);
+            }
+            return found.ok_or(None);
+        }
+        let Ok(file) = LookedAt::open(path) else {
+            // Of a file that is there it need not matter.
+            return self.find(path).ok_or(None);
+        };
+        let found = self.find_identity(path, Some(&file.identity));
+        if found.is_some() {
+            self.missed.store(0, Ordering::Relaxed);
+        }
+        found.ok_or(Some(file))
+    }
+
+    fn find_trusted(&self, path: &CStr) -> Option<Candidate> {
+        let found = self.find_path(path.to_bytes());
+        if found.is_none() {
+            ABSENT.0.fetch_add(1, Ordering::Relaxed);
+        }
+        found.map(|(index, entry)| Candidate { index, entry })
+    }
+
+    /// The entry of the file `path`, which is this one `now`, if that is known.
+    fn find_identity(&self, path: &CStr, now: Option<&Identity>) -> Option<Candidate> {
         let absent = || {
-            ABSENT.fetch_add(1, Ordering::Relaxed);
+            ABSENT.0.fetch_add(1, Ordering::Relaxed);
             None
         };
         let stale = || {
-            STALE.fetch_add(1, Ordering::Relaxed);
+            STALE.0.fetch_add(1, Ordering::Relaxed);
             None
         };
-        if self.trust {
-            return match self.find_path(path.to_bytes()) {
-                Some((index, entry)) => Some(Candidate { index, entry }),
-                None => absent(),
-            };
-        }
-        // Reading the file says what is wrong with it.
-        let Ok(now) = stat_of(path).map(|st| identity_of(&st)) else {
+        let Some(now) = now else {
             return absent();
         };
-        match self.tables.find(&now) {
+        match self.tables.find(now) {
             Found::Same(index, entry) => Some(Candidate { index, entry }),
             // A file that took the place of another one under its name has another inode.
             Found::Absent if self.find_path(path.to_bytes()).is_none() => absent(),
@@ -194,7 +238,7 @@ impl Mapped {
         let entry = (candidate.index, &candidate.entry);
         let linked = chain::is_linked_against(&self.tables, self.size, entry, count, begins);
         if !linked {
-            STALE.fetch_add(1, Ordering::Relaxed);
+            STALE.0.fetch_add(1, Ordering::Relaxed);
         }
         linked
     }
@@ -255,14 +299,14 @@ impl Mapped {
             state.store(SPENT, Ordering::Release);
             return Err(e);
         }
-        self.live.fetch_add(1, Ordering::Relaxed);
-        SERVED.fetch_add(1, Ordering::Relaxed);
+        self.live.0.fetch_add(1, Ordering::Relaxed);
+        SERVED.0.fetch_add(1, Ordering::Relaxed);
         Ok(Some(self.facts(entry)))
     }
 
     /// Takes back what was given out in a call that failed later.
     pub fn take_back(&self, candidate: &Candidate) {
-        SERVED.fetch_sub(1, Ordering::Relaxed);
+        SERVED.0.fetch_sub(1, Ordering::Relaxed);
         let _ = self.release(self.address(&candidate.entry));
     }
 
@@ -392,13 +436,16 @@ impl Mapped {
         }
         // Of a shared region a copy of a structure may be freed after the structure.
         let less = |live: usize| live.checked_sub(1);
-        let _ = self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let _ = self
+            .live
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         true
     }
 
     /// How many regions were given out and not released.
     #[must_use]
     pub fn live(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
+        self.live.0.load(Ordering::Relaxed)
     }
 }

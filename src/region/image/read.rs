@@ -11,7 +11,7 @@ use crate::region::arguments::path;
 use crate::region::closures::libraries::MissingCode;
 use crate::region::deps::{begins, dependencies};
 use crate::region::error::{CallError, ReadError};
-use crate::region::examine::ReadOptions;
+use crate::region::examine::{LookedAt, ReadOptions};
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -27,7 +27,15 @@ fn image_facts(facts: &Facts) -> RegionFacts {
     }
 }
 
-/// The region in the file `fname` as the image has it; `None` if the file has to be read.
+/// What the image has of a file.
+pub(crate) enum Answer {
+    /// The region.
+    Region(RegionFacts),
+    /// Nothing: the file has to be read, which may have been opened for that.
+    File(Option<LookedAt>),
+}
+
+/// The region in the file `fname` as the image has it.
 ///
 /// # Errors
 /// The arguments make no sense.
@@ -40,17 +48,18 @@ pub(crate) unsafe fn read_from_image(
     fname: Obj,
     deps: Obj,
     verify: bool,
-) -> Result<Option<RegionFacts>, CallError> {
+) -> Result<Answer, CallError> {
     // SAFETY: both are scalars or live objects of `host`, by the contract, and stay so to the end of this call. What
     // is given out was linked against the regions in `deps`, which has just been found.
     unsafe {
         let path = path(fname)?;
-        let Some(found) = image.find(path) else {
-            return Ok(None);
+        let found = match image.find_or_open(path) {
+            Ok(found) => found,
+            Err(file) => return Ok(Answer::File(file)),
         };
         let begins = begins(host, deps)?;
         if !image.is_linked_against(&found, begins.len(), begins) {
-            return Ok(None);
+            return Ok(Answer::File(None));
         }
         let views = match verify {
             true => Some(dependencies(host, deps)?),
@@ -58,7 +67,10 @@ pub(crate) unsafe fn read_from_image(
         };
         let views = views.as_ref().map(|found| found.views());
         let given = give_out(image, path, &found, views, MissingCode::Refuse);
-        Ok(given.map(|facts| image_facts(&facts)))
+        Ok(match given {
+            Some(facts) => Answer::Region(image_facts(&facts)),
+            None => Answer::File(None),
+        })
     }
 }
 
