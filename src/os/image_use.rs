@@ -1,6 +1,7 @@
 //! How an image is used in this process, for the report. Atomics and no locks, so that it can be read at any moment,
 //! also while the process ends.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
@@ -22,6 +23,14 @@ static NAMED: AtomicPtr<Named> = AtomicPtr::new(ptr::null_mut());
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub struct Alone<T>(pub T);
+
+impl<T> Deref for Alone<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
 
 /// Reads answered from the image.
 pub static SERVED: Alone<AtomicU64> = Alone(AtomicU64::new(0));
@@ -46,5 +55,5 @@ pub fn named() -> Option<&'static Named> {
 pub fn reset() {
     [&SERVED, &STALE, &ABSENT]
         .iter()
-        .for_each(|n| n.0.store(0, Relaxed));
+        .for_each(|n| n.store(0, Relaxed));
 }

@@ -201,9 +201,9 @@ fn push_image(out: &mut String) {
         out,
         r#","regions":{},"served":{},"stale":{},"absent":{},"reason":"#,
         named.regions,
-        count(&image_use::SERVED.0),
-        count(&image_use::STALE.0),
-        count(&image_use::ABSENT.0)
+        count(&image_use::SERVED),
+        count(&image_use::STALE),
+        count(&image_use::ABSENT)
     );
     match &named.reason {
         None => out.push_str("null"),

@@ -81,7 +81,7 @@ pub fn run(dir: &Path, options: &Options) {
 /// One unmeasured run of each side where that makes a difference, then rounds in turning order, so that what else the
 /// machine does hits all alike.
 fn measure(works: &Works, work: &Work, sides: &[&Side], runs: usize) -> Runs {
-    let runs = work.most.map_or(runs, |most| most.min(runs));
+    let runs = work.times * work.most.map_or(runs, |most| most.min(runs));
     // Nothing gets warm in a cold run; waiting for each call takes minutes, and is the same the first time.
     let warm_up = usize::from(matches!(work.how, How::Warm | How::Inspected));
     let mut out = vec![Vec::with_capacity(runs); sides.len()];

@@ -29,6 +29,8 @@ pub const STALE: &str = "stale";
 pub const ALONE: &str = "1 thread";
 /// The tool, with as many as usual.
 pub const TOGETHER: &str = "threads";
+/// No loader: one file of as many bytes, read from its beginning to its end.
+pub const FLOOR: &str = "one file, read";
 
 /// The snapshot that Lean's own loader saved, and ours.
 pub const SNAPSHOTS: [&str; 2] = ["stock.snap", "ours.snap"];
@@ -75,6 +77,7 @@ pub fn all(images: &Images) -> Vec<Side> {
     };
     sides.push(reading(ALONE, &[("LEAN_IMPORT_WORKERS", "1")]));
     sides.push(reading(TOGETHER, &[]));
+    sides.push(reading(FLOOR, &[]));
     sides
 }
 

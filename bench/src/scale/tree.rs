@@ -2,7 +2,7 @@
 
 use super::images::{self, Images};
 use super::process::{self, Usage};
-use super::side::{self, Side};
+use super::side::{self, FLOOR, Side};
 use super::works::{Before, How, What, Work};
 use std::ffi::OsString;
 use std::fs;
@@ -145,6 +145,13 @@ impl Works {
     }
 
     fn command(&self, what: What, side: &Side) -> Command {
+        if side.name == FLOOR {
+            let mut command = Command::new("cat");
+            command
+                .current_dir(self.scratch.path())
+                .arg(self.images.tree.as_path());
+            return command;
+        }
         if what == What::Set {
             let mut command = Command::new(testkit::program("olean"));
             command

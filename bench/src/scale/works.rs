@@ -1,6 +1,6 @@
 //! What is run: commands of a real Lean over a tree of modules, by which sides, and after what.
 
-use super::side::{ALONE, IMAGE, INSIDE, OURS, STALE, STOCK, TOGETHER, TRUST};
+use super::side::{ALONE, FLOOR, IMAGE, INSIDE, OURS, STALE, STOCK, TOGETHER, TRUST};
 
 /// How a work is run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +60,8 @@ pub struct Work {
     pub sides: &'static [&'static str],
     /// Runs of each side at most.
     pub most: Option<usize>,
+    /// Runs for each one that is asked for: what takes little and differs by little is run more often.
+    pub times: usize,
     /// Asked of Lean.
     pub what: What,
     /// In which way.
@@ -76,6 +78,8 @@ const MEMORY: &[&str] = &["page tables", "mappings", "anonymous memory"];
 /// Works beside those that are always run.
 pub const EXTRAS: [&str; 6] = ["cold", "states", "delay", "calls", "set", "restored"];
 
+/// An empty module.
+pub(super) const START: &str = "start-up";
 /// The import of everything.
 pub(super) const IMPORT: &str = "import";
 /// The header snapshot of that, loaded.
@@ -97,6 +101,7 @@ pub fn list(extra: &[String]) -> Vec<Work> {
         figures: WARM,
         sides,
         most: None,
+        times: 1,
         what,
         how: How::Warm,
         before: Before::Nothing,
@@ -104,7 +109,10 @@ pub fn list(extra: &[String]) -> Vec<Work> {
     let import = warm(IMPORT, What::Import, &[STOCK, OURS, IMAGE, TRUST]);
     let load = warm(LOAD, What::Load, LOADERS);
     let mut list = vec![
-        warm("start-up", What::Nothing, &[STOCK, OURS, IMAGE]),
+        Work {
+            times: 8,
+            ..warm(START, What::Nothing, &[STOCK, OURS, IMAGE])
+        },
         import.clone(),
         warm(SAVE, What::Save, &[STOCK, OURS, IMAGE]),
         load.clone(),
@@ -117,11 +125,15 @@ pub fn list(extra: &[String]) -> Vec<Work> {
             (COLD_SET, How::Cold, Some(5)),
             ("snapshot set, 1 ms each call", How::Delayed, Some(1)),
         ] {
+            let sides: &[&str] = match how {
+                How::Cold => &[ALONE, TOGETHER, FLOOR],
+                _ => &[ALONE, TOGETHER],
+            };
             list.push(Work {
                 figures: WALL,
                 most,
                 how,
-                ..warm(name, What::Set, &[ALONE, TOGETHER])
+                ..warm(name, What::Set, sides)
             });
         }
     }

@@ -185,7 +185,7 @@ impl Mapped {
     fn find_trusted(&self, path: &CStr) -> Option<Candidate> {
         let found = self.find_path(path.to_bytes());
         if found.is_none() {
-            ABSENT.0.fetch_add(1, Ordering::Relaxed);
+            ABSENT.fetch_add(1, Ordering::Relaxed);
         }
         found.map(|(index, entry)| Candidate { index, entry })
     }
@@ -193,11 +193,11 @@ impl Mapped {
     /// The entry of the file `path`, which is this one `now`, if that is known.
     fn find_identity(&self, path: &CStr, now: Option<&Identity>) -> Option<Candidate> {
         let absent = || {
-            ABSENT.0.fetch_add(1, Ordering::Relaxed);
+            ABSENT.fetch_add(1, Ordering::Relaxed);
             None
         };
         let stale = || {
-            STALE.0.fetch_add(1, Ordering::Relaxed);
+            STALE.fetch_add(1, Ordering::Relaxed);
             None
         };
         let Some(now) = now else {
@@ -238,7 +238,7 @@ impl Mapped {
         let entry = (candidate.index, &candidate.entry);
         let linked = chain::is_linked_against(&self.tables, self.size, entry, count, begins);
         if !linked {
-            STALE.0.fetch_add(1, Ordering::Relaxed);
+            STALE.fetch_add(1, Ordering::Relaxed);
         }
         linked
     }
@@ -299,14 +299,14 @@ impl Mapped {
             state.store(SPENT, Ordering::Release);
             return Err(e);
         }
-        self.live.0.fetch_add(1, Ordering::Relaxed);
-        SERVED.0.fetch_add(1, Ordering::Relaxed);
+        self.live.fetch_add(1, Ordering::Relaxed);
+        SERVED.fetch_add(1, Ordering::Relaxed);
         Ok(Some(self.facts(entry)))
     }
 
     /// Takes back what was given out in a call that failed later.
     pub fn take_back(&self, candidate: &Candidate) {
-        SERVED.0.fetch_sub(1, Ordering::Relaxed);
+        SERVED.fetch_sub(1, Ordering::Relaxed);
         let _ = self.release(self.address(&candidate.entry));
     }
 
@@ -446,6 +446,6 @@ impl Mapped {
     /// How many regions were given out and not released.
     #[must_use]
     pub fn live(&self) -> usize {
-        self.live.0.load(Ordering::Relaxed)
+        self.live.load(Ordering::Relaxed)
     }
 }
