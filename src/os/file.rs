@@ -216,6 +216,39 @@ mod tests {
     use std::ffi::CString;
 
     #[test]
+    fn what_is_not_in_memory_is_not_waited_for_and_comes_when_it_is_asked_for() {
+        let dir = testkit::temp_dir("not-in-memory");
+        let path = CString::new(dir.path().join("a").to_str().expect("text")).expect("no NUL");
+        let written = File::create(&path).expect("created");
+        written.write_all(&[7; 300_000]).expect("written");
+        let file = File::open(&path).expect("opened");
+        let mut start = [0; 16];
+        match file.read_without_waiting(&mut start) {
+            Ok(n) => assert_eq!((n, start), (16, [7; 16]), "it has just been written"),
+            Err(e) => {
+                // A file system that does not know.
+                assert_eq!(e.raw_os_error(), Some(libc::EOPNOTSUPP));
+                return;
+            }
+        }
+        written.sync().expect("on the disk");
+        // SAFETY: advice about an open file.
+        let forgotten = unsafe { libc::posix_fadvise(file.fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        assert_eq!(forgotten, 0);
+        let waits = file
+            .read_without_waiting(&mut start)
+            .expect_err("it is on the disk alone");
+        assert_eq!(waits.kind(), io::ErrorKind::WouldBlock);
+        file.will_need(1 << 20);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while file.read_without_waiting(&mut start).is_err() {
+            assert!(std::time::Instant::now() < end, "it does not come");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert_eq!(start, [7; 16]);
+    }
+
+    #[test]
     fn a_program_that_is_started_inherits_no_file() {
         let dir = testkit::temp_dir("cloexec");
         let path = CString::new(dir.path().join("a").to_str().expect("text")).expect("no NUL");

@@ -20,15 +20,52 @@ const FIRST: &str = ".olean";
 /// How those of the others do, and those with its compiled code.
 const OTHERS: [&str; 4] = [".olean.server", ".olean.private", ".ir.sig", ".ir"];
 
-/// How many first parts have been read since one was not in memory.
-static MODULES: AtomicU32 = AtomicU32::new(0);
-/// How many of each of [`OTHERS`].
-static PARTS: [AtomicU32; OTHERS.len()] = [const { AtomicU32::new(0) }; OTHERS.len()];
-
 /// How often a system may refuse to say whether a file is in memory before it is not asked any more: some file systems
 /// do not know, and some sandboxes know no such question.
 const REFUSALS: u32 = 8;
 static REFUSED: AtomicU32 = AtomicU32::new(0);
+
+/// What has been read since a file was found not to be in memory.
+struct Seen {
+    /// First parts.
+    modules: AtomicU32,
+    /// Each of [`OTHERS`].
+    parts: [AtomicU32; OTHERS.len()],
+}
+
+static SEEN: Seen = Seen::new();
+
+impl Seen {
+    const fn new() -> Self {
+        Seen {
+            modules: AtomicU32::new(0),
+            parts: [const { AtomicU32::new(0) }; OTHERS.len()],
+        }
+    }
+
+    /// Whether some module was not in memory.
+    fn is_cold(&self) -> bool {
+        self.modules.load(Relaxed) > 0
+    }
+
+    /// Counts the file `path`; `cold` if it is not in memory. If it is the first one of a module then, answers those
+    /// that will be read after it.
+    fn note(&self, path: &CStr, cold: bool) -> Vec<CString> {
+        let path = path.to_bytes();
+        if let Some(part) = OTHERS.iter().position(|end| path.ends_with(end.as_bytes())) {
+            self.parts[part].fetch_add(1, Relaxed);
+            return Vec::new();
+        }
+        let Some(stem) = path.strip_suffix(FIRST.as_bytes()) else {
+            return Vec::new();
+        };
+        let modules = self.modules.fetch_add(1, Relaxed);
+        let usual = |&(_, read): &(&&str, &AtomicU32)| cold && read.load(Relaxed) > modules / 2;
+        let next = OTHERS.iter().zip(&self.parts).filter(usual);
+        next.filter_map(|(end, _)| CString::new([stem, end.as_bytes()].concat()).ok())
+            .collect()
+    }
+}
 
 /// Reads the start of the file into `out`, having asked for the rest of it if it is not in memory; answers the bytes
 /// read.
@@ -37,12 +74,12 @@ static REFUSED: AtomicU32 = AtomicU32::new(0);
 /// What `pread` says.
 pub(super) fn read_start(path: &CStr, file: &File, out: &mut [u8]) -> io::Result<usize> {
     let Some(at_once) = read_at_once(file, out) else {
-        note(path, true);
+        SEEN.note(path, true).iter().for_each(|next| ask_for(next));
         file.will_need(MOST);
         return file.read_at(out, 0);
     };
-    if is_of_use() {
-        note(path, false);
+    if SEEN.is_cold() {
+        SEEN.note(path, false);
     }
     match at_once == out.len() {
         true => Ok(at_once),
@@ -66,36 +103,51 @@ fn read_at_once(file: &File, out: &mut [u8]) -> Option<usize> {
     }
 }
 
-/// Counts the file, and if it is the first of a module and not in memory, asks for the others.
-fn note(path: &CStr, cold: bool) {
-    let path = path.to_bytes();
-    if let Some(part) = OTHERS.iter().position(|end| path.ends_with(end.as_bytes())) {
-        PARTS[part].fetch_add(1, Relaxed);
-        return;
-    }
-    let Some(stem) = path.strip_suffix(FIRST.as_bytes()) else {
-        return;
-    };
-    let modules = MODULES.fetch_add(1, Relaxed);
-    if cold {
-        let parts = OTHERS.iter().zip(&PARTS);
-        let usual = parts.filter(|(_, read)| read.load(Relaxed) > modules / 2);
-        for (end, _) in usual {
-            if let Ok(part) = CString::new([stem, end.as_bytes()].concat()) {
-                ask_for(&part);
-            }
-        }
-    }
-}
-
-/// Whether files that were read so far were not in memory.
+/// Whether it is of use to ask for files: some that were read were not in memory.
 pub(super) fn is_of_use() -> bool {
-    MODULES.load(Relaxed) > 0
+    SEEN.is_cold()
 }
 
 /// Asks for a file, if it is there.
 pub(super) fn ask_for(path: &CStr) {
     if let Ok(file) = File::open_at_once(path) {
         file.will_need(MOST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(seen: &Seen, path: &CStr, cold: bool) -> Vec<String> {
+        let next = seen.note(path, cold);
+        next.into_iter().map(|p| p.into_string().expect("text")).collect()
+    }
+
+    #[test]
+    fn parts_that_most_modules_had_are_asked_for_with_the_first_one() {
+        let seen = Seen::new();
+        assert!(
+            noted(&seen, c"d/A.olean", true).is_empty(),
+            "nothing is known yet"
+        );
+        for part in [c"d/A.olean.server", c"d/A.ir.sig", c"d/A.ir"] {
+            assert!(noted(&seen, part, true).is_empty());
+        }
+        let all = ["d/B.olean.server", "d/B.ir.sig", "d/B.ir"];
+        assert_eq!(noted(&seen, c"d/B.olean", true), all);
+        for part in [c"d/B.olean.server", c"d/B.ir"] {
+            noted(&seen, part, false);
+        }
+        // Of two modules one had the part: that is no more than half.
+        assert_eq!(noted(&seen, c"C.olean", true), ["C.olean.server", "C.ir"]);
+        assert!(
+            noted(&seen, c"D.olean", false).is_empty(),
+            "it is in memory, and so will the others be"
+        );
+        for strange in [c"", c"Snapshot", c"x.olean.tmp", c"olean"] {
+            assert!(noted(&seen, strange, true).is_empty());
+        }
+        assert_eq!(seen.modules.load(Relaxed), 4);
     }
 }

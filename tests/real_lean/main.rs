@@ -2,6 +2,7 @@
 //! generated tree of modules, serves an editor, saves and loads snapshots. Each test runs the stock compiler
 //! too, and nothing but the loader's own report may tell the two apart.
 
+mod cold;
 mod compile;
 mod damaged;
 mod few_mappings;

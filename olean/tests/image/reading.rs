@@ -48,6 +48,34 @@ fn every_file_is_served_and_the_report_says_so() {
     assert!(image["reason"].is_null());
 }
 
+/// After some files that had to be read the next ones are opened before they are looked for: what is found is the same.
+#[test]
+fn between_files_that_have_to_be_read_the_image_serves_the_others() {
+    let files = Files::saved();
+    files.build();
+    set_age(&files.path("A.olean"), 30);
+    let mut calls = vec!["read:A.olean"; 7];
+    calls.extend([
+        "read:Z.olean",
+        "read:B.olean",
+        "read:A.olean",
+        "read:A.olean",
+        "report",
+    ]);
+    let lines = files.run(&calls);
+    let mut expected = vec!["file"; 8];
+    expected.extend(["image", "file", "file"]);
+    assert_eq!(places(&lines[..11]), expected);
+    let image = &report(&lines)["image"];
+    assert_eq!(
+        ["served", "stale", "absent"].map(|n| image[n].as_u64().unwrap()),
+        [1, 9, 1],
+        "{image}"
+    );
+    let plain = files.run_plain(&calls[..11]);
+    assert_eq!(lines[..11].join("\n").replace("image ", "file ") + "\n", plain);
+}
+
 #[test]
 fn a_file_that_differs_in_anything_is_read_itself_until_a_refresh() {
     let files = Files::saved();
