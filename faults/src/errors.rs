@@ -54,6 +54,8 @@ pub fn fitting(call: &str) -> &'static [Errno] {
         call if LEFT_ALONE.contains(&call) => &[],
         "openat" | "open" => &[EMFILE, EACCES, EIO, EINTR, ENOMEM, ENFILE, ENOSPC],
         "read" | "pread64" | "readv" | "preadv" => &[EIO, EINTR, ENOMEM, EISDIR],
+        "preadv2" => &[EAGAIN, EIO, EPERM, ENOSYS],
+        "fadvise64" => &[EINVAL, EPERM],
         "write" | "pwrite64" | "writev" | "sendfile" | "copy_file_range" => {
             &[ENOSPC, EIO, EINTR, EDQUOT, EFBIG]
         }

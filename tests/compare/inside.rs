@@ -252,7 +252,7 @@ fn what_a_sandbox_refuses_both_is_no_difference() {
         &[libc::SYS_openat][..],
         &[libc::SYS_newfstatat, libc::SYS_read],
         &[libc::SYS_fstat, libc::SYS_newfstatat],
-        &[libc::SYS_pread64, libc::SYS_fstat],
+        &[libc::SYS_preadv2, libc::SYS_pread64, libc::SYS_fstat],
     ] {
         let text = without(calls, || loader.read(&file, &[]).map(|_| ()).unwrap_err());
         assert!(text.contains("Operation not permitted"), "{calls:?}: {text}");
