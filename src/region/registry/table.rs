@@ -135,15 +135,20 @@ impl<R: Placed> Table<R> {
     /// The slot of the region that begins at `address`.
     fn find(&mut self, address: usize) -> Option<u32> {
         self.settle();
-        self.find_settled(address)
-    }
-
-    /// The same among those that are in buckets.
-    fn find_settled(&self, address: usize) -> Option<u32> {
         if self.count == 0 {
             return None;
         }
-        let mut index = *self.buckets.get(bucket(hash(address), self.buckets.len))?;
+        self.find_in(self.bucket_of(address), address)
+    }
+
+    /// The bucket of the region that begins at `address`, of which there is at least one.
+    fn bucket_of(&self, address: usize) -> u32 {
+        bucket(hash(address), self.buckets.len)
+    }
+
+    /// The slot of the region that begins at `address` among those in its bucket.
+    fn find_in(&self, bucket: u32, address: usize) -> Option<u32> {
+        let mut index = *self.buckets.get(bucket)?;
         loop {
             let slot = self.slots.get(index)?;
             if slot.region.as_ref().is_some_and(|r| r.address() == address) {
@@ -220,8 +225,9 @@ impl<R: Placed> Table<R> {
         let Some(address) = self.slots.get(index).and_then(address) else {
             return;
         };
-        let Some(earlier) = self.find_settled(address) else {
-            self.link(index, address);
+        let bucket = self.bucket_of(address);
+        let Some(earlier) = self.find_in(bucket, address) else {
+            self.link(index, bucket);
             if self.count > self.buckets.len {
                 self.split();
             }
@@ -247,8 +253,7 @@ impl<R: Placed> Table<R> {
     }
 
     /// Puts a slot at the front of its bucket.
-    fn link(&mut self, index: u32, address: usize) {
-        let bucket = bucket(hash(address), self.buckets.len);
+    fn link(&mut self, index: u32, bucket: u32) {
         if let (Some(slot), Some(first)) = (self.slots.get_mut(index), self.buckets.get_mut(bucket)) {
             slot.next = std::mem::replace(first, index);
         }
@@ -270,8 +275,8 @@ impl<R: Placed> Table<R> {
         while let Some(slot) = self.slots.get(index) {
             let next = slot.next;
             if let Some(region) = &slot.region {
-                let address = region.address();
-                self.link(index, address);
+                let bucket = self.bucket_of(region.address());
+                self.link(index, bucket);
             }
             index = next;
         }
@@ -284,7 +289,7 @@ impl<R: Placed> Table<R> {
         if self.count == 0 {
             return None;
         }
-        let first = bucket(hash(address), self.buckets.len);
+        let first = self.bucket_of(address);
         let mut before = None;
         let mut index = *self.buckets.get(first)?;
         let next = loop {
