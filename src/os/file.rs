@@ -122,17 +122,20 @@ impl File {
             iov_base: out.as_mut_ptr().cast(),
             iov_len: out.len(),
         };
+        let fd = libc::c_long::from(self.fd);
+        let (parts, at, at_upper_half): (libc::c_long, libc::c_long, libc::c_long) = (1, 0, 0);
+        let flags = libc::c_long::from(libc::RWF_NOWAIT);
         // Not by the function of the C library, which older ones do not have.
-        // SAFETY: `part` describes `out`, which is writable; it is read at offset 0, whose upper half is 0 too.
+        // SAFETY: `part` describes `out`, which is writable. Every argument is a whole register, as `syscall` takes it.
         let n = unsafe {
             libc::syscall(
                 libc::SYS_preadv2,
-                self.fd,
+                fd,
                 &raw const part,
-                1,
-                0,
-                0,
-                libc::RWF_NOWAIT,
+                parts,
+                at,
+                at_upper_half,
+                flags,
             )
         };
         usize::try_from(n).map_err(|_| io::Error::last_os_error())
