@@ -171,6 +171,21 @@ fn what_lies_where_a_stale_entry_says_is_left_alone() {
 }
 
 #[test]
+fn who_shared_what_somebody_else_released_holds_nothing_of_what_lies_there_now() {
+    let file = Mapped::new("registry-stale-shared");
+    let handle = file.enter(0x0716_0000_0000, 100);
+    let mut claim = Claim::of(handle, &file.identity()).expect("it is this file");
+    claim.decide(Sharing::Allowed);
+    assert!(claim.share(101));
+    drop(claim);
+    // SAFETY: the mapping made above, which nothing uses; what another part of a program may do to it.
+    unsafe { libc::munmap(handle as *mut _, 8192) };
+    assert_eq!(file.enter(0x0716_0000_0000, 102), handle);
+    assert!(last(release(handle, By::Holder(102))), "it has one holder");
+    assert!(!Mapped::is_at(handle));
+}
+
+#[test]
 fn what_is_relocated_or_a_copy_never_stands_in_for_its_file() {
     let file = Mapped::new("registry-copies");
     for (mapped, relocated) in [(true, true), (false, true), (false, false)] {
