@@ -227,16 +227,20 @@ fn signals_leave_no_folders_behind() {
                 assert!(Instant::now() < end, "{args:?}");
                 thread::sleep(Duration::from_millis(10));
             }
-            thread::sleep(Duration::from_millis(200));
+            // It stands still until the signal has been sent, however long that takes on a busy machine.
+            let send = |name: &str| {
+                let kill = [&format!("-{name}"), &child.id().to_string()].map(String::clone);
+                let killed = Command::new("kill").args(kill).status();
+                assert!(killed.expect("kill runs").success());
+            };
+            send("STOP");
             let made = entries(temporary.path());
             let mode = fs::metadata(&made[0]).expect("a folder").permissions().mode();
             assert_eq!((made.len(), mode & 0o777), (1, 0o700), "{made:?}");
             // A name that can be guessed has the number of the process in it and nothing else.
             assert!(!made[0].to_string_lossy().ends_with(&format!("-{}", child.id())));
-            let killed = Command::new("kill")
-                .args([&format!("-{name}"), &child.id().to_string()])
-                .status();
-            assert!(killed.expect("kill runs").success());
+            send(name);
+            send("CONT");
             let status = child.wait().expect("it ends");
             assert_eq!(status.signal(), Some(number), "{args:?}: {status}");
             assert_eq!(entries(temporary.path()), [] as [PathBuf; 0], "{args:?}");
