@@ -1,4 +1,4 @@
-//! What an image has to reach, and what threads have to bring.
+//! What has to be reached, without an image and with one, and what threads have to bring.
 
 use super::side::{IMAGE, INSIDE, OURS, STALE, TOGETHER, TRUST};
 use super::works::{COLD_SET, IMPORT, LOAD, ONE, SAVE, START};

@@ -2,7 +2,10 @@
 
 use super::lean::{Prepared, prepared};
 use super::olean;
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::Command;
 use testkit::{Value, process, temp_dir};
 
 /// The document of `olean load` with these arguments.
@@ -127,4 +130,60 @@ fn what_cannot_be_loaded_says_why() {
     fails(&["nothing.snap"], &["nothing.snap.deps", "No such file"]);
     fails(&["All.olean"], &["All.olean.deps", "the list of the files"]);
     fails(&["T.snap", "--jobs", "0"], &["--jobs"]);
+}
+
+/// How many first parts of modules are opened without waiting, which nobody does but who asks for a file; and whether
+/// the file system knows what it has in memory.
+fn asked_for(dir: &Path) -> (usize, bool) {
+    let calls = dir.join("calls");
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-f", "-qq", "-e", "trace=openat,preadv2", "-o"])
+        .arg(&calls)
+        .arg(env!("CARGO_BIN_EXE_olean"))
+        .args(["load", "T.snap"])
+        .current_dir(dir);
+    process::run(&mut strace).success();
+    let calls = fs::read_to_string(calls).expect("calls");
+    let asked = |line: &&str| line.contains(".olean\", ") && line.contains("O_NONBLOCK");
+    let count = calls.lines().filter(asked).count();
+    (count, !calls.contains("EOPNOTSUPP"))
+}
+
+#[test]
+fn modules_that_are_not_in_memory_are_asked_for_before_it_is_their_turn() {
+    let (p, dir) = (prepared(), temp_dir("load-cold"));
+    let text = fs::read_to_string(p.tree.dir.join("T.snap.deps")).unwrap();
+    let list: Value = text.parse().expect("JSON");
+    let modules = list.as_array().expect("modules");
+    let parts = modules
+        .iter()
+        .flat_map(|m| m.as_object().expect("parts").values());
+    let mut files: Vec<&str> = parts.filter_map(Value::as_str).collect();
+    files.extend(["T.snap", "T.snap.deps"]);
+    for name in &files {
+        let to = dir.path().join(name);
+        fs::create_dir_all(to.parent().expect("a folder")).unwrap();
+        fs::copy(p.tree.dir.join(name), &to).unwrap();
+    }
+    let (asked, knows) = asked_for(dir.path());
+    assert_eq!(asked, 0, "everything is in memory");
+    for name in &files {
+        let file = File::open(dir.path().join(name)).unwrap();
+        file.sync_all().unwrap();
+        // SAFETY: advice about an open file.
+        let forgotten = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        assert_eq!(forgotten, 0);
+    }
+    // All but the first sixteen, and some that are read before it is known that files come from a disk.
+    let (asked, _) = asked_for(dir.path());
+    if !knows {
+        assert_eq!(asked, 0, "nobody can tell what is in memory");
+        return;
+    }
+    assert!(
+        asked + 20 >= modules.len() && asked > 20,
+        "{asked} of {}",
+        modules.len()
+    );
 }

@@ -436,10 +436,7 @@ impl Mapped {
         }
         // Of a shared region a copy of a structure may be freed after the structure.
         let less = |live: usize| live.checked_sub(1);
-        let _ = self
-            .live
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let _ = self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         true
     }
 
