@@ -216,3 +216,66 @@ fn a_pointer_into_a_relocated_dependency_leads_to_an_object_of_it() {
         }
     }
 }
+
+/// Whether the page at `address` belongs to a file.
+fn is_of_a_file(address: usize) -> bool {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
+    let line = maps.lines().find(|line| {
+        let (range, _) = line.split_once(' ').expect("a range");
+        let (from, to) = range.split_once('-').expect("two addresses");
+        let [from, to] = [from, to].map(|text| usize::from_str_radix(text, 16).expect("an address"));
+        (from..to).contains(&address)
+    });
+    line.expect("it is mapped").contains(".olean")
+}
+
+#[test]
+fn a_large_file_over_dependencies_that_lie_elsewhere_is_copied() {
+    use testkit::olean::{Node, Spec, Val};
+
+    let host = embedded();
+    let dir = testkit::temp_dir("copied");
+    let (first, second) = (dir.path().join("a.olean"), dir.path().join("a.olean.private"));
+    let mut spec = Spec::new(true, true, 2);
+    spec.base = 0;
+    spec.root = spec.push(Node::Str("a text of some length".to_owned()));
+    let written = spec.write();
+    std::fs::write(&first, &written.bytes).expect("a file");
+    let text = written.offsets[0] as u64;
+    // SAFETY: the embedded runtime can always allocate; nothing of a region is used once it is freed.
+    unsafe {
+        let [first, name] = [&first, &second].map(|file| host.mk_string(file.to_str().expect("text")));
+        let none = host.mk_array(&[]);
+        let (pair_of_first, _) = calls::read(host, first, none).expect("it can be read");
+        let region = pair_of_first.field(1);
+        host.inc(region);
+        host.inc(region);
+        let deps = host.mk_array(&[region]);
+        for (bytes, copied) in [(100, false), (3 << 20, true)] {
+            let mut spec = Spec::new(true, true, 2);
+            spec.base = 0x5_1234_0000;
+            let long = spec.push(Node::Str("x".repeat(bytes)));
+            spec.root = spec.push(Node::Ctor(0, vec![Val::Word(text), long], vec![]));
+            std::fs::write(&second, spec.write().bytes).expect("a file");
+            let (pair, facts) = calls::read(host, name, deps).expect("it can be read");
+            assert_eq!((facts.mapped, facts.relocated), (!copied, true), "{bytes}");
+            let root = pair.field(0);
+            assert_eq!(root.field(0), pair_of_first.field(0));
+            assert_eq!(
+                bytes_of(root.field(1), 32 + bytes)[32..],
+                "x".repeat(bytes).into_bytes()
+            );
+            assert_eq!(is_of_a_file(root.0), !copied);
+            let region = pair.field(1);
+            host.inc(region);
+            host.dec(pair);
+            calls::free(host, region).expect("alive");
+        }
+        host.dec(pair_of_first);
+        host.dec(deps);
+        calls::free(host, region).expect("alive");
+        for o in [first, name, none] {
+            host.dec(o);
+        }
+    }
+}

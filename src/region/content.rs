@@ -3,12 +3,12 @@
 //! not read.
 
 use super::examine::identity;
+use super::registry::FileOf;
 use crate::os::file::File;
 use crate::os::lock::Lock;
 use crate::os::threads::together;
 use olean_reader::format::dependencies::{ContentDigest, content_digest};
-use olean_reader::format::identity::Identity;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, TryReserveError};
 use std::ffi::CString;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,18 +22,18 @@ const FEW: usize = 16;
 const STEP: usize = 128 << 10;
 
 /// A file whose digest is wanted.
-pub struct Wanted<'a> {
+pub struct Wanted {
     /// Its path.
     pub path: CString,
-    /// Whether what lies there now is the file that is meant.
-    pub is_meant: &'a (dyn Fn(&Identity) -> bool + Sync),
+    /// The file that is meant: of another one that lies at the path now the digest is not taken.
+    pub file: FileOf,
     /// The digest, where it is known already.
     pub known: Option<ContentDigest>,
 }
 
 /// What is known of files of this process's regions, for the file is hashed once only. Its nodes are small, which the
 /// reserve of memory covers.
-static KNOWN: Lock<BTreeMap<Identity, ContentDigest>> = Lock::new(BTreeMap::new());
+static KNOWN: Lock<BTreeMap<FileOf, ContentDigest>> = Lock::new(BTreeMap::new());
 
 /// Why the digest of a file is not known.
 #[derive(Debug)]
@@ -51,10 +51,24 @@ impl From<io::Error> for NoDigest {
 }
 
 /// The digests of these files.
-#[must_use]
-pub fn digests(wanted: &[Wanted<'_>]) -> Vec<Result<ContentDigest, NoDigest>> {
-    let threads = match wanted.iter().filter(|file| file.known.is_none()).count() {
-        0..FEW => 1,
+///
+/// # Errors
+/// There is no memory for the list of them.
+pub fn digests(wanted: &[Wanted]) -> Result<Vec<Result<ContentDigest, NoDigest>>, TryReserveError> {
+    let (mut out, mut unknown) = (Vec::new(), Vec::new());
+    out.try_reserve_exact(wanted.len())?;
+    unknown.try_reserve_exact(wanted.len())?;
+    // What no thread comes to is left for want of memory.
+    let missing = || NoDigest::Unreadable(io::Error::from_raw_os_error(libc::ENOMEM));
+    {
+        let known = KNOWN.lock();
+        let of = |file: &Wanted| file.known.or_else(|| known.get(&file.file).copied());
+        out.extend(wanted.iter().map(|file| of(file).ok_or_else(missing)));
+    }
+    unknown.extend((0..wanted.len()).filter(|&index| out[index].is_err()));
+    let threads = match unknown.len() {
+        0 => return Ok(out),
+        1..FEW => 1,
         _ => thread::available_parallelism()
             .map_or(1, usize::from)
             .min(THREADS),
@@ -62,38 +76,31 @@ pub fn digests(wanted: &[Wanted<'_>]) -> Vec<Result<ContentDigest, NoDigest>> {
     let next = AtomicUsize::new(0);
     let work = || {
         let (mut buffer, mut done) = (Vec::new(), Vec::new());
-        if buffer.try_reserve_exact(STEP).is_err() || done.try_reserve_exact(wanted.len()).is_err() {
+        if buffer.try_reserve_exact(STEP).is_err() || done.try_reserve_exact(unknown.len()).is_err() {
             return done;
         }
         buffer.resize(STEP, 0);
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(file) = wanted.get(index) else {
-                return done;
-            };
-            if file.known.is_none() {
-                done.push((index, digest(file, &mut buffer)));
-            }
+        while let Some(&index) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((index, digest(&wanted[index], &mut buffer)));
         }
+        done
     };
-    // What nobody comes to is left for want of memory.
-    let missing = || NoDigest::Unreadable(io::Error::from_raw_os_error(libc::ENOMEM));
-    let known = wanted.iter().map(|file| file.known.ok_or_else(missing));
-    let mut out: Vec<_> = known.collect();
-    for (index, digest) in together(threads, work).into_iter().flatten() {
+    let done = together(threads, work).into_iter().flatten();
+    let mut known = KNOWN.lock();
+    for (index, digest) in done {
+        if let Ok(digest) = digest {
+            known.insert(wanted[index].file, digest);
+        }
         out[index] = digest;
     }
-    out
+    Ok(out)
 }
 
-fn digest(wanted: &Wanted<'_>, buffer: &mut [u8]) -> Result<ContentDigest, NoDigest> {
+fn digest(wanted: &Wanted, buffer: &mut [u8]) -> Result<ContentDigest, NoDigest> {
     let file = File::open(&wanted.path)?;
     let is = identity(&file)?;
-    if !(wanted.is_meant)(&is) {
+    if !wanted.file.is(&is) {
         return Err(NoDigest::Replaced);
-    }
-    if let Some(known) = KNOWN.lock().get(&is) {
-        return Ok(*known);
     }
     let whole = Whole {
         file: &file,
@@ -105,7 +112,6 @@ fn digest(wanted: &Wanted<'_>, buffer: &mut [u8]) -> Result<ContentDigest, NoDig
     if identity(&file)? != is {
         return Err(NoDigest::Replaced);
     }
-    KNOWN.lock().insert(is, digest);
     Ok(digest)
 }
 

@@ -47,20 +47,14 @@ pub fn record(deps: &Dependencies, paths: Paths<'_>) -> Result<Vec<u8>, TryReser
     if known.is_empty() {
         return Ok(Vec::new());
     }
-    let is_meant: Vec<_> = known
-        .iter()
-        .map(|(_, file, _)| move |now: &_| file.is(now))
-        .collect();
-    let wanted: Vec<Wanted<'_>> = known
-        .iter()
-        .zip(&is_meant)
-        .map(|((index, _, path), is_meant)| Wanted {
-            path: path.clone(),
-            is_meant,
-            known: image::source_digest(deps.views()[*index].begin),
-        })
-        .collect();
-    let digests = digests(&wanted);
+    let mut wanted = Vec::new();
+    wanted.try_reserve_exact(known.len())?;
+    wanted.extend(known.iter().map(|(index, file, path)| Wanted {
+        path: path.clone(),
+        file: *file,
+        known: image::source_digest(deps.views()[*index].begin),
+    }));
+    let digests = digests(&wanted)?;
     let mut list: Vec<Dependency<'_>> = Vec::new();
     list.try_reserve_exact(known.len())?;
     for ((index, file, path), digest) in known.iter().zip(digests) {
@@ -156,7 +150,7 @@ pub fn check(
     let no_memory = |_| content(&"out of memory: its dependencies cannot be compared");
     let mut findings = Findings::default();
     let suspects = suspects(&record, deps, &mut findings).map_err(no_memory)?;
-    let restored = look_into(&suspects, deps, paths, &mut findings);
+    let restored = look_into(&suspects, deps, paths, &mut findings).map_err(no_memory)?;
     let file = Path::new(OsStr::from_bytes(path.to_bytes()));
     if restored > 0 {
         notes::add(
@@ -277,19 +271,16 @@ fn look_into(
     deps: &Dependencies,
     paths: Paths<'_>,
     findings: &mut Findings,
-) -> usize {
-    let is_meant: Vec<_> = suspects.iter().map(|s| move |now: &_| s.file.is(now)).collect();
-    let wanted: Vec<Wanted<'_>> = suspects
-        .iter()
-        .zip(&is_meant)
-        .map(|(suspect, is_meant)| Wanted {
-            path: paths(suspect.index).unwrap_or_default(),
-            is_meant,
-            known: image::source_digest(deps.views()[suspect.index].begin),
-        })
-        .collect();
+) -> Result<usize, TryReserveError> {
+    let mut wanted = Vec::new();
+    wanted.try_reserve_exact(suspects.len())?;
+    wanted.extend(suspects.iter().map(|suspect| Wanted {
+        path: paths(suspect.index).unwrap_or_default(),
+        file: suspect.file,
+        known: image::source_digest(deps.views()[suspect.index].begin),
+    }));
     let mut restored = 0;
-    for (suspect, now) in suspects.iter().zip(digests(&wanted)) {
+    for (suspect, now) in suspects.iter().zip(digests(&wanted)?) {
         match (suspect.saved.digest, now) {
             (Some(saved), Ok(now)) if saved == now => restored += usize::from(!suspect.racy),
             (Some(_), Ok(_)) => findings.add(&suspect.saved, || {
@@ -309,5 +300,5 @@ fn look_into(
             }),
         }
     }
-    restored
+    Ok(restored)
 }

@@ -30,6 +30,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+/// From this size on a file whose dependencies do not lie where it wants them is copied even if it could be mapped. Its
+/// pointers into them are rewritten then, which copies page after page of a mapping, by a fault each: huge pages take
+/// less. The pages of a smaller one that hold no such pointer stay the file's.
+const COPIED: usize = 2 << 20;
+
 /// A region that was read.
 pub struct Loaded {
     /// Its bytes, which it owns.
@@ -159,7 +164,7 @@ impl Opened<'_> {
     /// # Safety
     /// `deps` describes live regions, which nobody changes meanwhile except Lean the references in them.
     pub unsafe fn load(self, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
-        let landed = self.map(options);
+        let landed = self.map(deps, options);
         // SAFETY: the contract is the same.
         unsafe { self.finish(landed, deps, options) }
     }
@@ -173,7 +178,7 @@ impl Opened<'_> {
     /// # Safety
     /// As [`Opened::load`].
     pub unsafe fn load_once(self, deps: &Dependencies, options: &ReadOptions) -> Result<Placed, ReadError> {
-        let landed = self.map(options);
+        let landed = self.map(deps, options);
         if matches!(landed, Err(Some(Missed::Taken | Missed::Scarce)))
             && let Some(claim) = self.claim(deps)
         {
@@ -194,8 +199,9 @@ impl Opened<'_> {
     }
 
     /// The file at its base address, or what keeps it from there, if that was tried.
-    fn map(&self, options: &ReadOptions) -> Result<Memory, Option<Missed>> {
-        if options.force_relocate {
+    fn map(&self, deps: &Dependencies, options: &ReadOptions) -> Result<Memory, Option<Missed>> {
+        let is_better_copied = self.examined.size >= COPIED && !deps.landed();
+        if options.force_relocate || is_better_copied {
             return Err(None);
         }
         Memory::map_file_at(&self.file, self.examined.size, self.examined.header.base).map_err(Some)

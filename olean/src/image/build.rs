@@ -6,6 +6,7 @@ use super::new_file::NewFile;
 use super::place::Places;
 use super::relink::{Fate, Placed, Relinker, verify_snapshot};
 use super::source::{changed, unreadable};
+use super::writer::Writer;
 use crate::error::{Failure, Result};
 use crate::prove;
 use lean_region::dependencies::RegionView;
@@ -77,8 +78,7 @@ pub fn build(request: &Request<'_>) -> Result<Built> {
     let bar = prove::bar(found.parts().count(), "building");
     let relinker = Relinker {
         places: &places,
-        image: file.file(),
-        name: request.output,
+        writer: Writer::new(file.file(), request.output),
         progress: &|n| bar.inc(n),
     };
     let mut left_out = std::mem::take(&mut found.left_out);

@@ -5,6 +5,7 @@
 //! * `place`: where every region goes, and the address of the whole;
 //! * `source`: the files that go in, read, digested and looked at again;
 //! * `relink`: regions read, proved and rewritten for their places, on several threads;
+//! * `writer`: what they write to the file, one of them at a time;
 //! * `build`: all of these in order, and the tables;
 //! * `new_file`: a file that is no image before it is complete;
 //! * `open`: an image that is there, read and checked; `outlook`: what a process would get from it.
@@ -19,3 +20,4 @@ pub mod place;
 pub mod refresh;
 pub mod relink;
 pub mod source;
+mod writer;

@@ -4,17 +4,14 @@ use super::collect::{Module, Part, Snapshot};
 use super::left_out::LeftOut;
 use super::place::{Places, room};
 use super::source::{fresh, read};
-use crate::error::{Failure, Result};
+use super::writer::Writer;
+use crate::error::Result;
 use crate::input::{Input, Source};
 use lean_region::dependencies::{Dependencies, RegionView};
 use lean_region::relocate::{self, Placement};
 use olean_reader::format::image::{Digest, Section, digest};
 use olean_reader::{DepBytes, File, Region, Width};
-use std::fs;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -56,9 +53,7 @@ pub struct Relinker<'a> {
     /// Where everything goes.
     pub places: &'a Places,
     /// The file under construction.
-    pub image: &'a fs::File,
-    /// Its name, for error texts.
-    pub name: &'a Path,
+    pub writer: Writer<'a>,
     /// Told of every file that is done with.
     pub progress: &'a (dyn Fn(u64) + Sync),
 }
@@ -74,13 +69,12 @@ impl Relinker<'_> {
         let fates: Vec<Mutex<Result<Vec<Fate>>>> =
             batches.iter().map(|_| Mutex::new(Ok(Vec::new()))).collect();
         let work = || {
-            let mut buffer = Vec::new();
             while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)).cloned() {
                 if failed.load(Ordering::Relaxed) {
                     return;
                 }
                 let slot = next_slot(&fates, &batches, &batch);
-                let done = self.batch(&modules[batch.clone()], &self.places.modules[batch], &mut buffer);
+                let done = self.batch(&modules[batch.clone()], &self.places.modules[batch]);
                 failed.fetch_or(done.is_err(), Ordering::Relaxed);
                 *slot.lock().expect("no panic while it was held") = done;
             }
@@ -107,7 +101,7 @@ impl Relinker<'_> {
         batches
     }
 
-    fn batch(&self, modules: &[Module], offsets: &[Vec<u64>], buffer: &mut Vec<u64>) -> Result<Vec<Fate>> {
+    fn batch(&self, modules: &[Module], offsets: &[Vec<u64>]) -> Result<Vec<Fate>> {
         let first = offsets
             .iter()
             .flatten()
@@ -120,29 +114,20 @@ impl Relinker<'_> {
             .rev()
             .find_map(|(m, o)| Some(o.last()? + room(m.last()?.identity.size)));
         let length = last.unwrap_or(first) - first;
-        buffer.clear();
-        buffer.resize((length / 8) as usize, 0);
+        let mut buffer = self.writer.buffer((length / 8) as usize);
         let mut fates = Vec::with_capacity(modules.len());
         for (module, offsets) in modules.iter().zip(offsets) {
-            let fate = self.constant(module, offsets, first, buffer);
+            let fate = self.constant(module, offsets, first, &mut buffer);
             (self.progress)(module.len() as u64);
             if !matches!(fate, Fate::Placed(_)) {
                 for (part, offset) in module.iter().zip(offsets) {
-                    part_of(buffer, offset - first, room(part.identity.size)).fill(0);
+                    part_of(&mut buffer, offset - first, room(part.identity.size)).fill(0);
                 }
             }
             fates.push(fate);
         }
-        self.write(bytemuck::cast_slice(buffer), first)?;
+        self.writer.hand_in(buffer, first)?;
         Ok(fates)
-    }
-
-    fn write(&self, bytes: &[u8], at: u64) -> Result<()> {
-        self.image
-            .write_all_at(bytes, at)
-            .map_err(Failure::io("write", self.name))?;
-        start_writing(self.image, at, bytes.len());
-        Ok(())
     }
 
     /// A module whose parts lie at `offsets`, of which the first word of `buffer` has the offset `first`.
@@ -180,7 +165,9 @@ impl Relinker<'_> {
     fn read(&self, module: &[Part], offsets: &[u64], first: u64, buffer: &mut [u64]) -> Checked<Vec<Digest>> {
         let read = |(part, offset): (&Part, &u64)| {
             let words = part_of(buffer, offset - first, room(part.identity.size));
-            let bytes = &mut bytemuck::cast_slice_mut(words)[..part.identity.size as usize];
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
+            let (bytes, behind) = bytes.split_at_mut(part.identity.size as usize);
+            behind.fill(0);
             read(part, bytes)?;
             Ok(digest(bytes))
         };
@@ -276,7 +263,7 @@ impl Relinker<'_> {
         };
         for (i, part) in module.iter().enumerate() {
             let words = part_of(&mut buffer, own[i], room(part.identity.size));
-            self.write(bytemuck::cast_slice(words), placed[i].offset)?;
+            self.writer.write(words, placed[i].offset)?;
         }
         Ok(Fate::Placed(placed))
     }
@@ -312,7 +299,7 @@ impl Relinker<'_> {
             Ok(placed) => placed,
             Err(wrong) => return Ok(Err(wrong)),
         };
-        self.write(bytemuck::cast_slice(&buffer), placed.offset)?;
+        self.writer.write(&buffer, placed.offset)?;
         *next += room(part.identity.size);
         Ok(Ok(placed))
     }
@@ -335,20 +322,6 @@ pub fn verify_snapshot(part: &Part, deps: &[&Part]) -> Result<Checked<Duration>>
         Ok(_) => Ok(start.elapsed()),
         Err(e) => Err(bad(part, &e)),
     })
-}
-
-/// Has the system begin to write a part of a file to the disk, while the rest is made: what waits for all of it in
-/// the end then waits for little. Nothing is lost where it does not.
-fn start_writing(file: &fs::File, at: u64, size: usize) {
-    // SAFETY: a call about an open descriptor.
-    unsafe {
-        libc::sync_file_range(
-            file.as_raw_fd(),
-            at as libc::off64_t,
-            size as libc::off64_t,
-            libc::SYNC_FILE_RANGE_WRITE,
-        )
-    };
 }
 
 fn next_slot<'f>(

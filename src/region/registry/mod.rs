@@ -341,7 +341,7 @@ pub fn facts(handle: usize) -> Option<Facts> {
 }
 
 /// The file that a region came from, as it was when it was read: what is kept of an [`Identity`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct FileOf {
     /// Device, as far as Linux uses it.
     pub device: u32,
