@@ -164,6 +164,11 @@ impl Subject for Operation<'_> {
         run(words.map(str::to_owned).to_vec());
     }
 
+    /// Building the image waits for files to grow older, seconds each time.
+    fn keeps_its_files(&self) -> bool {
+        self.name == "read-image"
+    }
+
     fn program(&self, dir: &Path, point: Option<&Point>) -> Program {
         let Some(point) = point else {
             return self.command(dir, 0, 0, false);

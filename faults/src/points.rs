@@ -117,8 +117,14 @@ fn choose(search: &Search, subject: &dyn Subject) -> Result<(usize, Vec<Meant>),
     Ok((all, chosen))
 }
 
-/// Tries one point.
-fn strike(search: &Search, subject: &dyn Subject, worker: usize, meant: &Meant) -> Result<Took, Failure> {
+/// Tries one point; `ready` says whether this worker's directory has been made ready before.
+fn strike(
+    search: &Search,
+    subject: &dyn Subject,
+    worker: usize,
+    ready: &mut bool,
+    meant: &Meant,
+) -> Result<Took, Failure> {
     let dir = search.place(&subject.name(), worker);
     let logs = search.place("logs", worker);
     let point = &meant.point;
@@ -128,8 +134,11 @@ fn strike(search: &Search, subject: &dyn Subject, worker: usize, meant: &Meant) 
         paths: point.paths.clone(),
     };
     for _ in 0..ATTEMPTS {
-        empty(&dir);
-        subject.prepare(&dir);
+        if !(*ready && subject.keeps_its_files()) {
+            empty(&dir);
+            subject.prepare(&dir);
+            *ready = true;
+        }
         let program = subject.program(&dir, Some(point));
         let left = program.run(&traced, &logs);
         let judged = match left.bad_end() {
@@ -191,8 +200,9 @@ pub fn search(search: &Search, subject: &dyn Subject) -> Tally {
         for worker in 0..search.workers {
             let (tally, next, chosen) = (&tally, &next, &chosen);
             scope.spawn(move || {
+                let mut ready = false;
                 while let Some(meant) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = strike(search, subject, worker, meant);
+                    let outcome = strike(search, subject, worker, &mut ready, meant);
                     tally.lock().expect("no panic").add(outcome);
                 }
             });

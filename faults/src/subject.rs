@@ -54,6 +54,11 @@ pub trait Subject: Sync {
     /// Makes `dir`, which is empty, ready for it.
     fn prepare(&self, dir: &Path);
 
+    /// Whether what was made ready serves for every run: it reads files alone.
+    fn keeps_its_files(&self) -> bool {
+        false
+    }
+
     /// The program, for a run that is traced only, or with a point refused.
     fn program(&self, dir: &Path, point: Option<&Point>) -> Program;
 
