@@ -58,7 +58,8 @@ pub trait Keys {
 }
 
 /// A power of two of buckets, at the beginning of `pages`; everything behind them and in `spare` is zero. Growth
-/// alternates between the two, so that memory that was used before is used again and need not be cleared.
+/// alternates between the two, so that memory that was used before is used again and need not be cleared; a large table
+/// grows where it is.
 pub struct Buckets<K> {
     pages: Pages,
     spare: Pages,
@@ -79,11 +80,13 @@ pub struct Buckets<K> {
 // not are never written.
 unsafe impl<K> Send for Buckets<K> {}
 
-/// What a table without memory looks into: two empty buckets, for a hash shifted by 31 is 0 or 1.
-static NO_BUCKETS: [Bucket; 2] = [Bucket {
+const EMPTY: Bucket = Bucket {
     keys: [0; PLACES],
     offsets: [0; PLACES],
-}; 2];
+};
+
+/// What a table without memory looks into: two empty buckets, for a hash shifted by 31 is 0 or 1.
+static NO_BUCKETS: [Bucket; 2] = [EMPTY; 2];
 
 impl<K: Keys> Buckets<K> {
     /// A table without memory.
@@ -156,6 +159,11 @@ impl<K: Keys> Buckets<K> {
             n if (TINY_BYTES..SMALL_BYTES).contains(&n) => n * 4,
             n => n * 2,
         };
+        if bytes > HUGE {
+            self.pages.grow(bytes, "a hash table")?;
+            self.resized(bytes);
+            return self.spread(old);
+        }
         if self.spare.bytes() < bytes {
             self.spare = Pages::zeroed(bytes, "a hash table")?;
             if bytes < HUGE {
@@ -163,10 +171,7 @@ impl<K: Keys> Buckets<K> {
             }
         }
         std::mem::swap(&mut self.pages, &mut self.spare);
-        self.first = self.pages.start().cast();
-        self.mask = bytes / LINE - 1;
-        self.shift = 32 - (bytes / LINE).ilog2();
-        self.limit = bytes / LINE * PLACES / 16 * MAX_SIXTEENTHS;
+        self.resized(bytes);
         for i in 0..old {
             // SAFETY: the old buckets are at the beginning of `spare` now; the new table has places enough, as
             // less than half of them will be used.
@@ -180,12 +185,68 @@ impl<K: Keys> Buckets<K> {
                 }
             }
         }
-        if bytes >= HUGE {
+        if bytes == HUGE {
             self.spare = Pages::none();
         } else {
             Self::recycle(&mut self.spare, old);
         }
         Ok(())
+    }
+
+    /// The buckets have become the first `bytes` bytes of `pages`.
+    fn resized(&mut self, bytes: usize) {
+        self.first = self.pages.start().cast();
+        self.mask = bytes / LINE - 1;
+        self.shift = 32 - (bytes / LINE).ilog2();
+        self.limit = bytes / LINE * PLACES / 16 * MAX_SIXTEENTHS;
+    }
+
+    /// Has the entries of the first `old` buckets, which were all, where a probe finds them among twice as many: from the
+    /// last bucket to the first, for what a bucket holds mostly goes into one that is further behind, which is empty by
+    /// then. Half of the memory need not be had anew so, nor cleared.
+    fn spread(&mut self, old: usize) -> Result<(), CompactError> {
+        // What would go in front, as in the first buckets where many are full, or round the end.
+        let mut others: Vec<(u32, u32)> = Vec::new();
+        for i in (0..old).rev() {
+            // SAFETY: a bucket, and `&mut self` excludes every other access.
+            let Bucket { keys, offsets } = unsafe { self.at(i).replace(EMPTY) };
+            for (&key, &offset) in keys.iter().zip(&offsets).take_while(|(key, _)| **key != 0) {
+                if self.put_from(i, key, offset) {
+                    continue;
+                }
+                if others.try_reserve(1).is_err() {
+                    return Err(CompactError::Memory {
+                        what: "a hash table",
+                        bytes: (others.len() + 1) * size_of::<(u32, u32)>(),
+                    });
+                }
+                others.push((key, offset));
+            }
+        }
+        for (key, offset) in others {
+            // SAFETY: there are buckets, and fewer than half of their places are used.
+            unsafe { self.put(key, (offset as usize) << 3) };
+        }
+        Ok(())
+    }
+
+    /// As [`Buckets::put`], if a probe finds it without looking into a bucket before number `first`.
+    #[inline(always)]
+    fn put_from(&mut self, first: usize, key: u32, offset: u32) -> bool {
+        let home = self.home(key);
+        if home < first {
+            return false;
+        }
+        for i in home..=self.mask {
+            // SAFETY: a bucket, and `&mut self` excludes every other access.
+            let bucket = unsafe { &mut *self.at(i) };
+            let empty = equal8(&bucket.keys, 0) & 0xff;
+            if empty != 0 {
+                bucket.set(empty.trailing_zeros(), key, (offset as usize) << 3);
+                return true;
+            }
+        }
+        false
     }
 
     /// Makes memory whose first `used` buckets were in use zero again, or gives it back if it is large.

@@ -141,6 +141,29 @@ mod tests {
     }
 
     #[test]
+    fn a_large_table_grows_where_it_is() {
+        let mut t = SharingTable::new();
+        // Spread evenly, and now and then one that the first bucket is meant for, or the last one.
+        let hash = |i: usize| match i % 1024 {
+            0 => 1,
+            1 => u32::MAX,
+            _ => (i as u32).wrapping_mul(0x9e37_79b1) | 1,
+        };
+        let count = 1_200_000;
+        for i in 1..count {
+            let found = t.find_or_insert(hash(i), i * 8, |o| o == i * 8);
+            assert_eq!(found.unwrap(), None, "{i}");
+        }
+        for i in 1..count {
+            let found = t.find_or_insert(hash(i), 8, |o| o == i * 8);
+            assert_eq!(found.unwrap(), Some(i * 8), "{i}");
+        }
+        t.clear();
+        let found = t.find_or_insert(hash(1024), 8, |_| true);
+        assert_eq!(found.unwrap(), None);
+    }
+
+    #[test]
     fn the_first_look_enters_what_is_new_and_names_what_may_be_equal() {
         let mut t = SharingTable::new();
         assert!(matches!(t.look(1, 8), Look::Unclear), "without memory");
