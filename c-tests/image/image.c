@@ -3,6 +3,9 @@
  *   save             the files that the tests build images of, in this directory
  *   read:FILE        a read with no dependencies, or read:FILE:N,M with the regions that earlier reads gave
  *   batch:FILE,FILE  the batch call
+ *   save-small       files whose roots are constructors: S.olean in two parts, F.olean, L.olean
+ *   rooted:N         whether the root of read N lies in its region
+ *   both:FILE:N,M    saves a file over the regions of reads N and M, with their roots and the structures of the regions
  *   over:FILE:N,M    saves a file that remembers the regions of reads N and M, which its root leads to
  *   free:N           frees what read number N gave
  *   threads:FILE     eight threads read the file many times
@@ -81,6 +84,39 @@ static void save_over(char *file) {
     lean_object *deps = deps_in(list);
     lean_object *root = array(str("over"), regions[strtoul(list, NULL, 10)].root, END);
     lean_region_dec(ok(save_v3(file, root, deps, NULL)));
+    printf("saved\n");
+}
+
+static void save_small(void) {
+    lean_object *first = ctor(0, str("small"), random_string(9000, 5), END);
+    lean_object *second = ctor(0, str("smaller"), inc(first), END);
+    lean_object *compactor = ok(save("S.olean", first, NULL, NULL));
+    lean_region_dec(ok(save("S.olean.server", second, NULL, compactor)));
+    /* One that is as large as a copy can be, and one that is larger. */
+    lean_object *full = ctor(0, str("full"), str("2"), str("3"), str("4"), str("5"), str("6"), str("7"), END);
+    lean_object *large = ctor(0, str("large"), str("2"), str("3"), str("4"), str("5"), str("6"), str("7"), str("8"), END);
+    save_ok("F.olean", full);
+    save_ok("L.olean", large);
+    lean_region_dec(second);
+    lean_region_dec(first);
+    lean_region_dec(full);
+    lean_region_dec(large);
+}
+
+static const char *rooted(region r) {
+    size_t at = (size_t)r.root - (size_t)begin_of(r);
+    return at < size_of(r) ? "in its region" : "elsewhere";
+}
+
+static void save_both(char *file) {
+    char *list = strchr(file, ':'), *second = strchr(list, ',');
+    *list++ = 0;
+    lean_object *deps = deps_in(list);
+    region a = regions[strtoul(list, NULL, 10)], b = regions[strtoul(second + 1, NULL, 10)];
+    lean_object *root = array(b.root, inc(b.structure), str("between"), a.root, inc(a.structure), END);
+    lean_region_dec(ok(save(file, root, deps, NULL)));
+    lean_region_dec(root);
+    lean_region_dec(deps);
     printf("saved\n");
 }
 
@@ -214,6 +250,9 @@ int main(int argc, char **argv) {
         else if (!strcmp(word, "read")) read_one(rest);
         else if (!strcmp(word, "batch")) read_batch(rest);
         else if (!strcmp(word, "over")) save_over(rest);
+        else if (!strcmp(word, "save-small")) save_small();
+        else if (!strcmp(word, "rooted")) printf("%s\n", rooted(regions[n]));
+        else if (!strcmp(word, "both")) save_both(rest);
         else if (!strcmp(word, "free")) {
             /* Somebody else still holds the structure. */
             free_one(inc(regions[n].structure));

@@ -33,13 +33,15 @@ fuzz_target!(|data: &[u8]| {
         index: [0; 16],
         paths: [0; 16],
         digests: [0; 16],
+        roots: [0; 16],
     };
     let layout = Layout::of(&counts).expect("small tables fit before the first section");
     let mut bytes = header.encode().to_vec();
     bytes.extend(rest);
     bytes.resize(layout.tables_end() as usize, 0xff);
     let tables = Tables::new(&header, &layout, &bytes).expect("as many bytes as the tables have");
-    let _ = (tables.check_index(), tables.check_paths(), tables.check_digests());
+    let _ = (tables.check_index(), tables.check_paths());
+    let _ = (tables.check_roots(), tables.check_digests());
     for i in 0..=tables.len() {
         let _ = tables.digests(i);
         let Some(entry) = tables.entry(i) else { continue };
@@ -52,6 +54,12 @@ fuzz_target!(|data: &[u8]| {
         let root = entry.root.wrapping_sub(header.base + start);
         assert!(entry.root & 1 != 0 || root.is_multiple_of(8) && root + 8 <= size);
         assert_eq!(tables.offset(i), Some(start));
+        let given = tables.root(i, &entry);
+        let copies = header.base + layout.roots.start..header.base + layout.roots.end;
+        assert!(match tables.root_copy(i) {
+            Some(_) => copies.contains(&given) && given.is_multiple_of(64),
+            None => given == entry.root,
+        });
         for inode in [entry.identity.inode, !entry.identity.inode] {
             let file = Identity {
                 inode,

@@ -2,7 +2,8 @@
 //! object is read, so that a save touches no page of a dependency.
 
 use crate::dependencies::{Dependencies, RegionView};
-use olean_reader::format::room::{NoMemory, collected, filled};
+use olean_reader::format::room::{NoMemory, filled, room};
+use std::ops::Range;
 
 /// Regions by where they lie, with an index over their addresses: base addresses are hashes, so regions that
 /// lie at them are spread evenly, and one step of the index leads to one or two candidates.
@@ -14,16 +15,28 @@ pub struct RegionIndex {
     /// From `begin` to the end of the last region.
     span: usize,
     shift: u32,
+    /// Where copies of roots lie, and nothing else that is in a region.
+    roots: Range<usize>,
 }
 
 impl RegionIndex {
-    /// The index over `deps`.
+    /// The index over `deps`, and over `roots`, copies of roots of theirs that lie together, each as a view of what it
+    /// is a copy of.
     ///
     /// # Errors
     /// There is no memory for it.
-    pub fn new(deps: &Dependencies) -> Result<Self, NoMemory> {
+    pub fn new(deps: &Dependencies, roots: &[RegionView]) -> Result<Self, NoMemory> {
         const WHAT: &str = "the index of dependency regions";
-        let sorted = collected(deps.by_begin()?.iter().copied(), WHAT)?.into_boxed_slice();
+        let begins = deps.by_begin()?;
+        let mut sorted: Vec<RegionView> = room(begins.len() + roots.len(), WHAT)?;
+        sorted.extend(begins);
+        sorted.extend(roots);
+        if !roots.is_empty() {
+            sorted.sort_unstable_by_key(|v| v.begin);
+        }
+        let sorted = sorted.into_boxed_slice();
+        let begins = || roots.iter().map(|v| v.begin);
+        let roots = begins().min().unwrap_or(0)..begins().max().map_or(0, |last| last + 1);
         let Some(first) = sorted.first() else {
             return Ok(RegionIndex {
                 sorted,
@@ -31,6 +44,7 @@ impl RegionIndex {
                 begin: 0,
                 span: 0,
                 shift: 0,
+                roots,
             });
         };
         let begin = first.begin;
@@ -53,6 +67,7 @@ impl RegionIndex {
             begin,
             span,
             shift,
+            roots,
         })
     }
 
@@ -61,6 +76,13 @@ impl RegionIndex {
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.span == 0
+    }
+
+    /// Whether `address`, which a region holds, is that of a copy of a root.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_root_copy(&self, address: usize) -> bool {
+        self.roots.contains(&address)
     }
 
     /// What stands in files for `address`, if a region holds it.
@@ -102,6 +124,28 @@ mod tests {
         Some(view.base as usize + (address - view.begin))
     }
 
+    #[test]
+    fn copies_of_roots_stand_for_the_roots() {
+        let view = |begin, size, base| RegionView { begin, size, base };
+        let deps = [view(0x40_0000, 0x1000, 7 << 20), view(0x90_0000, 0x2000, 8 << 20)];
+        let roots = [
+            view(0x50_0040, 8, (8 << 20) + 0x1f00),
+            view(0x50_0000, 8, (7 << 20) + 0xf00),
+        ];
+        let index = RegionIndex::new(&Dependencies::new(deps.to_vec()), &roots).unwrap();
+        for (address, word, copy) in [
+            (0x40_0f00, Some((7 << 20) + 0xf00), false),
+            (0x50_0000, Some((7 << 20) + 0xf00), true),
+            (0x50_0008, None, true),
+            (0x50_0040, Some((8 << 20) + 0x1f00), true),
+            (0x50_0048, None, false),
+            (0x90_1ff8, Some((8 << 20) + 0x1ff8), false),
+        ] {
+            assert_eq!(index.word(address), word, "{address:#x}");
+            assert_eq!(index.is_root_copy(address), copy, "{address:#x}");
+        }
+    }
+
     proptest! {
         #[test]
         fn finds_what_a_search_finds(
@@ -117,7 +161,7 @@ mod tests {
                 at += size.next_multiple_of(0x1_0000);
             }
             let end = at + 0x2_0000;
-            let index = RegionIndex::new(&Dependencies::new(views.iter().rev().copied().collect())).unwrap();
+            let index = RegionIndex::new(&Dependencies::new(views.iter().rev().copied().collect()), &[]).unwrap();
             let edges = views.iter().flat_map(|v| [v.begin.wrapping_sub(1), v.begin, v.begin + v.size]);
             for address in edges.chain(probes.iter().map(|p| p.index(end))) {
                 prop_assert_eq!(index.word(address), naive(&views, address), "{:#x}", address);

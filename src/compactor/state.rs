@@ -5,7 +5,7 @@ use super::error::CompactError;
 use super::held::Held;
 use super::region_index::RegionIndex;
 use super::scratch::Scratch;
-use crate::dependencies::Dependencies;
+use crate::dependencies::{Dependencies, RegionView};
 
 /// Objects already written, shared by all parts of a chain.
 pub struct Compactor {
@@ -54,7 +54,21 @@ impl Compactor {
     /// # Errors
     /// [`CompactError::Memory`].
     pub fn new(base: u64, deps: &Dependencies, gmp: bool) -> Result<Self, CompactError> {
-        let regions = RegionIndex::new(deps)?;
+        Self::with_roots(base, deps, &[], gmp)
+    }
+
+    /// The same where `roots` are copies of roots of `deps`, each as a view of what it is a copy of: pointers to them
+    /// become pointers to the roots themselves.
+    ///
+    /// # Errors
+    /// [`CompactError::Memory`].
+    pub fn with_roots(
+        base: u64,
+        deps: &Dependencies,
+        roots: &[RegionView],
+        gmp: bool,
+    ) -> Result<Self, CompactError> {
+        let regions = RegionIndex::new(deps, roots)?;
         Ok(Compactor {
             scratch: Scratch::take(),
             base,

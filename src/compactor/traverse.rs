@@ -13,6 +13,7 @@ use super::stack::{CHUNK, Frame, Head, LONG, MIN_IMAGE, SHARED, extent};
 use super::state::Compactor;
 use super::values::Values;
 use crate::object::Obj;
+use crate::object::region::{BASE_ADDR, BUFFER_OFFSET, ROOT, is_region_structure};
 use crate::os::prefetch::prefetch;
 use olean_reader::format::object::{
     MAX_CTOR_TAG, OBJECT_HEADER, ObjectHeader, TAG_ARRAY, TAG_STRING, align8,
@@ -347,8 +348,11 @@ impl Compactor {
             for i in 0..rest.min(CHUNK) {
                 let word = fields.add(i).read();
                 if word & 1 == 0 {
-                    if REGIONS && let Some(word) = self.regions.word(word) {
-                        fields.add(i).write(word);
+                    if REGIONS && let Some(in_file) = self.regions.word(word) {
+                        fields.add(i).write(in_file);
+                        if self.regions.is_root_copy(word) {
+                            root_of_structure(frame, in_file);
+                        }
                         continue;
                     }
                     mask |= 1 << i;
@@ -442,4 +446,24 @@ unsafe fn take<const WORDS: usize>(from: *const usize, image: *mut usize, fields
 pub(super) fn is_one(rc: i32) -> bool {
     // 1 becomes 2 and -1 becomes 0; no other number becomes either.
     rc.wrapping_add(1) & !2 == 0
+}
+
+/// A field of the frame's object was a copy of the root at `root` in files. If the object is the structure of that region, it
+/// says how far the copy lies from the region: in files that is how far the root does.
+///
+/// # Safety
+/// The frame is on the stack, with all words of its object.
+#[cold]
+#[inline(never)]
+unsafe fn root_of_structure(frame: Frame, root: usize) {
+    let image = frame.image();
+    // SAFETY: the frame is on the stack, by the contract, and an object with that header has the words of a structure.
+    unsafe {
+        if is_region_structure(ObjectHeader::of_word(image.read() as u64))
+            && image.add(ROOT / 8).read() == root
+        {
+            let base = image.add(BASE_ADDR / 8).read();
+            image.add(BUFFER_OFFSET / 8).write(root.wrapping_sub(base));
+        }
+    }
 }

@@ -2,19 +2,10 @@
 
 use super::runtime::Host;
 use crate::object::Obj;
-
-/// Bytes of the structure: header, two objects, three `USize` and a `Bool`, rounded up.
-const REGION_SIZE: u16 = 56;
-/// The same before rounding, which is what plain malloc builds record.
-const REGION_SIZE_EXACT: u16 = 49;
-const FILE_PATH: usize = 8;
-const ROOT: usize = 16;
-const SIZE: usize = 24;
-const BASE_ADDR: usize = 32;
-const BUFFER_OFFSET: usize = 40;
-const IS_MEMORY_MAPPED: usize = 48;
-/// Bytes after the objects.
-const REGION_SCALARS: usize = 3 * 8 + 1;
+use crate::object::region::{
+    BASE_ADDR, BUFFER_OFFSET, FILE_PATH, IS_MEMORY_MAPPED, REGION_SCALARS, REGION_SIZE, REGION_SIZE_EXACT,
+    ROOT, SIZE,
+};
 
 /// Bytes of a boxed `USize`: header and value.
 const USIZE_SIZE: u16 = 16;

@@ -1,6 +1,8 @@
 //! Live objects of Lean: what their words are (lean.h, `lean_object` and the structures that begin with one), and raw
 //! accessors for them. Knows nothing of where an object was allocated or who owns it.
 
+pub mod region;
+
 use olean_reader::format::object::{
     ARRAY_HEADER, Bignums, Kind, Layout, OBJECT_HEADER, ObjectHeader, STRING_HEADER,
 };

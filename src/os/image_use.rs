@@ -4,7 +4,9 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 
 /// What is known of the image that the user named. Leaked once it is known, and never changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,21 @@ pub static SERVED: Alone<AtomicU64> = Alone(AtomicU64::new(0));
 pub static STALE: Alone<AtomicU64> = Alone(AtomicU64::new(0));
 /// Reads of files that are not in the image.
 pub static ABSENT: Alone<AtomicU64> = Alone(AtomicU64::new(0));
+
+/// Whether roots are given out where they lie in their regions.
+static ROOTS_IN_REGIONS: AtomicBool = AtomicBool::new(false);
+
+/// From now on roots are given out where they lie in their regions, and no copies of them: the host's own loader is
+/// going to save what points to them, and takes a root for part of a region only if it lies in it.
+pub fn keep_roots_in_regions() {
+    ROOTS_IN_REGIONS.store(true, Release);
+}
+
+/// Whether that was said.
+#[must_use]
+pub fn roots_in_regions() -> bool {
+    ROOTS_IN_REGIONS.load(Acquire)
+}
 
 /// Remembers the image.
 pub fn set(named: Named) {

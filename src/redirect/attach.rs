@@ -11,6 +11,7 @@ use super::patch::{self, PatchError, Redirected, Redirection};
 use super::{exit, exit_code, got, preload};
 use crate::host::{Generation, Host, HostError};
 use crate::os::elf::ElfObject;
+use crate::os::image_use;
 use crate::os::libraries::{self, OpenObject};
 use crate::os::stderr::complain;
 
@@ -290,6 +291,9 @@ unsafe fn redirect(
     let generation = host.generation();
     if mode == Mode::Compare && generation != Generation::Structure {
         return Err(AttachError::NotCompared(generation));
+    }
+    if mode == Mode::Compare {
+        image_use::keep_roots_in_regions();
     }
     let mut wanted = Vec::new();
     for &(function, always) in functions(generation) {

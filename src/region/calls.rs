@@ -140,8 +140,10 @@ fn bad_chain(path: &CStr, e: BadChain) -> CallError {
 unsafe fn compactor(host: &Host, path: &CStr, key: Obj, deps: &Dependencies) -> Result<Compactor, CallError> {
     // SAFETY: passed on from the caller.
     let base = unsafe { key_base(key)? };
-    let new = Compactor::new(base, deps, host.uses_gmp());
-    Ok(new.map_err(|cause| SaveError::compact(path, cause))?)
+    let no_memory = |cause| SaveError::compact(path, cause);
+    let roots = image::roots(deps).map_err(|e| no_memory(e.into()))?;
+    let new = Compactor::with_roots(base, deps, &roots, host.uses_gmp());
+    Ok(new.map_err(no_memory)?)
 }
 
 /// File name and data of a part.

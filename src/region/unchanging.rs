@@ -6,6 +6,7 @@
 
 use super::registry::{Claim, Sharing};
 use crate::object::Obj;
+use crate::object::region::is_region_structure;
 use olean_reader::format::header::{HEADER_SIZE, Header, VERSION_3};
 use olean_reader::format::object::{Kind, Layout, OBJECT_HEADER, ObjectHeader};
 use olean_reader::format::word::Width;
@@ -88,9 +89,8 @@ unsafe fn is_unchanging(start: usize, size: usize) -> bool {
             Some(word) => layout.count_in(kind, unsafe { object.word(word) } as u64),
             None => 0,
         };
-        let structure = header.tag == 0 && header.other == 2 && REGION_STRUCTURE.contains(&header.cs_sz);
         match layout.bytes(kind, header, count) {
-            Some(bytes) if !structure && bytes >= OBJECT_HEADER as u64 && bytes <= left => {
+            Some(bytes) if !is_region_structure(header) && bytes >= OBJECT_HEADER as u64 && bytes <= left => {
                 at += (bytes as usize).next_multiple_of(8);
             }
             _ => return false,
@@ -98,7 +98,3 @@ unsafe fn is_unchanging(start: usize, size: usize) -> bool {
     }
     at == end
 }
-
-/// Bytes of a region's structure, exact or rounded up (`m_cs_sz`): a constructor with the tag 0, two objects, three
-/// words and a byte. What else has this shape is taken for one.
-const REGION_STRUCTURE: std::ops::RangeInclusive<u16> = 49..=56;

@@ -24,7 +24,7 @@ class Image:
         h = {name: self.at(o, n) for name, (o, n) in self.header_at.items()}
         self.header = h
         assert self.bytes(self.header_at["magic"]) == b"leanimg\n" and self.bytes(self.header_at["valid"]) == b"complete"
-        assert h["version"] == 1 and h["size"] == len(data), "version and size"
+        assert h["version"] == 2 and h["size"] == len(data), "version and size"
         self.tables, at = {}, h["page"]
         for row in rows["Image tables"]:
             aligned = int(row["aligned"])
@@ -111,6 +111,11 @@ class Image:
             pointers = [w for w in words if w & 1 == 0]
             inside = sum(p in starts[index] for p in pointers)
             assert all(p in starts[index] or any(p in starts[c] for c in chain) for p in pointers), "pointers"
+            copy = self.bytes((self.tables["roots"][0] + 64 * index, 64))
+            root = next((o for o in found["objects"] if self.header["base"] + entry["offset"] + o["at"] == entry["root"]), None)
+            small = root is not None and root["tag"] <= 244 and root["size"] <= 64 and not entry["flags"] & 1
+            whole = self.bytes((entry["root"] - self.header["base"], root["size"])) if small else b""
+            assert copy == whole + bytes(64 - len(whole)), "the copy of the root"
             out.append(entry | {"paths": paths[index], "objects": len(found["objects"]), "outside": len(pointers) - inside})
         at, size = self.tables["digests"]
         assert at + size <= self.header["constant_start"] and size == 32 * len(out), "digests"

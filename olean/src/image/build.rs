@@ -284,6 +284,7 @@ fn tables(
             offset: m.placed.offset,
             base: m.part.header.base,
             root: m.placed.root,
+            root_copy: m.placed.root_copy,
             deps,
             section: m.placed.section,
             closures: m.placed.closures,

@@ -2,7 +2,7 @@
 
 use crate::error::{Failure, Result};
 use crate::input::Input;
-use olean_reader::format::image::{Header, ImageError, Layout, Tables, digest};
+use olean_reader::format::image::{Header, ImageError, Layout, Tables, digest, root_copy};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +45,7 @@ impl Image {
         let tables = || {
             let tables = Tables::new(&self.header, &self.layout, &self.input)?;
             tables.check_index()?;
+            tables.check_roots()?;
             tables.check_paths()?;
             tables.check_digests()?;
             Ok(tables)
@@ -60,10 +61,14 @@ impl Image {
                 .get(start..)?
                 .get(..usize::try_from(e.identity.size).ok()?)
         });
-        match (bytes, tables.digests(index)) {
-            (Some(bytes), Some((_, written))) => digest(bytes) == written,
-            _ => false,
-        }
+        let (Some(bytes), Some((_, written)), Some(entry)) =
+            (bytes, tables.digests(index), tables.entry(index))
+        else {
+            return false;
+        };
+        let root = entry.root.wrapping_sub(tables.header().base + entry.offset);
+        let copy = tables.root_copy(index).copied();
+        digest(bytes) == written && (copy.is_none() || copy == root_copy(bytes, root as usize))
     }
 
     /// Bytes that the file takes on the disk.

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::input::{Input, Source};
 use lean_region::dependencies::{Dependencies, RegionView};
 use lean_region::relocate::{self, Placement};
-use olean_reader::format::image::{Digest, Section, digest};
+use olean_reader::format::image::{Digest, RootCopy, Section, digest, root_copy};
 use olean_reader::{DepBytes, File, Region, Width};
 use std::ops::Range;
 use std::sync::Mutex;
@@ -29,6 +29,8 @@ pub struct Placed {
     pub section: Section,
     /// Its root there.
     pub root: u64,
+    /// The copy that readers are given of it.
+    pub root_copy: Option<RootCopy>,
     /// Whether it has closures.
     pub closures: bool,
     /// Digest of its file.
@@ -209,14 +211,19 @@ impl Relinker<'_> {
             |_, _| (),
         );
         let root = root.map_err(|e| LeftOut::new(part.path(), format!("it cannot be relocated: {e}")))?;
-        let bytes: &[u8] = bytemuck::cast_slice(words);
+        let bytes: &[u8] = &bytemuck::cast_slice(words)[..size];
+        // Of what can change there must be one object and no copy; a scalar lies in no region.
+        let constant = section == Section::Constant && root & 1 == 0;
         Ok(Placed {
             offset,
             section,
             root,
+            root_copy: constant
+                .then(|| root_copy(bytes, root as usize - address))
+                .flatten(),
             closures: shape.closures,
             source,
-            region: digest(&bytes[..size]),
+            region: digest(bytes),
         })
     }
 

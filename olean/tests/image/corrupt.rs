@@ -80,6 +80,8 @@ fn a_file_cut_anywhere_is_not_used() {
         100,
         247,
         248,
+        263,
+        264,
         4095,
         4096,
         end - 1,

@@ -4,7 +4,7 @@ use super::{Files, IMAGE, olean, places, report, set_age};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
-use testkit::{Value, process};
+use testkit::{Value, process, temp_dir};
 
 const A: [&str; 3] = [
     "read:A.olean",
@@ -320,6 +320,58 @@ fn a_snapshot_takes_the_digests_of_its_files_from_the_image() {
         (&0.into(), &1.into()),
         "{found}"
     );
+}
+
+/// Lean looks at the root of every region: copies of small ones lie together. Nobody can tell by what is saved.
+#[test]
+fn small_roots_lie_together_and_stand_for_themselves_in_what_is_saved() {
+    let files = Files {
+        dir: temp_dir("image-roots"),
+    };
+    files.run_plain(&["save-small"]);
+    files.age();
+    let calls = |out: &'static str| {
+        [
+            "read:S.olean",
+            "read:S.olean.server:0",
+            "read:F.olean",
+            "read:L.olean",
+            "rooted:0",
+            "rooted:1",
+            "rooted:2",
+            "rooted:3",
+            out,
+            "free:1",
+            "free:0",
+        ]
+    };
+    let without: Vec<String> = files
+        .run_plain(&calls("both:T.olean:0,1"))
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(places(&without[..4]), ["file"; 4]);
+    assert_eq!(without[4..8], ["in its region"; 4]);
+    let saved = fs::read(files.path("T.olean")).unwrap();
+    fs::remove_file(files.path("T.olean")).unwrap();
+
+    let built = files.image(&["build", ".", "-o", IMAGE]);
+    assert!(built.status.success(), "{built}");
+    let with = files.run(&calls("both:T.olean:0,1"));
+    assert_eq!(places(&with[..4]), ["image"; 4]);
+    assert_eq!(with[4..7], ["elsewhere"; 3]);
+    assert_eq!(with[7..], without[7..], "a large root has no copy");
+    assert!(
+        fs::read(files.path("T.olean")).unwrap() == saved,
+        "over copies of roots, another file is saved"
+    );
+
+    // Who proves regions looks at the copies too; that they are what was written is known when the image is mapped.
+    let proved = files.run_env(&[("LEAN_REGION_VERIFY", "1")], &calls("both:T.olean:0,1"));
+    assert_eq!(proved, with);
+    let refreshed = files.image(&["refresh", IMAGE]);
+    assert!(refreshed.status.success(), "{refreshed}");
+    assert_eq!(files.run(&calls("both:T.olean:0,1")), with);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::facts::Facts;
 use super::{chain, own};
 use crate::dependencies::RegionView;
 use crate::os::file::{File, errno_text, stat_of};
-use crate::os::image_use::{ABSENT, Alone, SERVED, STALE};
+use crate::os::image_use::{ABSENT, Alone, SERVED, STALE, roots_in_regions};
 use crate::os::map::Missed;
 use crate::os::page::page_size;
 use crate::os::whole_file::WholeFile;
@@ -18,7 +18,7 @@ use olean_reader::format::identity::Identity;
 use olean_reader::format::image::header::{HEADER_END, Header, Layout};
 use olean_reader::format::image::path::{absolute, is_absolute};
 use olean_reader::format::image::tables::Found;
-use olean_reader::format::image::{Digest, Entry, Section, Tables};
+use olean_reader::format::image::{Digest, Entry, Section, Tables, root_copy};
 use once_cell::race::OnceBool;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
@@ -43,6 +43,8 @@ pub struct Mapped {
     trust: bool,
     /// Whether several readers may have a region that nothing writes to: freeing one of their structures says which.
     shares: bool,
+    /// Whether readers are given copies of small roots.
+    copies: bool,
     /// What is known of each region that is not shared.
     states: Box<[AtomicU8]>,
     live: Alone<AtomicUsize>,
@@ -106,6 +108,7 @@ impl Mapped {
         let check = |header: &Header, layout: &Layout| {
             let tables = Tables::new(header, layout, mapping.head(tables_end))?;
             tables.check_index()?;
+            tables.check_roots()?;
             if trust { tables.check_paths() } else { Ok(()) }
         };
         check(&header, &layout).map_err(|e| anew(&e))?;
@@ -125,6 +128,7 @@ impl Mapped {
             size,
             trust,
             shares,
+            copies: !roots_in_regions(),
             states,
             live: Alone::default(),
             missed: AtomicU32::new(0),
@@ -280,7 +284,7 @@ impl Mapped {
         let prepared = || {
             if let Some(deps) = verify {
                 // SAFETY: passed on from the caller.
-                unsafe { self.verify(path, entry, deps)? };
+                unsafe { self.verify(path, candidate, deps)? };
             }
             if changeable {
                 // SAFETY: the bytes lie in the mapped changeable section (`Entry::fits`), which is writable; this
@@ -301,7 +305,7 @@ impl Mapped {
         }
         self.live.fetch_add(1, Ordering::Relaxed);
         SERVED.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(self.facts(entry)))
+        Ok(Some(self.facts(candidate)))
     }
 
     /// Takes back what was given out in a call that failed later.
@@ -314,7 +318,13 @@ impl Mapped {
     ///
     /// # Safety
     /// As [`Mapped::give_out`].
-    unsafe fn verify(&self, path: &CStr, entry: &Entry, deps: &[RegionView]) -> Result<(), ReadError> {
+    unsafe fn verify(
+        &self,
+        path: &CStr,
+        candidate: &Candidate,
+        deps: &[RegionView],
+    ) -> Result<(), ReadError> {
+        let entry = &candidate.entry;
         let bytes = |begin: usize, size: usize| {
             // SAFETY: by the caller's word a live region of that size, or a region of the mapped image that nobody
             // else has (`Entry::fits`); nobody writes to it meanwhile.
@@ -339,8 +349,10 @@ impl Mapped {
             region.get(olean_reader::format::header::Header::decode(region).map_or(0, |h| h.root_slot())..);
         let same_root =
             root.and_then(|r| r.first_chunk()).map(|r| u64::from_le_bytes(*r)) == Some(entry.root);
+        let copy = self.tables.root_copy(candidate.index).copied();
+        let same_copy = copy.is_none() || copy == root_copy(region, (entry.root as usize).wrapping_sub(at));
         match proved {
-            Ok(_) if same_root => Ok(()),
+            Ok(_) if same_root && same_copy => Ok(()),
             Ok(_) => Err(ReadError::content(
                 path,
                 "its root is not the one in the image's index".to_owned(),
@@ -358,15 +370,32 @@ impl Mapped {
         (self.tables.header().base + entry.offset) as usize
     }
 
-    fn facts(&self, entry: &Entry) -> Facts {
+    fn facts(&self, Candidate { index, entry }: &Candidate) -> Facts {
+        let root = match self.copies {
+            true => self.tables.root(*index, entry),
+            false => entry.root,
+        };
         Facts {
             view: RegionView {
                 begin: self.address(entry),
                 size: entry.identity.size as usize,
                 base: entry.base,
             },
-            root: entry.root as usize,
+            root: root as usize,
         }
+    }
+
+    /// Where readers have a copy of the root of the region at `address`, as a region of its own: what stands for it in
+    /// files is the root itself.
+    #[must_use]
+    pub fn root_view_at(&self, address: usize) -> Option<RegionView> {
+        let Candidate { index, entry } = self.at(address).filter(|_| self.copies)?;
+        let root = self.tables.root(index, &entry);
+        (root != entry.root).then(|| RegionView {
+            begin: root as usize,
+            size: size_of::<u64>(),
+            base: entry.base.wrapping_add(entry.root.wrapping_sub(address as u64)),
+        })
     }
 
     /// Whether `address` lies in the image.
@@ -396,7 +425,7 @@ impl Mapped {
     #[must_use]
     pub fn facts_at(&self, address: usize) -> Option<Facts> {
         let candidate = self.at(address).filter(|c| self.is_alive(c))?;
-        Some(self.facts(&candidate.entry))
+        Some(self.facts(&candidate))
     }
 
     /// The file, as it was when the image was made and is now, that the live region at `address` came from.

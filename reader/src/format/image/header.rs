@@ -2,6 +2,7 @@
 //! there; offsets follow from them, so that they cannot contradict each other.
 
 use super::hash::{DIGEST_LEN, Digest, SLOTS_PER, digest, u32_at, u64_at};
+use super::root::ROOT_SIZE;
 use std::ops::Range;
 use thiserror::Error;
 
@@ -10,7 +11,7 @@ pub const MAGIC: [u8; 8] = *b"leanimg\n";
 /// The first byte of a file that is not complete.
 pub const UNFINISHED: u8 = b'!';
 /// The version that is written and read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Regions begin at multiples of this many bytes, the smallest page of the machines that Lean runs on.
 pub const PAGE: u64 = 4096;
 /// Bytes of an entry.
@@ -41,13 +42,14 @@ const BUILT_AT: usize = (LEAN_VERSION_AT + 33).next_multiple_of(8);
 const INDEX_DIGEST_AT: usize = BUILT_AT + 8;
 const PATHS_DIGEST_AT: usize = INDEX_DIGEST_AT + DIGEST_LEN;
 const DIGESTS_DIGEST_AT: usize = PATHS_DIGEST_AT + DIGEST_LEN;
-const HEADER_DIGEST_AT: usize = DIGESTS_DIGEST_AT + DIGEST_LEN;
+const ROOTS_DIGEST_AT: usize = DIGESTS_DIGEST_AT + DIGEST_LEN;
+const HEADER_DIGEST_AT: usize = ROOTS_DIGEST_AT + DIGEST_LEN;
 const VALID_AT: usize = HEADER_DIGEST_AT + DIGEST_LEN;
 /// Bytes of the header that mean something.
 pub const HEADER_END: usize = VALID_AT + 8;
 /// Bytes of the header with what fills its page.
 pub const HEADER_SIZE: usize = 4096;
-const _: () = assert!(HEADER_END == 248 && HEADER_END <= HEADER_SIZE && HEADER_SIZE as u64 == PAGE);
+const _: () = assert!(HEADER_END == 264 && HEADER_END <= HEADER_SIZE && HEADER_SIZE as u64 == PAGE);
 
 /// No address of a mapped image lies at or above this one: user space ends there.
 const ADDRESSES: u64 = 1 << 47;
@@ -118,6 +120,8 @@ pub struct Layout {
     pub slots: Range<u64>,
     /// The chain table.
     pub chains: Range<u64>,
+    /// Copies of roots.
+    pub roots: Range<u64>,
     /// Path records by digest.
     pub path_slots: Range<u64>,
     /// Path records.
@@ -146,6 +150,7 @@ impl Layout {
             entries: next(entries * ENTRY_SIZE as u64, 8)?,
             slots: next(entries * slots * 4, 4)?,
             chains: next(u64::from(counts.chain_words) * 4, 4)?,
+            roots: next(entries * ROOT_SIZE as u64, ROOT_SIZE as u64)?,
             path_slots: next(paths * slots * 4, 8)?,
             path_records: next(counts.path_bytes, 4)?,
             digests: next(entries * 2 * DIGEST_LEN as u64, 8)?,
@@ -231,6 +236,8 @@ pub struct Header {
     pub paths: Digest,
     /// Digest of the digests.
     pub digests: Digest,
+    /// Digest of the copies of roots.
+    pub roots: Digest,
 }
 
 impl Header {
@@ -272,6 +279,7 @@ impl Header {
         put(INDEX_DIGEST_AT, &self.index);
         put(PATHS_DIGEST_AT, &self.paths);
         put(DIGESTS_DIGEST_AT, &self.digests);
+        put(ROOTS_DIGEST_AT, &self.roots);
         put(VALID_AT, &VALID.to_le_bytes());
         let sum = digest(&out[..HEADER_DIGEST_AT]);
         out[HEADER_DIGEST_AT..HEADER_DIGEST_AT + DIGEST_LEN].copy_from_slice(&sum);
@@ -341,6 +349,7 @@ impl Header {
             index: array(INDEX_DIGEST_AT)?,
             paths: array(PATHS_DIGEST_AT)?,
             digests: array(DIGESTS_DIGEST_AT)?,
+            roots: array(ROOTS_DIGEST_AT)?,
         };
         let layout = Layout::of(&counts)?;
         let said = u64_at(bytes, SIZE_AT)?;
@@ -374,6 +383,7 @@ mod tests {
             index: [1; 16],
             paths: [2; 16],
             digests: [3; 16],
+            roots: [4; 16],
         }
     }
 
@@ -415,8 +425,8 @@ mod tests {
         assert_eq!(Header::decode(b"olean", 5, 4096), Err(ImageError::Magic));
         assert_eq!(Header::decode(b"", 0, 4096), Err(ImageError::Magic));
         let mut other = header.encode();
-        other[VERSION_AT] = 2;
-        assert_eq!(Header::decode(&other, size, 4096), Err(ImageError::Version(2)));
+        other[VERSION_AT] = 1;
+        assert_eq!(Header::decode(&other, size, 4096), Err(ImageError::Version(1)));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! index        entries, ENTRY_SIZE bytes each, in the order of their regions ([`entry`])
 //!              slots: entry numbers by device and inode, u32 each, two per entry
 //!              chains: u32 words, for regions with other dependencies than the parts before them
+//!              roots: a copy of each small root of the constant section, 64 bytes each ([`root`])
 //! paths        slots: offsets of path records by the path's digest, u32 each, two per path
 //!              records: entry (u32), length (u32), the path's bytes
 //! digests      of each entry's source file and of its region in the image, 16 bytes each
@@ -22,6 +23,7 @@ pub mod entry;
 pub mod hash;
 pub mod header;
 pub mod path;
+pub mod root;
 pub mod tables;
 #[cfg(test)]
 mod tests;
@@ -30,5 +32,6 @@ pub mod writer;
 pub use entry::{Entry, Section};
 pub use hash::{DIGEST_LEN, Digest, digest};
 pub use header::{Counts, Header, ImageError, Layout, MAGIC};
+pub use root::{ROOT_SIZE, RootCopy, root_copy};
 pub use tables::{Chain, Tables};
 pub use writer::{NewEntry, NewTables};

@@ -5,6 +5,7 @@ use super::entry::{Entry, LISTED};
 use super::hash::{DIGEST_LEN, Digest, EMPTY, SLOTS_PER, digest, file_slot, path_slot, u32_at};
 use super::header::ENTRY_SIZE;
 use super::header::{Header, ImageError, Layout};
+use super::root::{ROOT_SIZE, RootCopy};
 use crate::format::identity::Identity;
 use std::ops::Range;
 
@@ -16,6 +17,7 @@ pub struct Tables<'a> {
     entries: &'a [u8],
     slots: &'a [u8],
     chains: &'a [u8],
+    roots: &'a [u8],
     path_slots: &'a [u8],
     path_records: &'a [u8],
     digests: &'a [u8],
@@ -71,6 +73,7 @@ impl<'a> Tables<'a> {
                 entries: part(&layout.entries)?,
                 slots: part(&layout.slots)?,
                 chains: part(&layout.chains)?,
+                roots: part(&layout.roots)?,
                 path_slots: part(&layout.path_slots)?,
                 path_records: part(&layout.path_records)?,
                 digests: part(&layout.digests)?,
@@ -92,6 +95,16 @@ impl<'a> Tables<'a> {
         (digest(self.index) == self.header.index)
             .then_some(())
             .ok_or(ImageError::Table("index"))
+    }
+
+    /// Whether the copies of roots are what was written.
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn check_roots(&self) -> Result<(), ImageError> {
+        (digest(self.roots) == self.header.roots)
+            .then_some(())
+            .ok_or(ImageError::Table("table of roots"))
     }
 
     /// Whether the paths are what was written.
@@ -231,6 +244,24 @@ impl<'a> Tables<'a> {
         let (chunks, _) = self.entries.as_chunks::<ENTRY_SIZE>();
         let found = chunks.binary_search_by_key(&Some(offset), |bytes| Entry::offset_of(bytes));
         found.ok().map(|i| i as u32)
+    }
+
+    /// The copy of an entry's root, if it has one.
+    #[must_use]
+    pub fn root_copy(&self, index: u32) -> Option<&'a RootCopy> {
+        let at = (index as usize).checked_mul(ROOT_SIZE)?;
+        let copy: &RootCopy = self.roots.get(at..)?.first_chunk()?;
+        // An object's header is never 0.
+        (copy[..8] != [0; 8]).then_some(copy)
+    }
+
+    /// The root that a reader of an entry is given: the address of its copy, or what the entry says.
+    #[must_use]
+    pub fn root(&self, index: u32, entry: &Entry) -> u64 {
+        match self.root_copy(index) {
+            Some(_) => self.header.base + self.layout.roots.start + u64::from(index) * ROOT_SIZE as u64,
+            None => entry.root,
+        }
     }
 
     /// The digests of an entry's source file and of its region in the image.

@@ -33,6 +33,7 @@ fn image(n: u32, deps: impl Fn(u32) -> Vec<u32>) -> NewTables {
             offset,
             base: u64::from(i) << 16,
             root: if i % 5 == 0 { 1 } else { BASE + offset + 96 },
+            root_copy: (i % 5 > 1).then_some([i as u8 | 1; ROOT_SIZE]),
             deps: deps(i),
             section: Section::Constant,
             closures: i % 2 == 0,
@@ -88,6 +89,7 @@ proptest! {
         with_tables(&bytes, encoded.layout.size(), |t| {
             assert_eq!((t.len(), t.is_empty()), (n, n == 0));
             t.check_index().unwrap();
+            t.check_roots().unwrap();
             t.check_paths().unwrap();
             t.check_digests().unwrap();
             let mut paths: BTreeMap<u32, Vec<&[u8]>> = BTreeMap::new();
@@ -103,6 +105,9 @@ proptest! {
                 assert_eq!(t.offset(i), Some(e.offset));
                 assert_eq!(t.at_offset(e.offset + 8), None);
                 assert_eq!(t.digests(i), Some((e.source, e.region)));
+                assert_eq!(t.root_copy(i), e.root_copy.as_ref());
+                let copied = BASE + encoded.layout.roots.start + u64::from(i) * ROOT_SIZE as u64;
+                assert_eq!(t.root(i, &entry), if e.root_copy.is_some() { copied } else { e.root });
                 for path in &e.paths {
                     assert_eq!(t.find_path(path), Some((i, entry)));
                 }
@@ -181,9 +186,14 @@ fn two_thousand_damaged_tables_are_refused_or_harmless() {
         let checked = with_tables(&bytes, size, |t| {
             // Without the digests: the tables alone have to be harmless.
             ask(&t);
-            [t.check_index(), t.check_paths(), t.check_digests()]
-                .iter()
-                .any(Result::is_err)
+            [
+                t.check_index(),
+                t.check_roots(),
+                t.check_paths(),
+                t.check_digests(),
+            ]
+            .iter()
+            .any(Result::is_err)
         });
         // Bytes between two tables mean nothing.
         asked += 1;

@@ -3,6 +3,7 @@
 use super::entry::{Entry, LISTED, Section};
 use super::hash::{Digest, EMPTY, SLOTS_PER, digest, file_slot, path_slot};
 use super::header::{Counts, Header, Layout, PAGE};
+use super::root::{ROOT_SIZE, RootCopy};
 use super::tables::record_size;
 use crate::format::identity::Identity;
 use std::ops::Range;
@@ -18,6 +19,8 @@ pub struct NewEntry {
     pub base: u64,
     /// The root as it is in the mapped image.
     pub root: u64,
+    /// The copy that readers are given of it.
+    pub root_copy: Option<RootCopy>,
     /// The entries that it points into, or was allowed to: numbers in ascending order.
     pub deps: Vec<u32>,
     /// Where it lies.
@@ -132,6 +135,8 @@ impl NewTables {
         put(&layout.entries, &mut entries.iter().flat_map(Entry::encode));
         put(&layout.slots, &mut slots.iter().flat_map(|s| s.to_le_bytes()));
         put(&layout.chains, &mut chains.iter().flat_map(|c| c.to_le_bytes()));
+        let roots = self.entries.iter().map(|e| e.root_copy.unwrap_or([0; ROOT_SIZE]));
+        put(&layout.roots, &mut roots.flatten());
         put(
             &layout.path_slots,
             &mut path_slots.iter().flat_map(|s| s.to_le_bytes()),
@@ -153,6 +158,7 @@ impl NewTables {
             index: sum(layout.index()),
             paths: sum(layout.paths()),
             digests: sum(layout.digests.clone()),
+            roots: sum(layout.roots.clone()),
         };
         Ok(Encoded {
             header,
