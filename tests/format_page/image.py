@@ -115,7 +115,7 @@ class Image:
             root = next((o for o in found["objects"] if self.header["base"] + entry["offset"] + o["at"] == entry["root"]), None)
             small = root is not None and root["tag"] <= 244 and root["size"] <= 64 and not entry["flags"] & 1
             whole = self.bytes((entry["root"] - self.header["base"], root["size"])) if small else b""
-            assert copy == whole + bytes(64 - len(whole)), "the copy of the root"
+            assert bool(entry["flags"] & 4) == small and copy == whole + bytes(64 - len(whole)), "the copy of the root"
             out.append(entry | {"paths": paths[index], "objects": len(found["objects"]), "outside": len(pointers) - inside})
         at, size = self.tables["digests"]
         assert at + size <= self.header["constant_start"] and size == 32 * len(out), "digests"

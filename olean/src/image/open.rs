@@ -67,7 +67,7 @@ impl Image {
             return false;
         };
         let root = entry.root.wrapping_sub(tables.header().base + entry.offset);
-        let copy = tables.root_copy(index).copied();
+        let copy = tables.root_copy(index, &entry).copied();
         digest(bytes) == written && (copy.is_none() || copy == root_copy(bytes, root as usize))
     }
 

@@ -161,7 +161,7 @@ fn write(image: &Image, tables: &Tables<'_>, paths: &[Vec<PathBuf>], states: &[S
             offset: entry.offset,
             base: entry.base,
             root: entry.root,
-            root_copy: tables.root_copy(i as u32).copied(),
+            root_copy: tables.root_copy(i as u32, &entry).copied(),
             deps: tables
                 .chain(i as u32, &entry)
                 .ok_or_else(damaged)?

@@ -349,7 +349,7 @@ impl Mapped {
             region.get(olean_reader::format::header::Header::decode(region).map_or(0, |h| h.root_slot())..);
         let same_root =
             root.and_then(|r| r.first_chunk()).map(|r| u64::from_le_bytes(*r)) == Some(entry.root);
-        let copy = self.tables.root_copy(candidate.index).copied();
+        let copy = self.tables.root_copy(candidate.index, entry).copied();
         let same_copy = copy.is_none() || copy == root_copy(region, (entry.root as usize).wrapping_sub(at));
         match proved {
             Ok(_) if same_root && same_copy => Ok(()),

@@ -32,6 +32,8 @@ const _: () = assert!(FLAGS_AT + 4 == ENTRY_SIZE);
 const CHANGEABLE: u32 = 1;
 /// Bit of the flags: the region has closures, whose code addresses are those of the process that saved them.
 const CLOSURES: u32 = 2;
+/// Bit of the flags: there is a copy of the root.
+const COPIED: u32 = 4;
 
 /// Bit of the chain: the rest is the word of the chain table where the dependencies are listed. Without it the chain
 /// is how many of the entries before this one are its dependencies.
@@ -54,6 +56,8 @@ pub struct Entry {
     pub section: Section,
     /// Whether it has closures.
     pub closures: bool,
+    /// Whether readers are given a copy of the root.
+    pub copied: bool,
 }
 
 impl Entry {
@@ -75,7 +79,8 @@ impl Entry {
         put(ROOT_AT, &self.root.to_le_bytes());
         put(CHAIN_AT, &self.chain.to_le_bytes());
         let flags = (CHANGEABLE * u32::from(self.section == Section::Changeable))
-            | (CLOSURES * u32::from(self.closures));
+            | (CLOSURES * u32::from(self.closures))
+            | (COPIED * u32::from(self.copied));
         put(FLAGS_AT, &flags.to_le_bytes());
         out
     }
@@ -105,6 +110,7 @@ impl Entry {
                 Section::Constant
             },
             closures: flags & CLOSURES != 0,
+            copied: flags & COPIED != 0,
         })
     }
 
@@ -147,7 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     prop_compose! {
-        fn entries()(w in any::<[u64; 8]>(), n in any::<[u32; 3]>(), changeable: bool, closures: bool) -> Entry {
+        fn entries()(w in any::<[u64; 8]>(), n in any::<[u32; 3]>(), changeable: bool, closures: bool, copied: bool) -> Entry {
             Entry {
                 identity: Identity {
                     device: w[0], inode: w[1], size: w[2], modified: w[3] as i64, modified_ns: n[0],
@@ -156,6 +162,7 @@ mod tests {
                 offset: w[5], base: w[6], root: w[7], chain: n[2],
                 section: if changeable { Section::Changeable } else { Section::Constant },
                 closures,
+                copied,
             }
         }
     }

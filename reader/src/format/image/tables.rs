@@ -248,17 +248,15 @@ impl<'a> Tables<'a> {
 
     /// The copy of an entry's root, if it has one.
     #[must_use]
-    pub fn root_copy(&self, index: u32) -> Option<&'a RootCopy> {
+    pub fn root_copy(&self, index: u32, entry: &Entry) -> Option<&'a RootCopy> {
         let at = (index as usize).checked_mul(ROOT_SIZE)?;
-        let copy: &RootCopy = self.roots.get(at..)?.first_chunk()?;
-        // An object's header is never 0.
-        (copy[..8] != [0; 8]).then_some(copy)
+        self.roots.get(at..)?.first_chunk().filter(|_| entry.copied)
     }
 
     /// The root that a reader of an entry is given: the address of its copy, or what the entry says.
     #[must_use]
     pub fn root(&self, index: u32, entry: &Entry) -> u64 {
-        match self.root_copy(index) {
+        match self.root_copy(index, entry) {
             Some(_) => self.header.base + self.layout.roots.start + u64::from(index) * ROOT_SIZE as u64,
             None => entry.root,
         }

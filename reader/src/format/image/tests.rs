@@ -105,7 +105,7 @@ proptest! {
                 assert_eq!(t.offset(i), Some(e.offset));
                 assert_eq!(t.at_offset(e.offset + 8), None);
                 assert_eq!(t.digests(i), Some((e.source, e.region)));
-                assert_eq!(t.root_copy(i), e.root_copy.as_ref());
+                assert_eq!(t.root_copy(i, &entry), e.root_copy.as_ref());
                 let copied = BASE + encoded.layout.roots.start + u64::from(i) * ROOT_SIZE as u64;
                 assert_eq!(t.root(i, &entry), if e.root_copy.is_some() { copied } else { e.root });
                 for path in &e.paths {

@@ -90,6 +90,7 @@ impl NewTables {
                 chain,
                 section: new.section,
                 closures: new.closures,
+                copied: new.root_copy.is_some(),
             });
         }
         let mut records: Vec<u8> = Vec::new();
