@@ -41,19 +41,19 @@ pub static STALE: Alone<AtomicU64> = Alone(AtomicU64::new(0));
 /// Reads of files that are not in the image.
 pub static ABSENT: Alone<AtomicU64> = Alone(AtomicU64::new(0));
 
-/// Whether roots are given out where they lie in their regions.
-static ROOTS_IN_REGIONS: AtomicBool = AtomicBool::new(false);
+/// Whether all that the host's runtime saves is saved by this library.
+static ALL_SAVES: AtomicBool = AtomicBool::new(false);
 
-/// From now on roots are given out where they lie in their regions, and no copies of them: the host's own loader is
-/// going to save what points to them, and takes a root for part of a region only if it lies in it.
-pub fn keep_roots_in_regions() {
-    ROOTS_IN_REGIONS.store(true, Release);
+/// From now on all that the host's runtime saves is saved by this library, or no longer is.
+pub fn set_all_saves(ours: bool) {
+    ALL_SAVES.store(ours, Release);
 }
 
-/// Whether that was said.
+/// Whether all that the host's runtime saves is saved by this library. Its own loader would not know a copy of a root for
+/// a part of the region.
 #[must_use]
-pub fn roots_in_regions() -> bool {
-    ROOTS_IN_REGIONS.load(Acquire)
+pub fn all_saves() -> bool {
+    ALL_SAVES.load(Acquire)
 }
 
 /// Remembers the image.

@@ -292,9 +292,6 @@ unsafe fn redirect(
     if mode == Mode::Compare && generation != Generation::Structure {
         return Err(AttachError::NotCompared(generation));
     }
-    if mode == Mode::Compare {
-        image_use::keep_roots_in_regions();
-    }
     let mut wanted = Vec::new();
     for &(function, always) in functions(generation) {
         if !always && object.function(function).is_none() {
@@ -325,6 +322,7 @@ unsafe fn redirect(
             original.store(address, Ordering::Release);
         }
     }
+    image_use::set_all_saves(mode == Mode::Replace);
     let names = wanted.iter().map(|w| w.name).collect();
     let mut exits = Vec::new();
     if exit::begin(mode, names) {
@@ -386,6 +384,7 @@ pub unsafe fn detach(live_regions: impl FnOnce() -> usize) -> Result<(), DetachE
         });
         return Err(error.into());
     }
+    image_use::set_all_saves(false);
     // SAFETY: the host stays loaded.
     unsafe { got::restore(&exits) };
     exit::end();

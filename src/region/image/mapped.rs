@@ -5,7 +5,7 @@ use super::facts::Facts;
 use super::{chain, own};
 use crate::dependencies::RegionView;
 use crate::os::file::{File, errno_text, stat_of};
-use crate::os::image_use::{ABSENT, Alone, SERVED, STALE, roots_in_regions};
+use crate::os::image_use::{ABSENT, Alone, SERVED, STALE, all_saves};
 use crate::os::map::Missed;
 use crate::os::page::page_size;
 use crate::os::whole_file::WholeFile;
@@ -43,8 +43,8 @@ pub struct Mapped {
     trust: bool,
     /// Whether several readers may have a region that nothing writes to: freeing one of their structures says which.
     shares: bool,
-    /// Whether readers are given copies of small roots.
-    copies: bool,
+    /// Whether there is no other loader in this process.
+    only: bool,
     /// What is known of each region that is not shared.
     states: Box<[AtomicU8]>,
     live: Alone<AtomicUsize>,
@@ -62,7 +62,8 @@ pub struct Candidate {
 }
 
 impl Mapped {
-    /// Maps the image `path` for a host with these flags and that git hash, if it tells one.
+    /// Maps the image `path` for a host with these flags and that git hash, if it tells one; `only` says whether there is no
+    /// other loader in this process.
     ///
     /// # Errors
     /// Why it cannot be used, and what to do; nothing stays mapped.
@@ -72,6 +73,7 @@ impl Mapped {
         githash: Option<&[u8; 40]>,
         trust: bool,
         shares: bool,
+        only: bool,
     ) -> Result<Self, String> {
         let name =
             CString::new(path.as_os_str().as_bytes()).map_err(|_| "its name contains a NUL".to_owned())?;
@@ -128,7 +130,7 @@ impl Mapped {
             size,
             trust,
             shares,
-            copies: !roots_in_regions(),
+            only,
             states,
             live: Alone::default(),
             missed: AtomicU32::new(0),
@@ -371,7 +373,8 @@ impl Mapped {
     }
 
     fn facts(&self, Candidate { index, entry }: &Candidate) -> Facts {
-        let root = match self.copies {
+        // Whoever else saves takes a root for a part of its region only if it lies there.
+        let root = match self.only || all_saves() {
             true => self.tables.root(*index, entry),
             false => entry.root,
         };
@@ -385,11 +388,11 @@ impl Mapped {
         }
     }
 
-    /// Where readers have a copy of the root of the region at `address`, as a region of its own: what stands for it in
+    /// Where readers may have a copy of the root of the region at `address`, as a region of its own: what stands for it in
     /// files is the root itself.
     #[must_use]
     pub fn root_view_at(&self, address: usize) -> Option<RegionView> {
-        let Candidate { index, entry } = self.at(address).filter(|_| self.copies)?;
+        let Candidate { index, entry } = self.at(address)?;
         let root = self.tables.root(index, &entry);
         (root != entry.root).then(|| RegionView {
             begin: root as usize,
