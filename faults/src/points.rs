@@ -9,7 +9,7 @@ use crate::trace::{self, Call};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A point and what the call looks like that is meant.
 struct Meant {
@@ -19,6 +19,9 @@ struct Meant {
 
 /// How often a point is tried that hits another call than the one meant.
 const ATTEMPTS: usize = 4;
+
+/// Fewer points of a call than this may all miss it, by chance.
+const FEW: usize = 6;
 
 /// What identifies a call: its name, its number, the files that it is counted with.
 type Place = (String, usize, Vec<String>);
@@ -196,19 +199,39 @@ pub fn search(search: &Search, subject: &dyn Subject) -> Tally {
     };
     tally.lock().expect("no panic").possible = all;
     let next = AtomicUsize::new(0);
+    let missed: Vec<AtomicBool> = chosen.iter().map(|_| AtomicBool::new(false)).collect();
     std::thread::scope(|scope| {
         for worker in 0..search.workers {
-            let (tally, next, chosen) = (&tally, &next, &chosen);
+            let (tally, next, chosen, missed) = (&tally, &next, &chosen, &missed);
             scope.spawn(move || {
                 let mut ready = false;
-                while let Some(meant) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(meant) = chosen.get(at) else { return };
                     let outcome = strike(search, subject, worker, &mut ready, meant);
+                    missed[at].store(matches!(outcome, Ok(Took::Missed)), Ordering::Relaxed);
                     tally.lock().expect("no panic").add(outcome);
                 }
             });
         }
     });
     let mut tally = tally.into_inner().expect("no panic");
+    // A call that looks different when it is refused is taken for another one each time, and nothing is searched.
+    let mut hits: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (meant, missed) in chosen
+        .iter()
+        .zip(missed.iter().map(|m| m.load(Ordering::Relaxed)))
+    {
+        let (all, none) = hits.entry(&meant.point.call).or_default();
+        *all += 1;
+        *none += usize::from(missed);
+    }
+    for (call, (all, none)) in hits {
+        if all >= FEW && all == none {
+            let text = format!("none of the {all} points of {call} hit it");
+            tally.failures.push(Failure::plain(&tally.name, text));
+        }
+    }
     if tally.possible == 0 {
         let failure = Failure::plain(&tally.name, "none of its calls can be refused");
         tally.failures.push(failure);

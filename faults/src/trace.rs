@@ -25,8 +25,9 @@ impl Call {
         // What a call is to fill in is shown if it did.
         let inputs = match self.name.as_str() {
             "getcwd" | "getrandom" => 0,
-            "read" | "pread64" | "fstat" | "getdents64" => 1,
+            "read" | "pread64" | "preadv2" | "fstat" | "getdents64" | "clock_gettime" => 1,
             "newfstatat" | "statx" | "readlinkat" | "sched_getaffinity" => 2,
+            "prlimit64" => 3,
             _ => usize::MAX,
         };
         let inputs: Vec<&str> = self.arguments.split(", ").take(inputs).collect();
