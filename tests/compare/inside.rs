@@ -22,6 +22,8 @@ fn compared() -> Loader {
         lean();
         // SAFETY: the threads that use the loader get it from here.
         assert_eq!(unsafe { lean_region_attach() }, 0, "attached");
+        // Lean's own loader saves too, and knows no copies of roots.
+        assert!(!lean_region::os::image_use::all_saves());
     });
     lean().theirs
 }
