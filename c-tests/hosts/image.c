@@ -1,9 +1,10 @@
 /* A program on the runtime of host.c with this library preloaded: `image WHAT DIRECTORY`. WHAT is
  *
- *   save       files for an image: p, and q which points into it; c, which something may write to
+ *   save       files for an image: p, and q which points into it; c, which something may write to; r, with a small root
  *   read       both lie in the image that is in use; what becomes of them while they live, and afterwards
  *   changed    q was written to since the image was built
  *   detach     the library is not detached while a region of the image lives (then there is no report)
+ *   copied     the root of r is a copy that lies beside its region, as this library saves all that is saved here
  *   around     the image is to be gone round: every file is relocated
  *
  * Exit code 0 if everything was as it should be; then no object is left. */
@@ -207,6 +208,17 @@ static void read_around(void) {
     free_both(both);
 }
 
+static void read_root(void) {
+    loaded r = read_one("r");
+    object *expected = pair(mk_string("small"), BOX(7));
+    check_same(expected, r.root);
+    dec(expected);
+    /* A structure says how far its root lies behind the region, a handle is where that begins. */
+    size_t behind = is_structure(r.region) ? r.region->word[4] : (size_t)r.root - handle(r.region);
+    CHECK(behind >= size_of(r.region));
+    free_ok(r);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 3 && chdir(argv[2]) == 0);
     host_initialise();
@@ -217,6 +229,7 @@ int main(int argc, char **argv) {
         dec(second);
         dec(first);
         save_one("c", array1(mk_cell(253, mk_string("changes"))));
+        save_one("r", pair(mk_string("small"), BOX(7)));
     } else if (!strcmp(what, "read")) {
         read_twice();
         read_changing();
@@ -224,6 +237,8 @@ int main(int argc, char **argv) {
         read_changed();
     } else if (!strcmp(what, "detach")) {
         read_and_detach();
+    } else if (!strcmp(what, "copied")) {
+        read_root();
     } else {
         CHECK(!strcmp(what, "around"));
         read_around();

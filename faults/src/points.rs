@@ -9,7 +9,7 @@ use crate::trace::{self, Call};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A point and what the call looks like that is meant.
 struct Meant {
@@ -199,17 +199,19 @@ pub fn search(search: &Search, subject: &dyn Subject) -> Tally {
     };
     tally.lock().expect("no panic").possible = all;
     let next = AtomicUsize::new(0);
-    let missed: Vec<AtomicBool> = chosen.iter().map(|_| AtomicBool::new(false)).collect();
+    // Of each call how many points there were, and how many missed it.
+    let calls: Mutex<BTreeMap<&str, (usize, usize)>> = Mutex::default();
     std::thread::scope(|scope| {
         for worker in 0..search.workers {
-            let (tally, next, chosen, missed) = (&tally, &next, &chosen, &missed);
+            let (tally, next, chosen, calls) = (&tally, &next, &chosen, &calls);
             scope.spawn(move || {
                 let mut ready = false;
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(meant) = chosen.get(at) else { return };
+                while let Some(meant) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome = strike(search, subject, worker, &mut ready, meant);
-                    missed[at].store(matches!(outcome, Ok(Took::Missed)), Ordering::Relaxed);
+                    let mut calls = calls.lock().expect("no panic");
+                    let (all, missed) = calls.entry(&meant.point.call).or_default();
+                    *all += 1;
+                    *missed += usize::from(matches!(outcome, Ok(Took::Missed)));
                     tally.lock().expect("no panic").add(outcome);
                 }
             });
@@ -217,17 +219,8 @@ pub fn search(search: &Search, subject: &dyn Subject) -> Tally {
     });
     let mut tally = tally.into_inner().expect("no panic");
     // A call that looks different when it is refused is taken for another one each time, and nothing is searched.
-    let mut hits: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for (meant, missed) in chosen
-        .iter()
-        .zip(missed.iter().map(|m| m.load(Ordering::Relaxed)))
-    {
-        let (all, none) = hits.entry(&meant.point.call).or_default();
-        *all += 1;
-        *none += usize::from(missed);
-    }
-    for (call, (all, none)) in hits {
-        if all >= FEW && all == none {
+    for (call, (all, missed)) in calls.into_inner().expect("no panic") {
+        if all >= FEW && all == missed {
             let text = format!("none of the {all} points of {call} hit it");
             tally.failures.push(Failure::plain(&tally.name, text));
         }

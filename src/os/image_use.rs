@@ -1,4 +1,4 @@
-//! How an image is used in this process, for the report. Atomics and no locks, so that it can be read at any moment,
+//! How an image is used in this process, for the report, and what its readers have to know of the process. Atomics and no locks, so that it can be read at any moment,
 //! also while the process ends.
 
 use std::ops::Deref;

@@ -78,7 +78,7 @@ pub fn build(request: &Request<'_>) -> Result<Built> {
     let bar = prove::bar(found.parts().count(), "building");
     let relinker = Relinker {
         places: &places,
-        writer: Writer::new(file.file(), request.output),
+        writer: Writer::new(&file),
         progress: &|n| bar.inc(n),
     };
     let mut left_out = std::mem::take(&mut found.left_out);

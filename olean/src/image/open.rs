@@ -2,7 +2,7 @@
 
 use crate::error::{Failure, Result};
 use crate::input::Input;
-use olean_reader::format::image::{Header, ImageError, Layout, Tables, digest, root_copy};
+use olean_reader::format::image::{Header, ImageError, Layout, Tables, digest};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -61,14 +61,10 @@ impl Image {
                 .get(start..)?
                 .get(..usize::try_from(e.identity.size).ok()?)
         });
-        let (Some(bytes), Some((_, written)), Some(entry)) =
-            (bytes, tables.digests(index), tables.entry(index))
-        else {
-            return false;
-        };
-        let root = entry.root.wrapping_sub(tables.header().base + entry.offset);
-        let copy = tables.root_copy(index, &entry).copied();
-        digest(bytes) == written && (copy.is_none() || copy == root_copy(bytes, root as usize))
+        match (bytes, tables.digests(index)) {
+            (Some(bytes), Some((_, written))) => digest(bytes) == written,
+            _ => false,
+        }
     }
 
     /// Bytes that the file takes on the disk.

@@ -2,12 +2,11 @@
 //! the others would spend their time waiting for it. So a thread that finds it busy leaves what it has made to the one
 //! that writes, and goes on.
 
-use crate::error::{Failure, Result};
+use super::new_file::NewFile;
+use crate::error::Result;
 use std::collections::VecDeque;
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// So many buffers wait at most; with more, a thread waits until it may write itself.
@@ -15,9 +14,7 @@ const WAITING: usize = 3;
 
 /// The file of an image under construction.
 pub struct Writer<'a> {
-    image: &'a fs::File,
-    /// Its name, for error texts.
-    name: &'a Path,
+    image: &'a NewFile,
     /// Held by the thread that writes.
     turn: Mutex<()>,
     buffers: Mutex<Buffers>,
@@ -31,10 +28,9 @@ struct Buffers {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(image: &'a fs::File, name: &'a Path) -> Self {
+    pub fn new(image: &'a NewFile) -> Self {
         Writer {
             image,
-            name,
             turn: Mutex::default(),
             buffers: Mutex::default(),
         }
@@ -79,10 +75,8 @@ impl<'a> Writer<'a> {
     /// Writes words at an offset of the file.
     pub fn write(&self, words: &[u64], at: u64) -> Result<()> {
         let bytes: &[u8] = bytemuck::cast_slice(words);
-        self.image
-            .write_all_at(bytes, at)
-            .map_err(Failure::io("write", self.name))?;
-        start_writing(self.image, at, bytes.len());
+        self.image.write(bytes, at)?;
+        start_writing(self.image.file(), at, bytes.len());
         Ok(())
     }
 
@@ -108,14 +102,21 @@ fn start_writing(file: &fs::File, at: u64, size: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::FileExt;
     use std::thread;
+
+    fn content(file: &NewFile) -> Vec<u8> {
+        let size = file.file().metadata().unwrap().len() as usize;
+        let mut bytes = vec![0; size];
+        file.file().read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
 
     #[test]
     fn everything_is_written_whoever_has_the_turn() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("image");
-        let file = fs::File::create_new(&path).unwrap();
-        let writer = Writer::new(&file, &path);
+        let file = NewFile::create(&dir.path().join("image")).unwrap();
+        let writer = Writer::new(&file);
         let (threads, rounds, words) = (8, 200, 512);
         let work = |thread: usize| {
             for round in 0..rounds {
@@ -130,7 +131,7 @@ mod tests {
                 scope.spawn(move || work(thread));
             }
         });
-        let written = fs::read(&path).unwrap();
+        let written = content(&file);
         assert_eq!(written.len(), threads * rounds * words * 8);
         for (number, bytes) in written.chunks(words * 8).enumerate() {
             let expected = (number as u64).to_le_bytes();
@@ -143,9 +144,8 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_left_to_who_writes() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("image");
-        let file = fs::File::create_new(&path).unwrap();
-        let writer = Writer::new(&file, &path);
+        let file = NewFile::create(&dir.path().join("image")).unwrap();
+        let writer = Writer::new(&file);
         let turn = writer.turn.lock().unwrap();
         for number in 0..WAITING as u64 {
             writer.hand_in(vec![number], 8 * number).unwrap();
@@ -159,14 +159,15 @@ mod tests {
             last.join().unwrap().unwrap();
         });
         let expected: Vec<u8> = (0..=WAITING as u64).flat_map(u64::to_le_bytes).collect();
-        assert_eq!(fs::read(&path).unwrap(), expected);
+        assert_eq!(content(&file), expected);
     }
 
     #[test]
     fn an_error_is_some_threads_and_names_the_file() {
-        let path = Path::new("/dev/full");
-        let file = fs::File::options().write(true).open(path).unwrap();
-        let error = Writer::new(&file, path).hand_in(vec![1], 0).unwrap_err();
-        assert!(error.to_string().contains("/dev/full"), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        let file = NewFile::create(&dir.path().join("image")).unwrap();
+        // No file reaches so far.
+        let error = Writer::new(&file).hand_in(vec![1], i64::MAX as u64).unwrap_err();
+        assert!(error.to_string().contains("/image"), "{error}");
     }
 }

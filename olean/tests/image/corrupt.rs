@@ -1,6 +1,8 @@
 //! Damaged images: never a signal, and the program sees what it would see without one.
 
 use super::{Files, IMAGE, places};
+use olean_reader::format::image::header::{Header, PAGE};
+use olean_reader::format::image::{Tables, digest};
 use std::fs;
 use std::os::unix::fs::FileExt;
 
@@ -142,4 +144,34 @@ fn flips_in_the_data_are_found_by_verify_and_by_who_asks_for_proofs() {
         output.stderr.contains("the image has a region that is not used"),
         "{output}"
     );
+}
+
+#[test]
+fn a_copy_of_a_root_that_is_none_is_found_by_who_asks_for_proofs() {
+    let files = Files {
+        dir: testkit::temp_dir("image-wrong-root"),
+    };
+    files.run_plain(&["save-small"]);
+    files.age();
+    assert!(files.image(&["build", ".", "-o", IMAGE]).status.success());
+    let mut bytes = fs::read(files.path(IMAGE)).unwrap();
+    let (mut header, layout) = Header::decode(&bytes, bytes.len() as u64, PAGE).unwrap();
+    let path = fs::canonicalize(files.path("F.olean")).unwrap();
+    let tables = Tables::new(&header, &layout, &bytes).unwrap();
+    let (index, _) = tables.find_path(path.to_str().unwrap().as_bytes()).unwrap();
+    // Its first two fields exchanged, and digests that fit.
+    let copy = layout.roots.start as usize + 64 * index as usize;
+    bytes[copy + 8..copy + 24].rotate_left(8);
+    header.roots = digest(&bytes[layout.roots.start as usize..layout.roots.end as usize]);
+    let page = header.encode();
+    bytes[..page.len()].copy_from_slice(&page);
+    fs::write(files.path(IMAGE), bytes).unwrap();
+
+    let proved = files
+        .run_image(&[("LEAN_REGION_VERIFY", "1")], &["read:S.olean", "read:F.olean"])
+        .success();
+    let lines: Vec<String> = proved.stdout.lines().map(str::to_owned).collect();
+    assert_eq!(places(&lines), ["image", "file"], "{proved}");
+    assert!(lines[1].ends_with(" full"), "{proved}");
+    assert!(proved.stderr.contains("its root is not the one"), "{proved}");
 }

@@ -30,13 +30,18 @@ fn an_image_serves_hosts_of_every_generation() {
             ["served", "stale", "absent"].map(|n| report["image"][n].as_u64().unwrap_or(0))
         };
         run("save", &[]);
-        for name in ["p", "q", "c"] {
+        for name in ["p", "q", "c", "r"] {
             set_age(&work.path().join(name), 60);
         }
         // Their names say nothing of what they are: a folder would not be searched for them, and q is no part of p's
         // module. So they get such names for the builder.
         let links = temp_dir("image-host-links");
-        for (name, module) in [("p", "P.olean"), ("q", "P.olean.server"), ("c", "C.olean")] {
+        for (name, module) in [
+            ("p", "P.olean"),
+            ("q", "P.olean.server"),
+            ("c", "C.olean"),
+            ("r", "R.olean"),
+        ] {
             std::os::unix::fs::symlink(work.path().join(name), links.path().join(module)).unwrap();
         }
         let output = process::run(olean(links.path()).args(["image", "build", ".", "-o", IMAGE]));
@@ -54,6 +59,7 @@ fn an_image_serves_hosts_of_every_generation() {
         let verified = [image[0], ("LEAN_REGION_VERIFY", "1")];
         assert_eq!(run("read", &verified)[0], expected, "{label}");
         run("detach", &image);
+        assert_eq!(run("copied", &image)[0], 1, "{label}");
         let around = [image[0], ("LEAN_REGION_FORCE_RELOCATE", "1")];
         assert_eq!(run("around", &around), [0, 0, 0], "{label}");
         set_age(&work.path().join("q"), 30);
