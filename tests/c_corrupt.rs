@@ -26,6 +26,11 @@ const FAST: ReadOptions = ReadOptions {
     force_relocate: false,
     verify: false,
     missing_code: MissingCode::Refuse,
+    copy_root: false,
+};
+const COPIED: ReadOptions = ReadOptions {
+    copy_root: true,
+    ..FAST
 };
 const RELOCATE: ReadOptions = ReadOptions {
     force_relocate: true,
@@ -196,7 +201,7 @@ fn none() -> Dependencies {
 fn a_file_that_ends_too_early_is_refused_at_every_length() {
     let scene = Scene::new("corrupt-truncated", every_kind(Obj::UNIT), &[]);
     assert!(scene.bytes.len() < 2000, "{} bytes", scene.bytes.len());
-    for options in [FAST, RELOCATE, VERIFY, VERIFY_RELOCATED] {
+    for options in [FAST, COPIED, RELOCATE, VERIFY, VERIFY_RELOCATED] {
         for length in 0..scene.bytes.len() {
             fs::write(&scene.path, &scene.bytes[..length]).unwrap();
             scene.error(&none(), &options, &format!("{length} bytes"));
@@ -211,7 +216,7 @@ fn a_file_that_ends_too_early_is_refused_at_every_length() {
 fn a_file_whose_end_is_zeros_is_refused() {
     let scene = Scene::new("corrupt-zeros", every_kind(Obj::UNIT), &[]);
     let mut ended = 0;
-    for options in [FAST, RELOCATE, VERIFY, VERIFY_RELOCATED] {
+    for options in [FAST, COPIED, RELOCATE, VERIFY, VERIFY_RELOCATED] {
         let root = *scene.objects().last().unwrap();
         assert_eq!(
             scene.bytes[root + 7],
@@ -236,7 +241,7 @@ fn a_file_with_something_behind_its_end_is_refused() {
         let mut bytes = scene.bytes.clone();
         bytes.resize(bytes.len() + extra, 0);
         fs::write(&scene.path, &bytes).unwrap();
-        for options in [FAST, RELOCATE, VERIFY] {
+        for options in [FAST, COPIED, RELOCATE, VERIFY] {
             scene.error(&none(), &options, &format!("{extra} bytes more"));
         }
     }
@@ -265,7 +270,7 @@ fn a_root_is_an_object_or_refused() {
     for root in inside.chain(wild) {
         file.write_all_at(&root.to_le_bytes(), HEADER_SIZE as u64)
             .unwrap();
-        for options in [FAST, VERIFY, VERIFY_RELOCATED] {
+        for options in [FAST, COPIED, VERIFY, VERIFY_RELOCATED] {
             let context = format!("root {root:#x}");
             match scene.read(&none(), &options) {
                 Ok(loaded) if root & 1 == 1 => assert_eq!(loaded.root as u64, root),
@@ -290,7 +295,7 @@ fn damage(scene: &Scene, deps: &Dependencies, dep: Range<usize>) {
     let mut outcomes = [0; 2];
     let mut try_it = |at: usize, bytes: &[u8], context: &str| {
         file.write_all_at(bytes, at as u64).unwrap();
-        for options in [RELOCATE, FAST] {
+        for options in [RELOCATE, COPIED, FAST] {
             if let Err(e) = scene.read(deps, &options) {
                 scene.checked(&e, context);
             }

@@ -74,7 +74,7 @@ impl Compactor {
     /// was 1, perhaps, because that one reference is the caller's and no field's.
     fn remember_root(&mut self, root: Obj, word: usize) -> Result<(), CompactError> {
         // A root in a dependency stands for itself in every part and is never looked up.
-        if root.is_scalar() || self.regions.word(root.0).is_some() {
+        if root.is_scalar() || self.regions.in_file(root.0).is_some() {
             return Ok(());
         }
         let offset = word.wrapping_sub(self.base as usize);

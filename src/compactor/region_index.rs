@@ -2,7 +2,7 @@
 //! object is read, so that a save touches no page of a dependency.
 
 use crate::dependencies::{Dependencies, RegionView};
-use olean_reader::format::room::{NoMemory, filled, room};
+use olean_reader::format::room::{NoMemory, filled, push, room};
 use std::ops::Range;
 
 /// Regions by where they lie, with an index over their addresses: base addresses are hashes, so regions that
@@ -15,8 +15,23 @@ pub struct RegionIndex {
     /// From `begin` to the end of the last region.
     span: usize,
     shift: u32,
-    /// Where copies of roots lie, and nothing else that is in a region.
-    roots: Range<usize>,
+    /// Copies of roots, by where they lie.
+    roots: Box<[RegionView]>,
+    /// Where they lie, and little else: one place or two for all of them. So an address that is none of theirs mostly
+    /// costs a comparison.
+    places: Box<[Range<usize>]>,
+}
+
+/// Copies of roots that lie further apart than this lie in different places.
+const APART: usize = 1 << 20;
+
+/// What stands in files for an address that a region holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InFile {
+    /// The word itself.
+    pub word: usize,
+    /// Whether the address is that of a copy of a root, which lies elsewhere in its region.
+    pub is_copy: bool,
 }
 
 impl RegionIndex {
@@ -28,15 +43,20 @@ impl RegionIndex {
     pub fn new(deps: &Dependencies, roots: &[RegionView]) -> Result<Self, NoMemory> {
         const WHAT: &str = "the index of dependency regions";
         let begins = deps.by_begin()?;
-        let mut sorted: Vec<RegionView> = room(begins.len() + roots.len(), WHAT)?;
+        let mut sorted: Vec<RegionView> = room(begins.len(), WHAT)?;
         sorted.extend(begins);
-        sorted.extend(roots);
-        if !roots.is_empty() {
-            sorted.sort_unstable_by_key(|v| v.begin);
-        }
         let sorted = sorted.into_boxed_slice();
-        let begins = || roots.iter().map(|v| v.begin);
-        let roots = begins().min().unwrap_or(0)..begins().max().map_or(0, |last| last + 1);
+        let mut copies: Vec<RegionView> = room(roots.len(), WHAT)?;
+        copies.extend(roots);
+        copies.sort_unstable_by_key(|v| v.begin);
+        let mut places: Vec<Range<usize>> = Vec::new();
+        for copy in &copies {
+            match places.last_mut() {
+                Some(place) if copy.begin - place.end <= APART => place.end = copy.begin + 1,
+                _ => push(&mut places, copy.begin..copy.begin + 1, WHAT)?,
+            }
+        }
+        let (roots, places) = (copies.into_boxed_slice(), places.into_boxed_slice());
         let Some(first) = sorted.first() else {
             return Ok(RegionIndex {
                 sorted,
@@ -45,6 +65,7 @@ impl RegionIndex {
                 span: 0,
                 shift: 0,
                 roots,
+                places,
             });
         };
         let begin = first.begin;
@@ -68,6 +89,7 @@ impl RegionIndex {
             span,
             shift,
             roots,
+            places,
         })
     }
 
@@ -78,17 +100,29 @@ impl RegionIndex {
         self.span == 0
     }
 
-    /// Whether `address`, which a region holds, is that of a copy of a root.
+    /// What stands in files for `address`, if a region holds it or it is that of a copy of a region's root.
     #[must_use]
-    #[inline(always)]
-    pub fn is_root_copy(&self, address: usize) -> bool {
-        self.roots.contains(&address)
+    #[inline]
+    pub fn in_file(&self, address: usize) -> Option<InFile> {
+        if self.places.iter().any(|place| place.contains(&address))
+            && let Some(word) = self.root_at(address)
+        {
+            return Some(InFile { word, is_copy: true });
+        }
+        let word = self.word(address)?;
+        Some(InFile { word, is_copy: false })
+    }
+
+    /// What stands in files for the root of which a copy lies at `address`.
+    #[cold]
+    fn root_at(&self, address: usize) -> Option<usize> {
+        let found = self.roots.binary_search_by_key(&address, |v| v.begin);
+        found.ok().map(|i| self.roots[i].base as usize)
     }
 
     /// What stands in files for `address`, if a region holds it.
-    #[must_use]
     #[inline]
-    pub fn word(&self, address: usize) -> Option<usize> {
+    fn word(&self, address: usize) -> Option<usize> {
         let at = address.wrapping_sub(self.begin);
         if at >= self.span {
             return None;
@@ -131,19 +165,23 @@ mod tests {
         let roots = [
             view(0x50_0040, 8, (8 << 20) + 0x1f00),
             view(0x50_0000, 8, (7 << 20) + 0xf00),
+            view(0xf0_0000, 8, (7 << 20) + 0xf00),
         ];
         let index = RegionIndex::new(&Dependencies::new(deps.to_vec()), &roots).unwrap();
-        for (address, word, copy) in [
-            (0x40_0f00, Some((7 << 20) + 0xf00), false),
-            (0x50_0000, Some((7 << 20) + 0xf00), true),
-            (0x50_0008, None, true),
-            (0x50_0040, Some((8 << 20) + 0x1f00), true),
-            (0x50_0048, None, false),
-            (0x90_1ff8, Some((8 << 20) + 0x1ff8), false),
+        let of = |word, is_copy| Some(InFile { word, is_copy });
+        for (address, expected) in [
+            (0x40_0f00, of((7 << 20) + 0xf00, false)),
+            (0x50_0000, of((7 << 20) + 0xf00, true)),
+            (0x50_0008, None),
+            (0x50_0040, of((8 << 20) + 0x1f00, true)),
+            (0x50_0048, None),
+            (0x90_1ff8, of((8 << 20) + 0x1ff8, false)),
+            (0xf0_0000, of((7 << 20) + 0xf00, true)),
+            (0xf0_0040, None),
         ] {
-            assert_eq!(index.word(address), word, "{address:#x}");
-            assert_eq!(index.is_root_copy(address), copy, "{address:#x}");
+            assert_eq!(index.in_file(address), expected, "{address:#x}");
         }
+        assert_eq!(index.places.len(), 2, "what lies far apart is looked for apart");
     }
 
     proptest! {
@@ -164,7 +202,8 @@ mod tests {
             let index = RegionIndex::new(&Dependencies::new(views.iter().rev().copied().collect()), &[]).unwrap();
             let edges = views.iter().flat_map(|v| [v.begin.wrapping_sub(1), v.begin, v.begin + v.size]);
             for address in edges.chain(probes.iter().map(|p| p.index(end))) {
-                prop_assert_eq!(index.word(address), naive(&views, address), "{:#x}", address);
+                let found = index.in_file(address).map(|found| found.word);
+                prop_assert_eq!(found, naive(&views, address), "{:#x}", address);
             }
         }
     }

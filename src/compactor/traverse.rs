@@ -40,8 +40,8 @@ impl Compactor {
             // SAFETY: no scalar, and a live object with a live graph by the contract; there is no dependency to be in.
             return unsafe { self.walk::<false>(root, values) };
         }
-        match self.regions.word(root.0) {
-            Some(word) => Ok(word),
+        match self.regions.in_file(root.0) {
+            Some(found) => Ok(found.word),
             // SAFETY: no scalar, and a live object with a live graph by the contract; no dependency holds it.
             None => unsafe { self.walk::<true>(root, values) },
         }
@@ -348,10 +348,10 @@ impl Compactor {
             for i in 0..rest.min(CHUNK) {
                 let word = fields.add(i).read();
                 if word & 1 == 0 {
-                    if REGIONS && let Some(in_file) = self.regions.word(word) {
-                        fields.add(i).write(in_file);
-                        if self.regions.is_root_copy(word) {
-                            root_of_structure(frame, in_file);
+                    if REGIONS && let Some(found) = self.regions.in_file(word) {
+                        fields.add(i).write(found.word);
+                        if found.is_copy {
+                            root_of_structure(frame, found.word);
                         }
                         continue;
                     }
@@ -361,7 +361,7 @@ impl Compactor {
             let ahead = if head.chunk.get() == 0 { 0 } else { CHUNK };
             for i in ahead..rest.min(2 * CHUNK) {
                 let word = fields.add(i).read();
-                if word & 1 == 0 && !(REGIONS && self.regions.word(word).is_some()) {
+                if word & 1 == 0 && !(REGIONS && self.regions.in_file(word).is_some()) {
                     prefetch(word);
                 }
             }

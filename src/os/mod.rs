@@ -24,6 +24,7 @@ pub mod originals;
 pub mod page;
 pub mod panics;
 pub mod prefetch;
+pub mod reserved;
 pub mod saved_files;
 pub mod stderr;
 pub mod thread_text;

@@ -22,7 +22,7 @@ use crate::object::Obj;
 use crate::os::file::errno_text;
 use crate::os::new_file::{NewFile, publish_all};
 use crate::os::saved_files;
-use olean_reader::format::room::room;
+use olean_reader::format::room::{NoMemory, room};
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -141,9 +141,19 @@ unsafe fn compactor(host: &Host, path: &CStr, key: Obj, deps: &Dependencies) -> 
     // SAFETY: passed on from the caller.
     let base = unsafe { key_base(key)? };
     let no_memory = |cause| SaveError::compact(path, cause);
-    let roots = image::roots(deps).map_err(|e| no_memory(e.into()))?;
+    let roots = root_copies(deps).map_err(|e| no_memory(e.into()))?;
     let new = Compactor::with_roots(base, deps, &roots, host.uses_gmp());
     Ok(new.map_err(no_memory)?)
+}
+
+/// The copies of roots of `deps` that were given out, each as a view of the root itself.
+fn root_copies(deps: &Dependencies) -> Result<Vec<RegionView>, NoMemory> {
+    let of_image = image::roots(deps)?;
+    let own = registry::root_views(deps.views().iter().map(|view| view.begin))?;
+    let mut copies = room(of_image.len() + own.len(), "the list of dependency regions")?;
+    copies.extend(of_image);
+    copies.extend(own);
+    Ok(copies)
 }
 
 /// File name and data of a part.

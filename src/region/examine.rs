@@ -12,6 +12,7 @@ use crate::os::file::File;
 use crate::os::prefetch::prefetch;
 use olean_reader::format::header::{HEADER_SIZE, Header, HeaderError, VERSION_3};
 use olean_reader::format::identity::Identity;
+use olean_reader::format::image::ROOT_SIZE;
 use olean_reader::format::object::{ARRAY_HEADER, Kind, Layout, OBJECT_HEADER, ObjectHeader, align8};
 use olean_reader::format::word::Width;
 use std::ffi::CStr;
@@ -32,6 +33,8 @@ pub struct ReadOptions {
     pub verify: bool,
     /// What becomes of closures whose library is not loaded.
     pub missing_code: MissingCode,
+    /// Give out a copy of a small root, so that the region itself need not be touched.
+    pub copy_root: bool,
 }
 
 /// A file as its first bytes and its last object describe it.
@@ -44,6 +47,30 @@ pub(super) struct Examined {
     pub data: Range<usize>,
     pub root: u64,
     pub root_place: RootPlace,
+    /// The root object, if the first read brought it along.
+    root_object: Option<RootObject>,
+}
+
+/// A root object as it lies in the file, up to the end of the data.
+#[derive(Clone, Copy)]
+pub(super) struct RootObject {
+    bytes: [u8; ROOT_SIZE],
+    size: usize,
+}
+
+impl RootObject {
+    /// The object with `size` bytes, if that is few enough, filled by `fill`.
+    fn new<E>(size: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Option<Self>, E> {
+        let mut bytes = [0; ROOT_SIZE];
+        match bytes.get_mut(..size) {
+            Some(object) => fill(object).map(|()| Some(RootObject { bytes, size })),
+            None => Ok(None),
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.size]
+    }
 }
 
 /// A file that was opened, and which one it is.
@@ -75,8 +102,15 @@ pub(super) enum RootPlace {
     At(usize),
 }
 
+/// Bytes of a file that are read first: the header, and behind it the root or the size of the data.
+const START: usize = HEADER_SIZE + 16;
+
 /// Bytes of a root object that tell how large it is.
 const ROOT_START: usize = 32;
+
+/// Where the root is to be copied, files up to this size are read by one call. For larger ones a second call takes
+/// less than copying all that lies between.
+const SMALL: usize = 8 << 10;
 
 /// Which file it is, and how large.
 pub(super) fn identity(file: &File) -> io::Result<Identity> {
@@ -105,8 +139,15 @@ pub(super) fn examine(
     options: &ReadOptions,
 ) -> Result<Examined, ReadError> {
     let size = identity.size;
-    let mut start = [0; HEADER_SIZE + 16];
-    let got = read_start(path, file, &mut start).map_err(|e| ReadError::read(path, e))?;
+    let (mut few, mut whole);
+    let start: &mut [u8] = if options.copy_root && size <= SMALL as u64 {
+        whole = [0; SMALL];
+        &mut whole[..(size as usize).max(START)]
+    } else {
+        few = [0; START];
+        &mut few
+    };
+    let got = read_start(path, file, start).map_err(|e| ReadError::read(path, e))?;
     let header = Header::decode(&start[..got]).map_err(|e| match e {
         HeaderError::Invalid if got < HEADER_SIZE => ReadError::header(
             path,
@@ -178,9 +219,49 @@ pub(super) fn examine(
         data: root_slot..end,
         root,
         root_place: RootPlace::Elsewhere { alone: false },
+        root_object: None,
     };
     examined.root_place = root_place(path, &examined, deps)?;
+    if options.copy_root
+        && let RootPlace::At(at) = examined.root_place
+        && let Some(object) = start[..got].get(at..end)
+    {
+        examined.root_object = RootObject::new(object.len(), |bytes| {
+            bytes.copy_from_slice(object);
+            Ok::<_, ReadError>(())
+        })?;
+    }
     Ok(examined)
+}
+
+impl Examined {
+    /// The root object, if it lies in the file and is small; it is read if it has not been yet.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn root_object(&self, path: &CStr, file: &File) -> Result<Option<RootObject>, ReadError> {
+        let RootPlace::At(at) = self.root_place else {
+            return Ok(None);
+        };
+        if self.root_object.is_some() {
+            return Ok(self.root_object);
+        }
+        let read = RootObject::new(self.data.end - at, |bytes| {
+            match file.read_at(bytes, at as u64)? {
+                n if n == bytes.len() => Ok(()),
+                _ => Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        });
+        read.map_err(|e| ReadError::read(path, e))
+    }
+
+    /// The root object in `content`, the whole file's, if it lies in the file.
+    pub fn root_in<'a>(&self, content: &'a [u8]) -> Option<&'a [u8]> {
+        match self.root_place {
+            RootPlace::At(at) => content.get(at..self.data.end),
+            RootPlace::Elsewhere { .. } => None,
+        }
+    }
 }
 
 /// Where the data of a version 3 file ends that has `size` bytes, as the system said, and claims `claimed` bytes of
@@ -222,8 +303,8 @@ fn root_place(path: &CStr, examined: &Examined, deps: &Dependencies) -> Result<R
     Ok(RootPlace::At(at))
 }
 
-/// Whether the root is a scalar alone in the data, or the last object, as every known writer leaves it. `content` is
-/// the file's where it lies in memory; where it does not, the root object is read.
+/// Whether the root is a scalar alone in the data, or the last object, as every known writer leaves it. `object` is
+/// the root object to the end of the data where that lies in memory; where it does not, its beginning is read.
 ///
 /// # Errors
 /// The root object does not end within the data, or its end is zeros: the file is truncated or damaged.
@@ -231,22 +312,21 @@ pub(super) fn root_is_last(
     path: &CStr,
     file: &File,
     examined: &Examined,
-    content: Option<&[u8]>,
+    object: Option<&[u8]>,
 ) -> Result<bool, ReadError> {
     let at = match examined.root_place {
         RootPlace::Elsewhere { alone } => return Ok(alone),
         RootPlace::At(at) => at,
     };
     let room = examined.data.end - at;
-    let mut object = [0; ROOT_START];
-    let content = content.and_then(|content| content.get(at..examined.data.end));
-    let start = match content {
-        Some(content) => content,
+    let mut read = [0; ROOT_START];
+    let start = match object {
+        Some(object) => object,
         None => {
-            let start = &mut object[..room.min(ROOT_START)];
+            let start = &mut read[..room.min(ROOT_START)];
             file.read_at(start, at as u64)
                 .map_err(|e| ReadError::read(path, e))?;
-            &object
+            &read
         }
     };
     let word = |i: usize| {
@@ -281,9 +361,9 @@ pub(super) fn root_is_last(
     };
     // After a crash of the machine the last blocks of a file may be zeros, and the first of them may begin within the
     // root. What is not in memory is looked at as a whole when it is relocated.
-    if let Some(content) = content
+    if let Some(object) = object
         && let Some(field) = last_field(header, word(1))
-        && content
+        && object
             .get(field..field.saturating_add(8))
             .is_some_and(|field| field == [0; 8])
     {

@@ -31,5 +31,6 @@ pub mod save;
 pub mod set;
 pub mod twin;
 pub mod unchanging;
+mod use_of_regions;
 mod values;
 mod wishes;

@@ -3,7 +3,8 @@
 //! On the fast path the header is read, and of the mapping the root object is looked at, which the host uses next:
 //! its page is in memory then, and no further call is made. Of a file that was shortened since it was asked for its
 //! size that page may be gone, and touching it ends the process by SIGBUS, as touching any page of a mapped file
-//! does.
+//! does. Where the host does not use the regions that it reads (see [`super::use_of_regions`]), the root object is read
+//! too, and a copy of it given out, so that nothing of the mapping is touched.
 
 use super::closures::load::relocate_closures;
 use super::error::{ReadError, shown};
@@ -22,6 +23,7 @@ use crate::os::page::LOWEST_ADDRESS;
 use crate::relocate::{self, AHEAD, Heads, Placement};
 use olean_reader::format::header::VERSION_3;
 use olean_reader::format::identity::Identity;
+use olean_reader::format::image::{RootCopy, root_copy};
 use olean_reader::format::room::{NoMemory, collected, push, room};
 use olean_reader::format::trailer::Trailer;
 use olean_reader::{DepBytes, Width};
@@ -41,6 +43,8 @@ pub struct Loaded {
     pub memory: Memory,
     /// The root: a boxed scalar or a live address.
     pub root: usize,
+    /// What can be given out in its place.
+    pub root_copy: Option<RootCopy>,
     /// Base address of the file.
     pub base: u64,
     /// The file.
@@ -182,7 +186,7 @@ impl Opened<'_> {
         if matches!(landed, Err(Some(Missed::Taken | Missed::Scarce)))
             && let Some(claim) = self.claim(deps)
         {
-            let regular = self.root_is_last(Some(claim.bytes()))?;
+            let regular = self.root_is_last(self.examined.root_in(claim.bytes()))?;
             if options.verify || !regular {
                 // SAFETY: the contract is the same.
                 unsafe { verify(self.path, claim.bytes(), deps)? };
@@ -207,9 +211,9 @@ impl Opened<'_> {
         Memory::map_file_at(&self.file, self.examined.size, self.examined.header.base).map_err(Some)
     }
 
-    /// Whether the root is where every known writer puts it; `content` is the file's, if it lies in memory.
-    fn root_is_last(&self, content: Option<&[u8]>) -> Result<bool, ReadError> {
-        root_is_last(self.path, &self.file, &self.examined, content)
+    /// Whether the root is where every known writer puts it; `object` is the root, if it lies in memory.
+    fn root_is_last(&self, object: Option<&[u8]>) -> Result<bool, ReadError> {
+        root_is_last(self.path, &self.file, &self.examined, object)
     }
 
     /// What lies at the base address, if it is this very file as it is on disk and nothing in it changes. With all
@@ -259,14 +263,22 @@ impl Opened<'_> {
                 .map_err(|e| ReadError::memory(path, e))?
                 .map_err(|e| ReadError::read(path, e))?,
         };
-        let regular = self.root_is_last(mapped.then(|| memory.bytes()))?;
+        let relocated = !mapped || !deps.landed();
+        let object = match options.copy_root && !options.verify && !relocated {
+            true => examined.root_object(path, file)?,
+            false => None,
+        };
+        let regular = self.root_is_last(match &object {
+            Some(object) => Some(object.bytes()),
+            None if mapped => examined.root_in(memory.bytes()),
+            None => None,
+        })?;
         if options.verify || !regular {
             let filled = std::mem::replace(&mut filling, Filling::Done).fill(0, memory.bytes_mut());
             filled.map_err(|e| ReadError::read(path, e))?;
             // SAFETY: the contract is the same.
             unsafe { verify(path, memory.bytes(), deps)? };
         }
-        let relocated = !mapped || !deps.landed();
         let root = match relocated {
             // SAFETY: the contract is the same.
             true => unsafe { rewrite(path, examined, &mut memory, deps, filling)? },
@@ -281,6 +293,9 @@ impl Opened<'_> {
         Ok(Loaded {
             memory,
             root,
+            root_copy: object
+                .filter(|_| regular)
+                .and_then(|object| root_copy(object.bytes(), 0)),
             base,
             identity: examined.identity,
             mapped,

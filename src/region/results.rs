@@ -44,7 +44,7 @@ pub(super) fn facts(loaded: &Loaded) -> ReadFacts {
 /// # Safety
 /// `fname` is a live string of `host`.
 pub(super) unsafe fn enter(host: &Host, fname: Obj, loaded: Loaded) -> Result<RegionFacts, CallError> {
-    let facts = RegionFacts {
+    let mut facts = RegionFacts {
         root: Obj(loaded.root),
         size: loaded.memory.size(),
         base: loaded.base,
@@ -53,6 +53,8 @@ pub(super) unsafe fn enter(host: &Host, fname: Obj, loaded: Loaded) -> Result<Re
     };
     let new = NewRegion {
         memory: loaded.memory,
+        root: loaded.root,
+        root_copy: loaded.root_copy,
         base: loaded.base,
         identity: loaded.identity,
         mapped: loaded.mapped,
@@ -63,7 +65,12 @@ pub(super) unsafe fn enter(host: &Host, fname: Obj, loaded: Loaded) -> Result<Re
         },
     };
     match registry::insert(new) {
-        Some(_) => Ok(facts),
+        Some(entered) => {
+            if let Some(copy) = entered.root_copy {
+                facts.root = Obj(copy);
+            }
+            Ok(facts)
+        }
         None => {
             // SAFETY: `fname` is a live string, by the contract.
             let file = shown(unsafe { path(fname)? });

@@ -3,8 +3,10 @@
 use super::closures::libraries::MissingCode;
 use super::error::ANY_GITHASH;
 use super::examine::ReadOptions;
-use crate::host::Host;
+use super::use_of_regions;
+use crate::host::{Generation, Host};
 use crate::os::env;
+use crate::os::image_use::all_saves;
 use once_cell::race::OnceNonZeroUsize;
 use std::num::NonZeroUsize;
 
@@ -64,5 +66,6 @@ pub(super) unsafe fn read_options(host: &Host) -> ReadOptions {
         force_relocate: wishes.force_relocate,
         verify: wishes.verify,
         missing_code: MissingCode::Refuse,
+        copy_root: host.generation() == Generation::Structure && all_saves() && use_of_regions::is_unseen(),
     }
 }

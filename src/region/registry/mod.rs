@@ -6,13 +6,18 @@
 //! structure that shares memory has a string of its own, which its copies share, so a copy of a structure that was
 //! freed is not taken for another holder.
 
+mod roots;
 mod table;
 
+use super::use_of_regions;
 use crate::dependencies::RegionView;
 use crate::os::lock::{Guard, Lock};
 use crate::os::map::Memory;
 use olean_reader::format::dependencies::Dependency;
 use olean_reader::format::identity::Identity;
+use olean_reader::format::image::RootCopy;
+use olean_reader::format::room::{NoMemory, room};
+use roots::{RootCopies, RootIndex};
 use std::collections::{HashMap, HashSet, TryReserveError};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::mem;
@@ -33,6 +38,10 @@ pub enum Sharing {
 pub struct NewRegion {
     /// Its bytes, which it owns.
     pub memory: Memory,
+    /// Its root: a boxed scalar or a live address.
+    pub root: usize,
+    /// What is to be given out in place of it.
+    pub root_copy: Option<RootCopy>,
     /// Base address of its file.
     pub base: u64,
     /// Its file.
@@ -58,9 +67,19 @@ struct Region {
     /// Its only holder, while it has never had another one; 0 is none.
     holder: usize,
     /// Threads that look at it to share it.
-    claims: u16,
-    sharing: Sharing,
-    mapped: bool,
+    claims: u8,
+    lies: Lies,
+    /// Where the copy of its root lies among the others.
+    root_copy: Option<RootIndex>,
+}
+
+/// How a region came into memory.
+#[derive(Clone, Copy)]
+enum Lies {
+    /// Its content was read.
+    Copied,
+    /// Its file is mapped at its base address.
+    Mapped(Sharing),
 }
 
 /// What the bookkeeping of a region may take.
@@ -72,6 +91,7 @@ impl Placed for Region {
     }
 
     fn replaced(self) {
+        // The copy of its root stays taken: somebody may have it yet.
         // Two regions cannot lie at one address: somebody else has released the memory of the earlier one, and it is
         // the new one's now.
         mem::forget(self.memory);
@@ -94,12 +114,17 @@ type Holders = HashSet<usize, BuildHasherDefault<DefaultHasher>>;
 #[repr(C)]
 struct Registry {
     table: Table<Region>,
+    /// Reads until somebody looks whether the host uses its regions.
+    until_look: u32,
+    roots: RootCopies,
     /// The holders of regions that have been shared, by address.
     shared: HashMap<usize, Holders, BuildHasherDefault<DefaultHasher>>,
 }
 
 static LIVE: Lock<Registry> = Lock::new(Registry {
     table: Table::new(),
+    until_look: 1,
+    roots: RootCopies::new(),
     shared: HashMap::with_hasher(BuildHasherDefault::new()),
 });
 
@@ -117,12 +142,20 @@ pub struct Facts {
     pub mapped: bool,
 }
 
-/// Enters a region and answers its handle: the address of its first byte. If there is no memory for the entry, the
-/// region is released and `None` answered.
+/// What a region that was entered is known by.
+#[derive(Clone, Copy, Debug)]
+pub struct Entered {
+    /// Its handle: the address of its first byte.
+    pub handle: usize,
+    /// Where the copy of its root lies as long as it lives, if there is one.
+    pub root_copy: Option<usize>,
+}
+
+/// Enters a region. If there is no memory for the entry, the region is released and `None` answered.
 #[must_use]
-pub fn insert(new: NewRegion) -> Option<usize> {
+pub fn insert(new: NewRegion) -> Option<Entered> {
     let handle = new.memory.address();
-    let region = Region {
+    let mut region = Region {
         base: new.base,
         device: new.identity.device as u32,
         inode: new.identity.inode,
@@ -130,23 +163,44 @@ pub fn insert(new: NewRegion) -> Option<usize> {
         changed: new.identity.changed_at(),
         holder: new.holder,
         claims: 0,
-        sharing: match new.mapped && !new.relocated {
-            true => Sharing::Unknown,
-            false => Sharing::Refused,
+        lies: match new.mapped {
+            true if new.relocated => Lies::Mapped(Sharing::Refused),
+            true => Lies::Mapped(Sharing::Unknown),
+            false => Lies::Copied,
         },
-        mapped: new.mapped,
+        root_copy: None,
         memory: new.memory,
     };
-    let inserted = {
+    let (inserted, root_copy, is_time) = {
         let mut live = lock();
         // Whoever held the memory that was there before, somebody else has released it.
         if !live.shared.is_empty() {
             live.shared.remove(&handle);
         }
-        live.table.insert(region)
+        let Registry {
+            table,
+            until_look,
+            roots,
+            ..
+        } = &mut *live;
+        // Without room for a copy the root itself is given out.
+        let placed = new.root_copy.and_then(|copy| roots.place(&copy, new.root as u64));
+        region.root_copy = placed.map(|(index, _)| index);
+        let inserted = table.insert(region);
+        let placed = placed.filter(|&(index, _)| {
+            // Nobody has seen it.
+            inserted.is_err().then(|| roots.give_back(index)).is_none()
+        });
+        let is_time = *until_look == 1;
+        *until_look = until_look.saturating_sub(1);
+        (inserted, placed.map(|(_, address)| address), is_time)
     };
+    if is_time {
+        let next = use_of_regions::look();
+        lock().until_look = next;
+    }
     // If it comes back, it goes after the lock.
-    inserted.ok().map(|()| handle)
+    inserted.ok().map(|()| Entered { handle, root_copy })
 }
 
 /// Who frees a region.
@@ -183,11 +237,17 @@ pub enum NotReleased {
 /// [`NotReleased`], and everything is as it was.
 pub fn release(handle: usize, by: By) -> Result<Released, NotReleased> {
     let mut live = lock();
-    let Registry { table, shared } = &mut *live;
+    let Registry {
+        table, shared, roots, ..
+    } = &mut *live;
     // Nearly always nothing is shared, and one look does.
     if shared.is_empty()
         && let Some(region) = table.remove_if(handle, |region| region.holder != 0 && region.claims == 0)
     {
+        region
+            .root_copy
+            .into_iter()
+            .for_each(|index| roots.give_back(index));
         return Ok(Released::Last(region.memory));
     }
     let region = table.get_mut(handle).ok_or(NotReleased::Unknown)?;
@@ -216,6 +276,10 @@ impl Registry {
     /// Takes out the region at `handle`, which has no holder, unless somebody looks at it.
     fn forget_unheld(&mut self, handle: usize) -> Option<Memory> {
         let region = self.table.remove_if(handle, |region| region.claims == 0)?;
+        region
+            .root_copy
+            .into_iter()
+            .for_each(|index| self.roots.give_back(index));
         self.shared.remove(&handle);
         if self.shared.is_empty() {
             self.shared.shrink_to_fit();
@@ -247,14 +311,16 @@ impl Claim {
             return None;
         }
         let region = live.table.get_mut(address)?;
-        if !region.mapped || region.sharing == Sharing::Refused || !region.is_of(file) {
+        let (Lies::Mapped(sharing @ (Sharing::Unknown | Sharing::Allowed)), true) =
+            (region.lies, region.is_of(file))
+        else {
             return None;
-        }
+        };
         region.claims = region.claims.checked_add(1)?;
         Some(Claim {
             handle: address,
             size: region.memory.size(),
-            sharing: region.sharing,
+            sharing,
         })
     }
 
@@ -280,7 +346,7 @@ impl Claim {
     pub fn decide(&mut self, sharing: Sharing) {
         self.sharing = sharing;
         if let Some(region) = lock().table.get_mut(self.handle) {
-            region.sharing = sharing;
+            region.lies = Lies::Mapped(sharing);
         }
     }
 
@@ -288,7 +354,7 @@ impl Claim {
     #[must_use]
     pub fn share(&self, holder: usize) -> bool {
         let mut live = lock();
-        let Registry { table, shared } = &mut *live;
+        let Registry { table, shared, .. } = &mut *live;
         let Some(region) = table.get_mut(self.handle) else {
             return false;
         };
@@ -336,7 +402,7 @@ pub fn facts(handle: usize) -> Option<Facts> {
     };
     Some(Facts {
         view,
-        mapped: region.mapped,
+        mapped: matches!(region.lies, Lies::Mapped(_)),
     })
 }
 
@@ -402,6 +468,30 @@ pub fn files(
             size: region.memory.size() as u64,
             modified: region.modified,
             changed: region.changed,
+        })
+    }));
+    Ok(out)
+}
+
+/// The copies of roots that were given out for the regions that begin at these addresses, each as a view of the root
+/// itself.
+///
+/// # Errors
+/// When there is no memory for the answer.
+pub fn root_views(addresses: impl ExactSizeIterator<Item = usize>) -> Result<Vec<RegionView>, NoMemory> {
+    let mut live = lock();
+    let Registry { table, roots, .. } = &mut *live;
+    if roots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut out = room(addresses.len(), "the list of dependency regions")?;
+    out.extend(addresses.filter_map(|address| {
+        let region = table.get(address)?;
+        let copy = region.root_copy?;
+        Some(RegionView {
+            begin: roots.address(copy),
+            size: size_of::<u64>(),
+            base: roots.in_files(copy),
         })
     }));
     Ok(out)

@@ -36,6 +36,8 @@ impl Mapped {
         let memory = Memory::map_file_at(&self.file, 8192, base).expect("the address is free");
         insert(NewRegion {
             memory,
+            root: 0,
+            root_copy: None,
             base,
             identity: self.identity(),
             mapped,
@@ -43,6 +45,7 @@ impl Mapped {
             holder,
         })
         .expect("memory")
+        .handle
     }
 
     /// Whether its content lies at `address`.
@@ -266,4 +269,47 @@ fn everything_that_is_kept_of_a_file_tells_it_from_others() {
 fn bookkeeping_is_a_slot_and_a_bucket_for_each_region() {
     let slot = size_of::<Region>() + 8;
     assert_eq!(table::bytes_per_entry::<Region>(), slot + 4);
+}
+
+#[test]
+fn the_place_of_a_root_s_copy_is_free_when_the_region_has_gone() {
+    let file = Mapped::new("registry-roots");
+    let enter = |base: u64, holder: usize| {
+        let memory = Memory::map_file_at(&file.file, 8192, base).expect("the address is free");
+        let entered = insert(NewRegion {
+            memory,
+            root: base as usize + 96,
+            root_copy: Some([holder as u8; 64]),
+            base,
+            identity: file.identity(),
+            mapped: true,
+            relocated: false,
+            holder,
+        });
+        entered.expect("memory")
+    };
+    // Other tests of this process have no copies.
+    let (first, second) = (enter(0x0730_0000_0000, 31), enter(0x0731_0000_0000, 32));
+    let views = root_views([second.handle, 8, first.handle].into_iter()).expect("memory");
+    let found: Vec<_> = views.iter().map(|view| (Some(view.begin), view.base)).collect();
+    let expected = [second, first].map(|e| (e.root_copy, e.handle as u64 + 96));
+    assert_eq!(found, expected);
+
+    // By a handle, and by the last of two holders.
+    assert!(last(release(first.handle, By::Handle)));
+    let third = enter(0x0732_0000_0000, 33);
+    assert_eq!(third.root_copy, first.root_copy);
+    let claim = Claim::of(second.handle, &file.identity()).expect("it is this file");
+    assert!(claim.share(34));
+    drop(claim);
+    assert!(held(release(second.handle, By::Holder(32))));
+    let fourth = enter(0x0733_0000_0000, 35);
+    assert!(![second.root_copy, third.root_copy].contains(&fourth.root_copy));
+    assert!(last(release(second.handle, By::Holder(34))));
+    let fifth = enter(0x0734_0000_0000, 36);
+    assert_eq!(fifth.root_copy, second.root_copy);
+    for entered in [third, fourth, fifth] {
+        assert!(last(release(entered.handle, By::Handle)));
+    }
+    assert!(root_views([third.handle].into_iter()).expect("memory").is_empty());
 }

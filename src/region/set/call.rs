@@ -111,6 +111,7 @@ pub unsafe fn read_set(
     };
     let list = list::read(snapshot, wanted.beside)?;
     let options = ReadOptions {
+        copy_root: false,
         missing_code: wanted.missing_code,
         ..options
     };

@@ -1,0 +1,138 @@
+/* Copies of roots on the runtime of host.c, with the library preloaded: `copies HOW DIRECTORY`. HOW is
+ *
+ *   save       the files that are read then, half of them small
+ *   unused     reads them and looks at nothing but their roots, which are copies where regions are structures
+ *   used       looks into each region as soon as it has been read: there are no copies after a while
+ *   plain      there are none at all
+ *
+ * `unused` and `plain` save over what they have read, into `over`: the same bytes. Exit code 0 if everything was as it
+ * should be; then no object is left. */
+#define _GNU_SOURCE
+#include "calls.h"
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { FILES = 400, FEW = 64 };
+
+static const char *name_of(int i) {
+    static char name[16];
+    snprintf(name, sizeof name, "f%d", i);
+    return name;
+}
+
+/* The root is an object of 24 bytes at the end of the file. */
+static object *data_of(int i) {
+    static uint8_t bytes[30000];
+    bytes[0] = (uint8_t)i;
+    return pair(mk_sarray(1, bytes, i % 2 ? sizeof bytes : 10), mk_string(name_of(i)));
+}
+
+static bool lies_in(loaded l) {
+    size_t begin = is_structure(l.region) ? (size_t)l.root - l.region->word[4] : handle(l.region);
+    return (size_t)l.root - begin < size_of(l.region);
+}
+
+/* Whether a page of the region is in memory of this process. */
+static bool is_touched(int i) {
+    static int pages = -1;
+    if (pages < 0) pages = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    CHECK(pages >= 0);
+    size_t first = base_of(name_of(i)) / 4096;
+    for (size_t page = 0; page < (i % 2 ? 8 : 1); page++) {
+        uint64_t entry;
+        CHECK(pread(pages, &entry, 8, (off_t)(8 * (first + page))) == 8);
+        if (entry >> 63) return true;
+    }
+    return false;
+}
+
+static loaded read_one(int i) { return take_pair(ok(read_file(name_of(i), NULL))); }
+
+static void check(int i, loaded l) {
+    CHECK(is_mapped(l.region));
+    object *expected = data_of(i);
+    check_same(expected, l.root);
+    dec(expected);
+}
+
+/* The roots, what is below them, and the regions' structures, over the regions. */
+static void save_over(loaded *all, int count) {
+    object *regions[FEW], *parts[3 * FEW];
+    for (int i = 0; i < count; i++) {
+        regions[i] = share(all[i].region);
+        parts[3 * i] = all[i].root;
+        parts[3 * i + 1] = all[i].root->field[1];
+        parts[3 * i + 2] = share(all[i].region);
+    }
+    object *deps = mk_array((size_t)count, regions), *data = mk_array(3 * (size_t)count, parts);
+    dec(ok(save("over", data, deps, NULL)));
+    dec(data);
+    dec(deps);
+}
+
+static void read_unused(bool copied) {
+    static loaded all[FILES];
+    /* The first read looks how many page faults there are so far. */
+    for (int i = 0; i < FILES; i++) {
+        all[i] = read_one(i);
+        if (i == 0 || i > FEW) continue;
+        CHECK(lies_in(all[i]) == !copied);
+        CHECK(((size_t)all[i].root >> 12 == (size_t)all[1].root >> 12) == (copied || i == 1));
+    }
+    for (int i = 1; i < FEW; i++) CHECK(is_touched(i) == !copied);
+    save_over(all + 1, FEW);
+    for (int i = 0; i < FILES; i++) check(i, all[i]);
+
+    /* A copy's place is taken again by the next one, and what others hold stays as it is. */
+    for (int step = 2; step < 5; step++) {
+        for (int i = 0; i < FILES; i += step) free_ok(all[i]);
+        for (int i = FILES - 1; i >= 0; i--)
+            if (i % step == 0) all[i] = read_one(i);
+        for (int i = 0; i < FILES; i++) check(i, all[i]);
+    }
+
+    /* The same file read again is the same region, and its root stays as long as somebody has it. */
+    if (is_structure(all[1].region)) {
+        loaded again = read_one(1);
+        free_ok(all[1]);
+        check(1, again);
+        all[1] = again;
+    }
+    for (int i = 0; i < FILES; i++) free_ok(all[i]);
+}
+
+static void read_used(void) {
+    static loaded all[FILES];
+    int copies = 0;
+    for (int i = 0; i < FILES; i++) {
+        all[i] = read_one(i);
+        check(i, all[i]);
+        copies += !lies_in(all[i]);
+    }
+    CHECK(copies <= 2 * FEW && (copies > 0) == is_structure(all[0].region));
+    for (int i = 0; i < FILES; i++) free_ok(all[i]);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 3 && chdir(argv[2]) == 0);
+    host_initialise();
+    const char *how = argv[1];
+    if (!strcmp(how, "save")) {
+        for (int i = 0; i < FILES; i++) {
+            object *data = data_of(i);
+            dec(ok(save(name_of(i), data, NULL, NULL)));
+            dec(data);
+        }
+    } else if (!strcmp(how, "used")) {
+        read_used();
+    } else {
+        CHECK(!strcmp(how, "unused") || !strcmp(how, "plain"));
+#if defined(STRUCTURE)
+        read_unused(!strcmp(how, "unused"));
+#else
+        read_unused(false);
+#endif
+    }
+    CHECK(host_calls == 0 && living == 0);
+    return 0;
+}
