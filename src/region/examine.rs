@@ -51,25 +51,23 @@ pub(super) struct Examined {
     root_object: Option<RootObject>,
 }
 
-/// A root object as it lies in the file, up to the end of the data.
-#[derive(Clone, Copy)]
-pub(super) struct RootObject {
-    bytes: [u8; ROOT_SIZE],
-    size: usize,
-}
+/// A root object as it lies in the file, up to the end of the data. In a box, as most reads have none and what a read
+/// knows is moved about.
+pub(super) struct RootObject(Box<([u8; ROOT_SIZE], usize)>);
 
 impl RootObject {
     /// The object with `size` bytes, if that is few enough, filled by `fill`.
     fn new<E>(size: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Option<Self>, E> {
         let mut bytes = [0; ROOT_SIZE];
         match bytes.get_mut(..size) {
-            Some(object) => fill(object).map(|()| Some(RootObject { bytes, size })),
+            Some(object) => fill(object).map(|()| Some(RootObject(Box::new((bytes, size))))),
             None => Ok(None),
         }
     }
 
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.size]
+        let (bytes, size) = &*self.0;
+        &bytes[..*size]
     }
 }
 
@@ -239,12 +237,12 @@ impl Examined {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn root_object(&self, path: &CStr, file: &File) -> Result<Option<RootObject>, ReadError> {
+    pub fn root_object(&mut self, path: &CStr, file: &File) -> Result<Option<RootObject>, ReadError> {
         let RootPlace::At(at) = self.root_place else {
             return Ok(None);
         };
-        if self.root_object.is_some() {
-            return Ok(self.root_object);
+        if let Some(object) = self.root_object.take() {
+            return Ok(Some(object));
         }
         let read = RootObject::new(self.data.end - at, |bytes| {
             match file.read_at(bytes, at as u64)? {

@@ -44,7 +44,7 @@ pub struct Loaded {
     /// The root: a boxed scalar or a live address.
     pub root: usize,
     /// What can be given out in its place.
-    pub root_copy: Option<RootCopy>,
+    pub root_copy: Option<Box<RootCopy>>,
     /// Base address of the file.
     pub base: u64,
     /// The file.
@@ -167,7 +167,7 @@ impl Opened<'_> {
     ///
     /// # Safety
     /// `deps` describes live regions, which nobody changes meanwhile except Lean the references in them.
-    pub unsafe fn load(self, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
+    pub unsafe fn load(mut self, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
         let landed = self.map(deps, options);
         // SAFETY: the contract is the same.
         unsafe { self.finish(landed, deps, options) }
@@ -181,7 +181,11 @@ impl Opened<'_> {
     ///
     /// # Safety
     /// As [`Opened::load`].
-    pub unsafe fn load_once(self, deps: &Dependencies, options: &ReadOptions) -> Result<Placed, ReadError> {
+    pub unsafe fn load_once(
+        mut self,
+        deps: &Dependencies,
+        options: &ReadOptions,
+    ) -> Result<Placed, ReadError> {
         let landed = self.map(deps, options);
         if matches!(landed, Err(Some(Missed::Taken | Missed::Scarce)))
             && let Some(claim) = self.claim(deps)
@@ -229,7 +233,7 @@ impl Opened<'_> {
     /// # Safety
     /// As [`Opened::load`].
     unsafe fn finish(
-        &self,
+        &mut self,
         landed: Result<Memory, Option<Missed>>,
         deps: &Dependencies,
         options: &ReadOptions,
@@ -241,12 +245,17 @@ impl Opened<'_> {
     /// # Safety
     /// As [`Opened::load`].
     unsafe fn fill(
-        &self,
+        &mut self,
         landed: Result<Memory, Option<Missed>>,
         deps: &Dependencies,
         options: &ReadOptions,
     ) -> Result<Loaded, ReadError> {
-        let Opened { path, file, examined } = self;
+        let relocated = landed.is_err() || !deps.landed();
+        let object = match options.copy_root && !options.verify && !relocated {
+            true => self.examined.root_object(self.path, &self.file)?,
+            false => None,
+        };
+        let Opened { path, file, examined } = &*self;
         let base = examined.header.base;
         // Whatever refuses a mapping, the content can still be read; if memory is short, that will say so.
         let landed = match landed {
@@ -262,11 +271,6 @@ impl Opened<'_> {
             None => Memory::for_copy(file, examined.size)
                 .map_err(|e| ReadError::memory(path, e))?
                 .map_err(|e| ReadError::read(path, e))?,
-        };
-        let relocated = !mapped || !deps.landed();
-        let object = match options.copy_root && !options.verify && !relocated {
-            true => examined.root_object(path, file)?,
-            false => None,
         };
         let regular = self.root_is_last(match &object {
             Some(object) => Some(object.bytes()),
@@ -295,7 +299,8 @@ impl Opened<'_> {
             root,
             root_copy: object
                 .filter(|_| regular)
-                .and_then(|object| root_copy(object.bytes(), 0)),
+                .and_then(|object| root_copy(object.bytes(), 0))
+                .map(Box::new),
             base,
             identity: examined.identity,
             mapped,

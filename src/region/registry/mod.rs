@@ -41,7 +41,7 @@ pub struct NewRegion {
     /// Its root: a boxed scalar or a live address.
     pub root: usize,
     /// What is to be given out in place of it.
-    pub root_copy: Option<RootCopy>,
+    pub root_copy: Option<Box<RootCopy>>,
     /// Base address of its file.
     pub base: u64,
     /// Its file.

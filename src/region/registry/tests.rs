@@ -279,7 +279,7 @@ fn the_place_of_a_root_s_copy_is_free_when_the_region_has_gone() {
         let entered = insert(NewRegion {
             memory,
             root: base as usize + 96,
-            root_copy: Some([holder as u8; 64]),
+            root_copy: Some(Box::new([holder as u8; 64])),
             base,
             identity: file.identity(),
             mapped: true,
