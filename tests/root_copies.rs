@@ -161,15 +161,13 @@ fn hosts_get_copies_where_they_use_nothing_else() {
             let output = process::run(&mut command).success();
             assert_eq!(output.stderr, "", "{label}, {how}");
         };
-        let over = work.path().join("over");
+        let saved = || ["over", "alone"].map(|name| fs::read(work.path().join(name)).unwrap());
         run("save", false);
         run("unused", false);
-        let copied = fs::read(&over).unwrap();
+        let copied = saved();
         run("plain", true);
-        assert!(
-            copied == fs::read(&over).unwrap(),
-            "{label}: the same bytes are saved"
-        );
+        assert!(copied == saved(), "{label}: the same bytes are saved");
         run("used", false);
+        run("chain", false);
     }
 }

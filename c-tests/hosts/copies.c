@@ -4,8 +4,10 @@
  *   unused     reads them and looks at nothing but their roots, which are copies where regions are structures
  *   used       looks into each region as soon as it has been read: there are no copies after a while
  *   plain      there are none at all
+ *   chain      saves the roots of regions that live one after the other with one compactor
  *
- * `unused` and `plain` save over what they have read, into `over`: the same bytes. Exit code 0 if everything was as it
+ * `unused` and `plain` save what they have read, into `over` with the regions as dependencies and into `alone` without:
+ * the same bytes. Exit code 0 if everything was as it
  * should be; then no object is left. */
 #define _GNU_SOURCE
 #include "calls.h"
@@ -55,19 +57,52 @@ static void check(int i, loaded l) {
     dec(expected);
 }
 
-/* The roots, what is below them, and the regions' structures, over the regions. */
-static void save_over(loaded *all, int count) {
-    object *regions[FEW], *parts[3 * FEW];
+/* The roots, what is below them, and the regions' structures, over the regions, each of which is given twice. */
+static void save_over(const char *file, loaded *all, int count, bool deps_given) {
+    object *regions[2 * FEW], *parts[3 * FEW];
     for (int i = 0; i < count; i++) {
-        regions[i] = share(all[i].region);
+        regions[2 * i] = share(all[i].region);
+        regions[2 * i + 1] = share(all[i].region);
         parts[3 * i] = all[i].root;
         parts[3 * i + 1] = all[i].root->field[1];
         parts[3 * i + 2] = share(all[i].region);
     }
-    object *deps = mk_array((size_t)count, regions), *data = mk_array(3 * (size_t)count, parts);
-    dec(ok(save("over", data, deps, NULL)));
+    object *deps = mk_array(2 * (size_t)count, regions), *data = mk_array(3 * (size_t)count, parts);
+    dec(ok(save(file, data, deps_given ? deps : NULL, NULL)));
     dec(data);
     dec(deps);
+}
+
+/* A compactor that is kept knows objects by their addresses: what it has seen must not be taken for the copy of another
+ * root that lies there later. */
+static void save_a_chain(void) {
+    object *compactor = NULL;
+    free_ok(read_one(FILES - 1));
+    for (int i = 0; i < 10; i++) {
+        loaded one = read_one(i);
+        object *data = pair(one.root, BOX(i));
+        char name[16];
+        snprintf(name, sizeof name, "part%d", i);
+        compactor = ok(save(name, data, NULL, compactor));
+        dec(data);
+        free_ok(one);
+    }
+    dec(compactor);
+    object *deps[10];
+    loaded parts[10];
+    for (int i = 0; i < 10; i++) {
+        object *before = mk_array((size_t)i, deps);
+        for (int j = 0; j < i; j++) inc(deps[j]);
+        char name[16];
+        snprintf(name, sizeof name, "part%d", i);
+        parts[i] = take_pair(ok(read_file(name, before)));
+        dec(before);
+        deps[i] = parts[i].region;
+        object *expected = data_of(i);
+        check_same(expected, parts[i].root->field[0]);
+        dec(expected);
+    }
+    for (int i = 9; i >= 0; i--) free_ok(parts[i]);
 }
 
 static void read_unused(bool copied) {
@@ -80,7 +115,8 @@ static void read_unused(bool copied) {
         CHECK(((size_t)all[i].root >> 12 == (size_t)all[1].root >> 12) == (copied || i == 1));
     }
     for (int i = 1; i < FEW; i++) CHECK(is_touched(i) == !copied);
-    save_over(all + 1, FEW);
+    save_over("over", all + 1, FEW, true);
+    save_over("alone", all + 1, FEW, false);
     for (int i = 0; i < FILES; i++) check(i, all[i]);
 
     /* A copy's place is taken again by the next one, and what others hold stays as it is. */
@@ -125,6 +161,8 @@ int main(int argc, char **argv) {
         }
     } else if (!strcmp(how, "used")) {
         read_used();
+    } else if (!strcmp(how, "chain")) {
+        save_a_chain();
     } else {
         CHECK(!strcmp(how, "unused") || !strcmp(how, "plain"));
 #if defined(STRUCTURE)

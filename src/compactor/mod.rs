@@ -37,5 +37,6 @@ mod values;
 
 pub use error::CompactError;
 pub use parts::Part;
+pub use region_index::RootCopyAt;
 pub use state::Compactor;
 pub use values::Values;

@@ -16,44 +16,44 @@ pub struct RegionIndex {
     span: usize,
     shift: u32,
     /// Copies of roots, by where they lie.
-    roots: Box<[RegionView]>,
-    /// Where they lie, and little else: one place or two for all of them. So an address that is none of theirs mostly
-    /// costs a comparison.
+    roots: Box<[RootCopyAt]>,
+    /// Where they lie, and little else: few places for all of them, as those of an image lie together, and so do the others.
+    /// So an address that is none of theirs mostly costs a comparison or two.
     places: Box<[Range<usize>]>,
+}
+
+/// A copy of the root of a region, which lies elsewhere than the region.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RootCopyAt {
+    /// Where it lies.
+    pub address: usize,
+    /// What stands in files for the root itself.
+    pub in_files: usize,
 }
 
 /// Copies of roots that lie further apart than this lie in different places.
 const APART: usize = 1 << 20;
 
-/// What stands in files for an address that a region holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct InFile {
-    /// The word itself.
-    pub word: usize,
-    /// Whether the address is that of a copy of a root, which lies elsewhere in its region.
-    pub is_copy: bool,
-}
-
 impl RegionIndex {
-    /// The index over `deps`, and over `roots`, copies of roots of theirs that lie together, each as a view of what it
-    /// is a copy of.
+    /// The index over `deps`, and over `roots`, copies of roots of theirs, which may be given more than once.
     ///
     /// # Errors
     /// There is no memory for it.
-    pub fn new(deps: &Dependencies, roots: &[RegionView]) -> Result<Self, NoMemory> {
+    pub fn new(deps: &Dependencies, roots: &[RootCopyAt]) -> Result<Self, NoMemory> {
         const WHAT: &str = "the index of dependency regions";
         let begins = deps.by_begin()?;
         let mut sorted: Vec<RegionView> = room(begins.len(), WHAT)?;
         sorted.extend(begins);
         let sorted = sorted.into_boxed_slice();
-        let mut copies: Vec<RegionView> = room(roots.len(), WHAT)?;
+        let mut copies: Vec<RootCopyAt> = room(roots.len(), WHAT)?;
         copies.extend(roots);
-        copies.sort_unstable_by_key(|v| v.begin);
+        copies.sort_unstable_by_key(|copy| copy.address);
+        copies.dedup_by_key(|copy| copy.address);
         let mut places: Vec<Range<usize>> = Vec::new();
-        for copy in &copies {
+        for &RootCopyAt { address, .. } in &copies {
             match places.last_mut() {
-                Some(place) if copy.begin - place.end <= APART => place.end = copy.begin + 1,
-                _ => push(&mut places, copy.begin..copy.begin + 1, WHAT)?,
+                Some(place) if address - place.end <= APART => place.end = address + 1,
+                _ => push(&mut places, address..address + 1, WHAT)?,
             }
         }
         let (roots, places) = (copies.into_boxed_slice(), places.into_boxed_slice());
@@ -103,21 +103,20 @@ impl RegionIndex {
     /// What stands in files for `address`, if a region holds it or it is that of a copy of a region's root.
     #[must_use]
     #[inline]
-    pub fn in_file(&self, address: usize) -> Option<InFile> {
+    pub fn in_file(&self, address: usize) -> Option<usize> {
         if self.places.iter().any(|place| place.contains(&address))
             && let Some(word) = self.root_at(address)
         {
-            return Some(InFile { word, is_copy: true });
+            return Some(word);
         }
-        let word = self.word(address)?;
-        Some(InFile { word, is_copy: false })
+        self.word(address)
     }
 
     /// What stands in files for the root of which a copy lies at `address`.
     #[cold]
     fn root_at(&self, address: usize) -> Option<usize> {
-        let found = self.roots.binary_search_by_key(&address, |v| v.begin);
-        found.ok().map(|i| self.roots[i].base as usize)
+        let found = self.roots.binary_search_by_key(&address, |copy| copy.address);
+        found.ok().map(|i| self.roots[i].in_files)
     }
 
     /// What stands in files for `address`, if a region holds it.
@@ -161,22 +160,23 @@ mod tests {
     #[test]
     fn copies_of_roots_stand_for_the_roots() {
         let view = |begin, size, base| RegionView { begin, size, base };
+        let copy = |address, in_files| RootCopyAt { address, in_files };
         let deps = [view(0x40_0000, 0x1000, 7 << 20), view(0x90_0000, 0x2000, 8 << 20)];
         let roots = [
-            view(0x50_0040, 8, (8 << 20) + 0x1f00),
-            view(0x50_0000, 8, (7 << 20) + 0xf00),
-            view(0xf0_0000, 8, (7 << 20) + 0xf00),
+            copy(0x50_0040, (8 << 20) + 0x1f00),
+            copy(0x50_0000, (7 << 20) + 0xf00),
+            copy(0xf0_0000, (7 << 20) + 0xf00),
+            copy(0x50_0040, (8 << 20) + 0x1f00),
         ];
         let index = RegionIndex::new(&Dependencies::new(deps.to_vec()), &roots).unwrap();
-        let of = |word, is_copy| Some(InFile { word, is_copy });
         for (address, expected) in [
-            (0x40_0f00, of((7 << 20) + 0xf00, false)),
-            (0x50_0000, of((7 << 20) + 0xf00, true)),
+            (0x40_0f00, Some((7 << 20) + 0xf00)),
+            (0x50_0000, Some((7 << 20) + 0xf00)),
             (0x50_0008, None),
-            (0x50_0040, of((8 << 20) + 0x1f00, true)),
+            (0x50_0040, Some((8 << 20) + 0x1f00)),
             (0x50_0048, None),
-            (0x90_1ff8, of((8 << 20) + 0x1ff8, false)),
-            (0xf0_0000, of((7 << 20) + 0xf00, true)),
+            (0x90_1ff8, Some((8 << 20) + 0x1ff8)),
+            (0xf0_0000, Some((7 << 20) + 0xf00)),
             (0xf0_0040, None),
         ] {
             assert_eq!(index.in_file(address), expected, "{address:#x}");
@@ -202,8 +202,7 @@ mod tests {
             let index = RegionIndex::new(&Dependencies::new(views.iter().rev().copied().collect()), &[]).unwrap();
             let edges = views.iter().flat_map(|v| [v.begin.wrapping_sub(1), v.begin, v.begin + v.size]);
             for address in edges.chain(probes.iter().map(|p| p.index(end))) {
-                let found = index.in_file(address).map(|found| found.word);
-                prop_assert_eq!(found, naive(&views, address), "{:#x}", address);
+                prop_assert_eq!(index.in_file(address), naive(&views, address), "{:#x}", address);
             }
         }
     }

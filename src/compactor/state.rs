@@ -3,9 +3,9 @@
 
 use super::error::CompactError;
 use super::held::Held;
-use super::region_index::RegionIndex;
+use super::region_index::{RegionIndex, RootCopyAt};
 use super::scratch::Scratch;
-use crate::dependencies::{Dependencies, RegionView};
+use crate::dependencies::Dependencies;
 
 /// Objects already written, shared by all parts of a chain.
 pub struct Compactor {
@@ -57,15 +57,14 @@ impl Compactor {
         Self::with_roots(base, deps, &[], gmp)
     }
 
-    /// The same where `roots` are copies of roots of `deps`, each as a view of what it is a copy of: pointers to them
-    /// become pointers to the roots themselves.
+    /// The same where `roots` are copies of roots of `deps`: pointers to them become pointers to the roots themselves.
     ///
     /// # Errors
     /// [`CompactError::Memory`].
     pub fn with_roots(
         base: u64,
         deps: &Dependencies,
-        roots: &[RegionView],
+        roots: &[RootCopyAt],
         gmp: bool,
     ) -> Result<Self, CompactError> {
         let regions = RegionIndex::new(deps, roots)?;

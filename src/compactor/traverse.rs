@@ -41,7 +41,7 @@ impl Compactor {
             return unsafe { self.walk::<false>(root, values) };
         }
         match self.regions.in_file(root.0) {
-            Some(found) => Ok(found.word),
+            Some(word) => Ok(word),
             // SAFETY: no scalar, and a live object with a live graph by the contract; no dependency holds it.
             None => unsafe { self.walk::<true>(root, values) },
         }
@@ -280,6 +280,9 @@ impl Compactor {
                         let (from, to) = (from.add(whole).cast::<u8>(), image.add(whole).cast::<u8>());
                         to.copy_from_nonoverlapping(from, size % 8);
                     }
+                    if is_region_structure(ObjectHeader::of_upper(header)) {
+                        root_of_structure(image, values);
+                    }
                     self.scan::<REGIONS>(frame)
                 }
             };
@@ -348,11 +351,8 @@ impl Compactor {
             for i in 0..rest.min(CHUNK) {
                 let word = fields.add(i).read();
                 if word & 1 == 0 {
-                    if REGIONS && let Some(found) = self.regions.in_file(word) {
-                        fields.add(i).write(found.word);
-                        if found.is_copy {
-                            root_of_structure(frame, found.word);
-                        }
+                    if REGIONS && let Some(in_file) = self.regions.in_file(word) {
+                        fields.add(i).write(in_file);
                         continue;
                     }
                     mask |= 1 << i;
@@ -448,22 +448,19 @@ pub(super) fn is_one(rc: i32) -> bool {
     rc.wrapping_add(1) & !2 == 0
 }
 
-/// A field of the frame's object was a copy of the root at `root` in files. If the object is the structure of that region, it
-/// says how far the copy lies from the region: in files that is how far the root does.
+/// The structure of a region says how far its root lies from the region, which differs from process to process if the
+/// root is a copy: in files that is how far the root itself does.
 ///
 /// # Safety
-/// The frame is on the stack, with all words of its object.
+/// An object with a header of that kind has been copied to `image`, the words behind its header as they are.
 #[cold]
 #[inline(never)]
-unsafe fn root_of_structure(frame: Frame, root: usize) {
-    let image = frame.image();
-    // SAFETY: the frame is on the stack, by the contract, and an object with that header has the words of a structure.
+unsafe fn root_of_structure(image: *mut usize, values: &impl Values) {
+    // SAFETY: the words of a structure, by the contract.
     unsafe {
-        if is_region_structure(ObjectHeader::of_word(image.read() as u64))
-            && image.add(ROOT / 8).read() == root
-        {
-            let base = image.add(BASE_ADDR / 8).read();
-            image.add(BUFFER_OFFSET / 8).write(root.wrapping_sub(base));
+        let (root, behind) = (image.add(ROOT / 8).read(), image.add(BUFFER_OFFSET / 8));
+        if let Some(in_files) = values.copied_root(root.wrapping_sub(behind.read()), root) {
+            behind.write(in_files.wrapping_sub(image.add(BASE_ADDR / 8).read()));
         }
     }
 }

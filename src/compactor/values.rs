@@ -1,5 +1,5 @@
 //! What the compactor asks the host about live objects, since only the host's runtime knows: the values of tasks and
-//! thunks, and sizes that stand nowhere in an object.
+//! thunks, sizes that stand nowhere in an object, and which roots of regions are copies.
 
 use crate::object::Obj;
 
@@ -32,4 +32,8 @@ pub trait Values {
     /// # Safety
     /// `object` is a live object of this host.
     unsafe fn byte_size(&self, object: Obj) -> usize;
+
+    /// What stands in files for the root of the region that begins at `region`, if `root` is a copy of it; `None` for anything
+    /// else.
+    fn copied_root(&self, region: usize, root: usize) -> Option<usize>;
 }

@@ -1,40 +1,29 @@
-//! Addresses for many small things that stay where they are: memory comes with its use, and nothing else lies between.
+//! Addresses for many small things that stay where they are: memory comes with its use, a small page at a time, and
+//! nothing else lies between.
 
 use super::alloc;
 use super::limits::addresses_are_limited;
 use super::mapping_room;
-use std::ptr::{self, NonNull};
+use std::marker::PhantomData;
+use std::ptr;
 
-/// A mapping for elements of one type, all of them zeros at first. It stays to the end of the process.
+/// Places for values of one type, in a mapping that stays to the end of the process.
 #[derive(Debug)]
 pub struct Reserved<T> {
-    start: NonNull<T>,
-    len: usize,
+    start: usize,
+    places: usize,
+    of: PhantomData<T>,
 }
 
-/// Types of which any bytes are a value, zeros among them, and which need no more than a page's alignment.
-///
-/// # Safety
-/// Both hold.
-pub unsafe trait Plain: Copy {}
-
-// SAFETY: any bytes are a word.
-unsafe impl Plain for u64 {}
-// SAFETY: any bytes are an array of words.
-unsafe impl<const N: usize> Plain for [u64; N] {}
-
-// SAFETY: the memory is owned alone; nothing in it is tied to a thread.
-unsafe impl<T: Plain + Send> Send for Reserved<T> {}
-
-impl<T: Plain> Reserved<T> {
-    /// Addresses for `len` > 0 elements; none where the system refuses them, or where addresses are limited and so
-    /// nothing is reserved ahead.
+impl<T: Copy> Reserved<T> {
+    /// So many places; none where the system refuses them, or where addresses are limited and so nothing is reserved
+    /// ahead.
     #[must_use]
-    pub fn new(len: usize) -> Option<Self> {
+    pub fn new(places: usize) -> Option<Self> {
         if addresses_are_limited() || alloc::refused() || mapping_room::is_scarce() {
             return None;
         }
-        let bytes = size_of::<T>().checked_mul(len)?;
+        let bytes = size_of::<T>().checked_mul(places)?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new anonymous mapping anywhere touches no memory in use.
@@ -43,22 +32,33 @@ impl<T: Plain> Reserved<T> {
             return None;
         }
         mapping_room::took();
-        NonNull::new(got.cast()).map(|start| Reserved { start, len })
+        // SAFETY: advice on the new mapping. A huge page for the first few places would be cleared for nothing.
+        unsafe { libc::madvise(got, bytes, libc::MADV_NOHUGEPAGE) };
+        Some(Reserved {
+            start: got as usize,
+            places,
+            of: PhantomData,
+        })
     }
 
-    /// The elements. Those that nobody has written to are zeros.
+    /// Where the value at place `index` lies, or would.
     #[must_use]
-    pub fn elements(&self) -> &[T] {
-        // SAFETY: `len` elements are mapped, readable and owned by this value to the end of the process; zeros are a
-        // value of the type (`Plain`), and `&self` excludes `elements_mut`.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    pub fn address(&self, index: usize) -> usize {
+        self.start + size_of::<T>() * index
     }
 
-    /// The elements, to be changed.
-    #[must_use]
-    pub fn elements_mut(&mut self) -> &mut [T] {
-        // SAFETY: as in `elements`, writable, and `&mut self` excludes every other access through this value.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    /// Puts a value into a place.
+    ///
+    /// # Panics
+    /// There is no such place.
+    ///
+    /// # Safety
+    /// Nobody else looks at this place meanwhile.
+    pub unsafe fn set(&mut self, index: usize, value: T) {
+        assert!(index < self.places);
+        // SAFETY: a place of the mapping, which begins at a page, so it is aligned; nobody else looks at it, by the
+        // contract.
+        unsafe { (self.address(index) as *mut T).write(value) };
     }
 }
 
@@ -67,12 +67,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_are_zeros_until_they_are_written_and_stay_where_they_are() {
+    fn values_lie_one_behind_the_other_and_stay() {
         let mut reserved = Reserved::<[u64; 8]>::new(1 << 20).expect("addresses");
-        let at = reserved.elements().as_ptr();
-        assert_eq!(reserved.elements()[(1 << 20) - 1], [0; 8]);
-        reserved.elements_mut()[77] = [5; 8];
-        assert_eq!(reserved.elements()[76..79], [[0; 8], [5; 8], [0; 8]]);
-        assert_eq!(reserved.elements().as_ptr(), at);
+        for index in [77, 78, (1 << 20) - 1] {
+            // SAFETY: places of this test.
+            unsafe {
+                reserved.set(index, [index as u64; 8]);
+                let value = *(reserved.address(index) as *const [u64; 8]);
+                assert_eq!(value, [index as u64; 8]);
+            }
+        }
+        assert_eq!(reserved.address(78) - reserved.address(77), 64);
+        // SAFETY: as above; a place that nobody has written to is zero.
+        assert_eq!(unsafe { *(reserved.address(76) as *const [u64; 8]) }, [0; 8]);
+    }
+
+    #[test]
+    #[should_panic(expected = "index < self.places")]
+    fn there_are_no_places_behind_the_last_one() {
+        let mut reserved = Reserved::<u64>::new(512).expect("addresses");
+        // SAFETY: nothing is there.
+        unsafe { reserved.set(512, 1) };
     }
 }

@@ -15,7 +15,7 @@ use super::registry::{self, By, NotReleased, Released};
 use super::results::{ReadFacts, enter, facts, hand_out, hand_out_placed, served};
 use super::save::{self, FileVersion};
 use super::wishes::{read_options, wishes};
-use crate::compactor::{CompactError, Compactor};
+use crate::compactor::{CompactError, Compactor, RootCopyAt};
 use crate::dependencies::{Dependencies, RegionView};
 use crate::host::{Generation, Host, RegionFacts};
 use crate::object::Obj;
@@ -146,13 +146,12 @@ unsafe fn compactor(host: &Host, path: &CStr, key: Obj, deps: &Dependencies) -> 
     Ok(new.map_err(no_memory)?)
 }
 
-/// The copies of roots of `deps` that were given out, each as a view of the root itself.
-fn root_copies(deps: &Dependencies) -> Result<Vec<RegionView>, NoMemory> {
-    let of_image = image::roots(deps)?;
-    let own = registry::root_views(deps.views().iter().map(|view| view.begin))?;
-    let mut copies = room(of_image.len() + own.len(), "the list of dependency regions")?;
-    copies.extend(of_image);
-    copies.extend(own);
+/// The copies of roots of `deps` that were given out.
+fn root_copies(deps: &Dependencies) -> Result<Vec<RootCopyAt>, NoMemory> {
+    let mut copies = room(deps.views().len(), "the list of dependency regions")?;
+    let begins = || deps.views().iter().map(|view| view.begin);
+    registry::root_copies(begins(), &mut copies);
+    copies.extend(begins().filter_map(image::root_copy));
     Ok(copies)
 }
 
@@ -275,6 +274,7 @@ pub unsafe fn relocate_only(host: &Host, fname: Obj, deps: Obj) -> Result<(), Ca
     unsafe {
         let options = ReadOptions {
             force_relocate: true,
+            copy_root: false,
             ..read_options(host)
         };
         let deps = dependencies(host, deps)?;

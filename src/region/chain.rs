@@ -1,5 +1,6 @@
 //! A compactor as the host carries it from one save to the next: inside an external object.
 
+use super::registry;
 use super::twin::{Twin, release_twin};
 use crate::compactor::Compactor;
 use crate::host::Host;
@@ -34,6 +35,7 @@ impl Chain {
     /// The host can allocate on this thread.
     pub unsafe fn into_object(compactor: Compactor, dependencies: Vec<u8>, host: &Host) -> Obj {
         Host::set_compactor_finalizer(release);
+        registry::compactor_stays();
         let chain = Box::new(Chain {
             compactor: Mutex::new(compactor),
             dependencies,
@@ -126,4 +128,5 @@ unsafe extern "C" fn release(data: *mut c_void) {
         let chain = Box::from_raw(data.cast::<Chain>());
         release_twin(chain.twin.load(Ordering::Acquire));
     }
+    registry::compactor_goes();
 }

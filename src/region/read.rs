@@ -251,7 +251,9 @@ impl Opened<'_> {
         options: &ReadOptions,
     ) -> Result<Loaded, ReadError> {
         let relocated = landed.is_err() || !deps.landed();
-        let object = match options.copy_root && !options.verify && !relocated {
+        // Closures are looked for in the mapping, which is touched then.
+        let is_touched = options.verify || relocated || self.examined.header.version == VERSION_3;
+        let object = match options.copy_root && !is_touched {
             true => self.examined.root_object(self.path, &self.file)?,
             false => None,
         };

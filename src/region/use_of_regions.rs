@@ -1,19 +1,22 @@
 //! Whether the host uses the regions that it reads. An import walks through each of them, while the load of a snapshot
 //! looks at their roots and, until they are needed, at nothing else. To touch a region for the first time costs a page
-//! fault, which brings up to 16 pages and a page of page tables with it, and takes longer than all else that is done
-//! for a read. So where nobody would touch it we do not either, and give out a copy of the root; where it is touched
+//! fault, which brings up to 16 pages and a page of page tables with it, and takes longer than anything else that is
+//! done for a read. So where nobody would touch it we do not either, and give out a copy of the root; where it is touched
 //! anyway, the call that reads the root would be for nothing.
 //!
 //! Who touches what cannot be seen, but page faults are counted by the system. They are looked at after each batch of
 //! reads that touched nothing. If the process had many, the host is taken to use its regions, and regions are touched
 //! as they are read; after a while another batch is tried.
 
+use super::wishes::wishes;
+use crate::host::{Generation, Host};
+use crate::os::image_use::all_saves;
 use crate::os::lock::Lock;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Reads in a batch.
-const BATCH: u32 = 64;
+pub(super) const BATCH: u32 = 64;
 /// Page faults in a batch from which on regions are taken to be used. An import has 20 in 64 reads, as it looks at what
 /// each module imports before it reads the next; the load of a snapshot has 3, for the objects that Lean makes.
 const MANY: u64 = 12;
@@ -57,6 +60,17 @@ impl Rule {
     }
 }
 
+/// Whether it matters. Elsewhere roots are given out where they lie: the host's own loader, where it may save, takes a root
+/// for a part of its region only there, and of two handles one must not tell from the other by the place of a root.
+/// Where files are proved or copied they are touched anyway.
+pub(super) fn matters(host: &Host) -> bool {
+    let is_touched = || {
+        let wishes = wishes();
+        wishes.verify || wishes.force_relocate
+    };
+    all_saves() && host.generation() == Generation::Structure && !is_touched()
+}
+
 /// Whether regions are taken not to be used, so that nothing of them should be touched.
 pub(super) fn is_unseen() -> bool {
     UNSEEN.load(Relaxed)
@@ -71,7 +85,8 @@ pub(super) fn look() -> u32 {
     next
 }
 
-/// Page faults of this process so far. A call that fails answers 0 of them, and then nothing is ever many.
+/// Page faults of this process so far. A call that fails answers 0. The child of a fork begins with none again, and so
+/// takes a batch that was under way for one with many.
 fn page_faults() -> u64 {
     let mut usage = mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: `usage` is writable, and stays zeros, which are a value of the type, if the call fails.

@@ -1,6 +1,8 @@
 //! The compactor asks the host for the values of tasks, thunks and shared references and for sizes that only the
 //! allocator knows.
 
+use super::image::in_use as image;
+use super::registry;
 use crate::compactor::Values;
 use crate::host::Host;
 use crate::object::Obj;
@@ -28,5 +30,10 @@ impl Values for Host {
     unsafe fn byte_size(&self, object: Obj) -> usize {
         // SAFETY: a live small object of this host, by the contract.
         unsafe { self.small_byte_size(object) }
+    }
+
+    fn copied_root(&self, region: usize, root: usize) -> Option<usize> {
+        let copy = registry::root_copy(region).or_else(|| image::root_copy(region))?;
+        (copy.address == root).then_some(copy.in_files)
     }
 }

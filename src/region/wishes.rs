@@ -4,9 +4,8 @@ use super::closures::libraries::MissingCode;
 use super::error::ANY_GITHASH;
 use super::examine::ReadOptions;
 use super::use_of_regions;
-use crate::host::{Generation, Host};
+use crate::host::Host;
 use crate::os::env;
-use crate::os::image_use::all_saves;
 use once_cell::race::OnceNonZeroUsize;
 use std::num::NonZeroUsize;
 
@@ -66,6 +65,6 @@ pub(super) unsafe fn read_options(host: &Host) -> ReadOptions {
         force_relocate: wishes.force_relocate,
         verify: wishes.verify,
         missing_code: MissingCode::Refuse,
-        copy_root: host.generation() == Generation::Structure && all_saves() && use_of_regions::is_unseen(),
+        copy_root: use_of_regions::is_unseen() && use_of_regions::matters(host),
     }
 }

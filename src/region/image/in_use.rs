@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::mapped::Mapped;
-use crate::dependencies::{Dependencies, RegionView};
+use crate::compactor::RootCopyAt;
 use crate::host::{Generation, Host};
 use crate::os::image_use::{self, Named};
 use crate::os::lock::Lock;
@@ -11,7 +11,6 @@ use crate::os::{env, notes};
 use crate::region::wishes::githash;
 use olean_reader::format::identity::Identity;
 use olean_reader::format::image::Digest;
-use olean_reader::format::room::{NoMemory, room};
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -107,21 +106,10 @@ pub fn source_digest(address: usize) -> Option<Digest> {
     current()?.source_digest_at(address)
 }
 
-/// The copies of roots of `deps` that the image gives out, each as a view of the root itself.
-///
-/// # Errors
-/// There is no memory for them.
-pub fn roots(deps: &Dependencies) -> Result<Vec<RegionView>, NoMemory> {
-    let Some(image) = current() else {
-        return Ok(Vec::new());
-    };
-    let mut views = room(deps.views().len(), "the list of dependency regions")?;
-    views.extend(
-        deps.views()
-            .iter()
-            .filter_map(|view| image.root_view_at(view.begin)),
-    );
-    Ok(views)
+/// The copy of the root that the image gives out for the region at `address`.
+#[must_use]
+pub fn root_copy(address: usize) -> Option<RootCopyAt> {
+    current()?.root_copy_at(address)
 }
 
 /// Whether `address` lies in the image, where a look may cost a page fault.

@@ -3,6 +3,7 @@
 
 use super::facts::Facts;
 use super::{chain, own};
+use crate::compactor::RootCopyAt;
 use crate::dependencies::RegionView;
 use crate::os::file::{File, errno_text, stat_of};
 use crate::os::image_use::{ABSENT, Alone, SERVED, STALE, all_saves};
@@ -388,16 +389,14 @@ impl Mapped {
         }
     }
 
-    /// Where readers may have a copy of the root of the region at `address`, as a region of its own: what stands for it in
-    /// files is the root itself.
+    /// Where readers may have a copy of the root of the region at `address`.
     #[must_use]
-    pub fn root_view_at(&self, address: usize) -> Option<RegionView> {
+    pub fn root_copy_at(&self, address: usize) -> Option<RootCopyAt> {
         let Candidate { index, entry } = self.at(address)?;
         let root = self.tables.root(index, &entry);
-        (root != entry.root).then(|| RegionView {
-            begin: root as usize,
-            size: size_of::<u64>(),
-            base: entry.base.wrapping_add(entry.root.wrapping_sub(address as u64)),
+        (root != entry.root).then(|| RootCopyAt {
+            address: root as usize,
+            in_files: entry.base.wrapping_add(entry.root.wrapping_sub(address as u64)) as usize,
         })
     }
 

@@ -10,14 +10,15 @@ mod roots;
 mod table;
 
 use super::use_of_regions;
+use crate::compactor::RootCopyAt;
 use crate::dependencies::RegionView;
 use crate::os::lock::{Guard, Lock};
 use crate::os::map::Memory;
 use olean_reader::format::dependencies::Dependency;
 use olean_reader::format::identity::Identity;
 use olean_reader::format::image::RootCopy;
-use olean_reader::format::room::{NoMemory, room};
 use roots::{RootCopies, RootIndex};
+pub use roots::{compactor_goes, compactor_stays};
 use std::collections::{HashMap, HashSet, TryReserveError};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::mem;
@@ -52,6 +53,8 @@ pub struct NewRegion {
     pub relocated: bool,
     /// Whom it is for (see [`release`]).
     pub holder: usize,
+    /// Whether it counts among the reads after which somebody looks whether the host uses its regions.
+    pub is_counted: bool,
 }
 
 /// A live region. Its file's size is that of its memory.
@@ -114,7 +117,7 @@ type Holders = HashSet<usize, BuildHasherDefault<DefaultHasher>>;
 #[repr(C)]
 struct Registry {
     table: Table<Region>,
-    /// Reads until somebody looks whether the host uses its regions.
+    /// Reads until somebody looks whether the host uses its regions; never 0.
     until_look: u32,
     roots: RootCopies,
     /// The holders of regions that have been shared, by address.
@@ -184,20 +187,26 @@ pub fn insert(new: NewRegion) -> Option<Entered> {
             ..
         } = &mut *live;
         // Without room for a copy the root itself is given out.
-        let placed = new.root_copy.and_then(|copy| roots.place(&copy, new.root as u64));
-        region.root_copy = placed.map(|(index, _)| index);
+        region.root_copy = new.root_copy.and_then(|copy| roots.place(&copy, new.root));
+        let copy = region.root_copy.map(|index| roots.at(index).address);
         let inserted = table.insert(region);
-        let placed = placed.filter(|&(index, _)| {
-            // Nobody has seen it.
-            inserted.is_err().then(|| roots.give_back(index)).is_none()
-        });
-        let is_time = *until_look == 1;
-        *until_look = until_look.saturating_sub(1);
-        (inserted, placed.map(|(_, address)| address), is_time)
+        if let Err(region) = &inserted {
+            roots.give_back(region.root_copy);
+        }
+        let mut is_time = false;
+        if new.is_counted {
+            *until_look -= 1;
+            is_time = *until_look == 0;
+            if is_time {
+                // A child of a fork may be left with it.
+                *until_look = use_of_regions::BATCH;
+            }
+        }
+        (inserted, copy, is_time)
     };
     if is_time {
         let next = use_of_regions::look();
-        lock().until_look = next;
+        lock().until_look = next.max(1);
     }
     // If it comes back, it goes after the lock.
     inserted.ok().map(|()| Entered { handle, root_copy })
@@ -244,10 +253,7 @@ pub fn release(handle: usize, by: By) -> Result<Released, NotReleased> {
     if shared.is_empty()
         && let Some(region) = table.remove_if(handle, |region| region.holder != 0 && region.claims == 0)
     {
-        region
-            .root_copy
-            .into_iter()
-            .for_each(|index| roots.give_back(index));
+        roots.give_back(region.root_copy);
         return Ok(Released::Last(region.memory));
     }
     let region = table.get_mut(handle).ok_or(NotReleased::Unknown)?;
@@ -276,15 +282,17 @@ impl Registry {
     /// Takes out the region at `handle`, which has no holder, unless somebody looks at it.
     fn forget_unheld(&mut self, handle: usize) -> Option<Memory> {
         let region = self.table.remove_if(handle, |region| region.claims == 0)?;
-        region
-            .root_copy
-            .into_iter()
-            .for_each(|index| self.roots.give_back(index));
+        self.roots.give_back(region.root_copy);
         self.shared.remove(&handle);
         if self.shared.is_empty() {
             self.shared.shrink_to_fit();
         }
         Some(region.memory)
+    }
+
+    fn root_copy(&mut self, address: usize) -> Option<RootCopyAt> {
+        let index = self.table.get(address)?.root_copy?;
+        Some(self.roots.at(index))
     }
 
     fn is_held(&mut self, handle: usize) -> bool {
@@ -473,28 +481,23 @@ pub fn files(
     Ok(out)
 }
 
-/// The copies of roots that were given out for the regions that begin at these addresses, each as a view of the root
-/// itself.
-///
-/// # Errors
-/// When there is no memory for the answer.
-pub fn root_views(addresses: impl ExactSizeIterator<Item = usize>) -> Result<Vec<RegionView>, NoMemory> {
+/// Puts the copies of roots into `out` that were given out for the regions that begin at these addresses; there is room
+/// for as many as there are addresses.
+pub fn root_copies(addresses: impl Iterator<Item = usize>, out: &mut Vec<RootCopyAt>) {
     let mut live = lock();
-    let Registry { table, roots, .. } = &mut *live;
-    if roots.is_empty() {
-        return Ok(Vec::new());
+    if !live.roots.is_empty() {
+        out.extend(addresses.filter_map(|address| live.root_copy(address)));
     }
-    let mut out = room(addresses.len(), "the list of dependency regions")?;
-    out.extend(addresses.filter_map(|address| {
-        let region = table.get(address)?;
-        let copy = region.root_copy?;
-        Some(RegionView {
-            begin: roots.address(copy),
-            size: size_of::<u64>(),
-            base: roots.in_files(copy),
-        })
-    }));
-    Ok(out)
+}
+
+/// The copy of the root that was given out for the region that begins at `address`.
+#[must_use]
+pub fn root_copy(address: usize) -> Option<RootCopyAt> {
+    let mut live = lock();
+    match live.roots.is_empty() {
+        true => None,
+        false => live.root_copy(address),
+    }
 }
 
 /// How many regions are alive.

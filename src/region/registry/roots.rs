@@ -1,55 +1,64 @@
 //! Copies of roots of regions in this process, for hosts that look at the root of a region and at nothing else in it:
 //! they lie together, so that no page of the region need be touched. Each stays where it is as long as its region
 //! lives.
+//!
+//! A compactor that the host keeps knows objects by their addresses. The place of a copy whose region has gone could be
+//! taken by the copy of another one, which it would take for the first; so no place is taken again as long as there is
+//! such a compactor.
 
+use crate::compactor::RootCopyAt;
 use crate::os::reserved::Reserved;
 use olean_reader::format::image::{ROOT_SIZE, RootCopy};
 use std::mem;
 use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Regions that can have a copy: more than Mathlib's 52,490, and no more than the usual limit of mappings allows. They
-/// take 5 MB of addresses.
+/// Regions that can have a copy: more than Mathlib's 52,490. They take 5 MB of addresses.
 const MOST: usize = u16::MAX as usize;
+
+/// Compactors that the host keeps.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// The host keeps a compactor from now on.
+pub fn compactor_stays() {
+    KEPT.fetch_add(1, Ordering::AcqRel);
+}
+
+/// A compactor that the host kept is gone.
+pub fn compactor_goes() {
+    KEPT.fetch_sub(1, Ordering::AcqRel);
+}
 
 /// The number of a copy, counted from 1.
 pub(super) type RootIndex = NonZeroU16;
 
-/// Its place among all.
-fn place_of(index: RootIndex) -> usize {
-    usize::from(index.get()) - 1
-}
-
 /// The words of a copy.
 type Words = [u64; ROOT_SIZE / 8];
 
-/// Addresses for all copies.
-struct Area {
-    copies: Reserved<Words>,
-    /// What stands in files for each root; of a place that is free, the number of the next one.
-    in_files: Reserved<u64>,
-}
-
-/// See the module. One after the other takes the first free place, so they lie close together.
+/// Copies by their numbers.
 pub(super) struct RootCopies {
-    area: Option<Area>,
+    copies: Option<Reserved<Words>>,
     /// There are no addresses for them, and they are not asked for again.
     refused: bool,
-    /// How many places have ever been taken.
-    used: u16,
-    /// How many are.
-    taken: u16,
-    /// The number of the place that was given back last, 0 if all are taken.
-    free: u16,
+    /// What stands in files for each root; of a place that is free, the number of the next one.
+    in_files: Vec<usize>,
+    /// How many places are taken.
+    taken: usize,
+    /// The first of the places that may be taken again, 0 if there is none.
+    free: usize,
+    /// The first of those that were given back since, which a compactor may know.
+    given_back: usize,
 }
 
 impl RootCopies {
     pub(super) const fn new() -> Self {
         RootCopies {
-            area: None,
+            copies: None,
             refused: false,
-            used: 0,
+            in_files: Vec::new(),
             taken: 0,
             free: 0,
+            given_back: 0,
         }
     }
 
@@ -58,61 +67,55 @@ impl RootCopies {
         self.taken == 0
     }
 
-    /// Places a copy of the root that `in_files` stands for; answers its number and its address. None if there is no
-    /// room.
-    pub(super) fn place(&mut self, copy: &RootCopy, in_files: u64) -> Option<(RootIndex, usize)> {
-        let number = match self.free {
-            0 => self.used.checked_add(1)?,
-            free => free,
+    /// Places a copy of the root that `in_files` stands for. None if there is no room.
+    pub(super) fn place(&mut self, copy: &RootCopy, in_files: usize) -> Option<RootIndex> {
+        if self.copies.is_none() && !self.refused {
+            self.copies = Reserved::new(MOST);
+            self.refused = self.copies.is_none();
+        }
+        let copies = self.copies.as_mut()?;
+        if self.free == 0 && KEPT.load(Ordering::Acquire) == 0 {
+            self.free = mem::take(&mut self.given_back);
+        }
+        let place = match self.free.checked_sub(1) {
+            Some(place) => {
+                self.free = mem::replace(self.in_files.get_mut(place)?, in_files);
+                place
+            }
+            None => {
+                if self.in_files.len() == MOST || self.in_files.try_reserve(1).is_err() {
+                    return None;
+                }
+                self.in_files.push(in_files);
+                self.in_files.len() - 1
+            }
         };
-        let index = RootIndex::new(number)?;
-        let area = self.area()?;
-        let (copies, in_file) = (area.copies.elements_mut(), area.in_files.elements_mut());
-        let place = place_of(index);
-        for (word, bytes) in copies[place].iter_mut().zip(copy.as_chunks::<8>().0) {
+        let mut words = [0; ROOT_SIZE / 8];
+        for (word, bytes) in words.iter_mut().zip(copy.as_chunks::<8>().0) {
             *word = u64::from_ne_bytes(*bytes);
         }
-        let next = mem::replace(&mut in_file[place], in_files);
-        if self.free == 0 {
-            self.used = number;
-        } else {
-            self.free = next as u16;
-        }
+        // SAFETY: the place was free, so nobody has its address.
+        unsafe { copies.set(place, words) };
         self.taken += 1;
-        Some((index, self.address(index)))
+        RootIndex::new(u16::try_from(place + 1).ok()?)
     }
 
-    fn area(&mut self) -> Option<&mut Area> {
-        if self.area.is_none() && !self.refused {
-            let area = || {
-                Some(Area {
-                    copies: Reserved::new(MOST)?,
-                    in_files: Reserved::new(MOST)?,
-                })
-            };
-            self.area = area();
-            self.refused = self.area.is_none();
+    /// Where a copy lies, and what it is a copy of.
+    pub(super) fn at(&self, index: RootIndex) -> RootCopyAt {
+        let place = usize::from(index.get()) - 1;
+        RootCopyAt {
+            address: self.copies.as_ref().map_or(0, |copies| copies.address(place)),
+            in_files: self.in_files.get(place).copied().unwrap_or_default(),
         }
-        self.area.as_mut()
-    }
-
-    /// Where a copy lies.
-    pub(super) fn address(&self, index: RootIndex) -> usize {
-        let copies = self.area.as_ref().map(|area| area.copies.elements().as_ptr());
-        copies.map_or(0, |start| start.wrapping_add(place_of(index)) as usize)
-    }
-
-    /// What stands in files for the root that this is a copy of.
-    pub(super) fn in_files(&self, index: RootIndex) -> u64 {
-        let area = self.area.as_ref();
-        area.map_or(0, |area| area.in_files.elements()[place_of(index)])
     }
 
     /// Lets another copy have this one's place.
-    pub(super) fn give_back(&mut self, index: RootIndex) {
-        if let Some(area) = &mut self.area {
-            area.in_files.elements_mut()[place_of(index)] = self.free.into();
-            self.free = index.get();
+    pub(super) fn give_back(&mut self, index: Option<RootIndex>) {
+        let Some(index) = index.map(|index| usize::from(index.get())) else {
+            return;
+        };
+        if let Some(next) = self.in_files.get_mut(index - 1) {
+            *next = mem::replace(&mut self.given_back, index);
             self.taken -= 1;
         }
     }
@@ -130,34 +133,33 @@ mod tests {
     fn copies_lie_together_and_places_that_are_given_back_are_taken_again() {
         let mut roots = RootCopies::new();
         assert!(roots.is_empty());
-        let placed: Vec<_> = (0..5)
-            .map(|n| roots.place(&copy(n), 100 + u64::from(n)).unwrap())
-            .collect();
-        for (n, &(index, address)) in placed.iter().enumerate() {
-            assert_eq!(address, placed[0].1 + ROOT_SIZE * n);
-            assert_eq!(
-                (roots.address(index), roots.in_files(index)),
-                (address, 100 + n as u64)
-            );
+        let mut place = |n: u8| roots.place(&copy(n), 100 + usize::from(n));
+        let placed: Vec<_> = (0..5).map(|n| place(n).unwrap()).collect();
+        let first = roots.at(placed[0]).address;
+        for (n, &index) in placed.iter().enumerate() {
+            let expected = RootCopyAt {
+                address: first + ROOT_SIZE * n,
+                in_files: 100 + n,
+            };
+            assert_eq!(roots.at(index), expected);
             // SAFETY: a copy of this test, which nobody writes to meanwhile.
-            assert_eq!(unsafe { *(address as *const RootCopy) }, copy(n as u8));
+            assert_eq!(unsafe { *(expected.address as *const RootCopy) }, copy(n as u8));
         }
-        roots.give_back(placed[3].0);
-        roots.give_back(placed[1].0);
+        roots.give_back(Some(placed[3]));
+        roots.give_back(None);
+        roots.give_back(Some(placed[1]));
         assert_eq!(roots.place(&copy(9), 7), Some(placed[1]));
         assert_eq!(roots.place(&copy(8), 8), Some(placed[3]));
         assert_eq!(
-            (roots.in_files(placed[1].0), roots.in_files(placed[2].0)),
+            (roots.at(placed[1]).in_files, roots.at(placed[2]).in_files),
             (7, 102)
         );
-        assert_eq!(roots.place(&copy(0), 0).unwrap().1, placed[4].1 + ROOT_SIZE);
-        assert!(!roots.is_empty());
-        let last = roots.place(&copy(0), 0).unwrap().0;
-        let all = placed
-            .iter()
-            .map(|&(index, _)| index)
-            .chain([last.get() - 1].map(|n| RootIndex::new(n).unwrap()));
-        all.chain([last]).for_each(|index| roots.give_back(index));
+        let last = roots.place(&copy(0), 0).unwrap();
+        assert_eq!(roots.at(last).address, first + 5 * ROOT_SIZE);
+        for index in placed.into_iter().chain([last]) {
+            assert!(!roots.is_empty());
+            roots.give_back(Some(index));
+        }
         assert!(roots.is_empty());
     }
 
@@ -168,11 +170,11 @@ mod tests {
             assert!(roots.place(&copy(1), 1).is_some());
         }
         assert_eq!(roots.place(&copy(1), 1), None);
-        roots.give_back(RootIndex::MIN);
-        assert_eq!(
-            roots.place(&copy(1), 1).map(|(index, _)| index),
-            Some(RootIndex::MIN)
-        );
+        roots.give_back(Some(RootIndex::MIN));
+        roots.give_back(Some(RootIndex::MAX));
+        let mut again = [roots.place(&copy(1), 1), roots.place(&copy(1), 1)];
+        again.sort();
+        assert_eq!(again, [Some(RootIndex::MIN), Some(RootIndex::MAX)]);
         assert_eq!(roots.place(&copy(1), 1), None);
     }
 }

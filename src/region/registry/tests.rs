@@ -43,6 +43,7 @@ impl Mapped {
             mapped,
             relocated,
             holder,
+            is_counted: false,
         })
         .expect("memory")
         .handle
@@ -285,15 +286,20 @@ fn the_place_of_a_root_s_copy_is_free_when_the_region_has_gone() {
             mapped: true,
             relocated: false,
             holder,
+            is_counted: false,
         });
         entered.expect("memory")
     };
     // Other tests of this process have no copies.
     let (first, second) = (enter(0x0730_0000_0000, 31), enter(0x0731_0000_0000, 32));
-    let views = root_views([second.handle, 8, first.handle].into_iter()).expect("memory");
-    let found: Vec<_> = views.iter().map(|view| (Some(view.begin), view.base)).collect();
-    let expected = [second, first].map(|e| (e.root_copy, e.handle as u64 + 96));
+    let expected = [second, first].map(|e| RootCopyAt {
+        address: e.root_copy.expect("a copy"),
+        in_files: e.handle + 96,
+    });
+    let mut found = Vec::new();
+    root_copies([second.handle, 8, first.handle].into_iter(), &mut found);
     assert_eq!(found, expected);
+    assert_eq!((root_copy(first.handle), root_copy(8)), (Some(expected[1]), None));
 
     // By a handle, and by the last of two holders.
     assert!(last(release(first.handle, By::Handle)));
@@ -311,5 +317,19 @@ fn the_place_of_a_root_s_copy_is_free_when_the_region_has_gone() {
     for entered in [third, fourth, fifth] {
         assert!(last(release(entered.handle, By::Handle)));
     }
-    assert!(root_views([third.handle].into_iter()).expect("memory").is_empty());
+    assert_eq!(root_copy(third.handle), None);
+
+    // A compactor that is kept may know what lay there.
+    let first = enter(0x0735_0000_0000, 37);
+    compactor_stays();
+    assert!(last(release(first.handle, By::Handle)));
+    let second = enter(0x0736_0000_0000, 38);
+    assert_ne!(second.root_copy, first.root_copy);
+    assert!(last(release(second.handle, By::Handle)));
+    compactor_goes();
+    let again: Vec<_> = (0..8).map(|i| enter(0x0740_0000_0000 + (i << 20), 39)).collect();
+    assert!(again.iter().any(|again| again.root_copy == first.root_copy));
+    for entered in again {
+        assert!(last(release(entered.handle, By::Handle)));
+    }
 }

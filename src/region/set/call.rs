@@ -111,6 +111,7 @@ pub unsafe fn read_set(
     };
     let list = list::read(snapshot, wanted.beside)?;
     let options = ReadOptions {
+        // Other runtimes than a Lean that saves by this library are served too.
         copy_root: false,
         missing_code: wanted.missing_code,
         ..options
