@@ -73,9 +73,12 @@ fn regions_whose_roots_are_copied_are_not_touched() {
     for bytes in [0, 100, 4000, 8000, 8192, 9000, 100_000] {
         let path = dir.path().join(format!("r{bytes}"));
         save(&path, above_bytes(bytes));
-        let region = load(&path, &COPIED);
+        // Where the machine had no time for a read, a second one is not made.
+        let copied = |region: &Loaded| region.root_copy.is_some();
+        let region = (0..20).map(|_| load(&path, &COPIED)).find(copied);
+        let region = region.expect("a copy");
         assert!(region.mapped && touched(&region) == 0, "{bytes}");
-        let copy = region.root_copy.expect("a copy");
+        let copy = region.root_copy.as_deref().expect("a copy");
         let at = region.root - region.memory.address();
         assert_eq!(copy[..32], region.memory.bytes()[at..at + 32], "{bytes}");
         assert_eq!(copy[32..], [0; 32], "{bytes}");

@@ -14,7 +14,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { FILES = 400, FEW = 64 };
+/* Half of them are small; so many are read until somebody looks whether the host uses them. */
+enum { FILES = 700, FEW = 64, BATCH = 256 };
 
 static const char *name_of(int i) {
     static char name[16];
@@ -107,14 +108,19 @@ static void save_a_chain(void) {
 
 static void read_unused(bool copied) {
     static loaded all[FILES];
-    /* The first read looks how many page faults there are so far. */
-    for (int i = 0; i < FILES; i++) {
-        all[i] = read_one(i);
-        if (i == 0 || i > FEW) continue;
-        CHECK(lies_in(all[i]) == !copied);
-        CHECK(((size_t)all[i].root >> 12 == (size_t)all[1].root >> 12) == (copied || i == 1));
+    for (int i = 0; i < FILES; i++) all[i] = read_one(i);
+    /* The first read looks how many page faults there are so far. Where a read had to wait there is no copy. */
+    int copies = 0;
+    size_t low = SIZE_MAX, high = 0;
+    for (int i = 1; i < FEW; i++) {
+        bool copy = !lies_in(all[i]);
+        CHECK(is_touched(i) == !copy);
+        if (!copy) continue;
+        copies++;
+        if ((size_t)all[i].root < low) low = (size_t)all[i].root;
+        if ((size_t)all[i].root > high) high = (size_t)all[i].root;
     }
-    for (int i = 1; i < FEW; i++) CHECK(is_touched(i) == !copied);
+    CHECK(copied ? copies > FEW / 2 && high - low < FEW * 64 : copies == 0);
     save_over("over", all + 1, FEW, true);
     save_over("alone", all + 1, FEW, false);
     for (int i = 0; i < FILES; i++) check(i, all[i]);
@@ -145,7 +151,7 @@ static void read_used(void) {
         check(i, all[i]);
         copies += !lies_in(all[i]);
     }
-    CHECK(copies <= 2 * FEW && (copies > 0) == is_structure(all[0].region));
+    CHECK(copies <= BATCH && (copies > 0) == is_structure(all[0].region));
     for (int i = 0; i < FILES; i++) free_ok(all[i]);
 }
 

@@ -19,6 +19,7 @@ use std::ffi::CStr;
 use std::io;
 use std::ops::Range;
 use std::ptr;
+use std::time::{Duration, Instant};
 
 /// What the host expects of a file, and what the user wants done with it.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,8 @@ pub(super) struct Examined {
     pub root_place: RootPlace,
     /// The root object, if the first read brought it along.
     root_object: Option<RootObject>,
+    /// Whether the first read had to wait, as a further one may have to.
+    waited: bool,
 }
 
 /// A root object as it lies in the file, up to the end of the data. In a box, as most reads have none and what a read
@@ -106,6 +109,9 @@ const START: usize = HEADER_SIZE + 16;
 /// Bytes of a root object that tell how large it is.
 const ROOT_START: usize = 32;
 
+/// A read that takes longer than this has waited for a disk or a network. Otherwise it takes about a microsecond.
+const LONG: Duration = Duration::from_micros(50);
+
 /// Where the root is to be copied, files up to this size are read by one call. For larger ones a second call takes
 /// less than copying all that lies between.
 const SMALL: usize = 8 << 10;
@@ -145,7 +151,9 @@ pub(super) fn examine(
         few = [0; START];
         &mut few
     };
+    let before = options.copy_root.then(Instant::now);
     let got = read_start(path, file, start).map_err(|e| ReadError::read(path, e))?;
+    let waited = before.is_some_and(|before| before.elapsed() > LONG);
     let header = Header::decode(&start[..got]).map_err(|e| match e {
         HeaderError::Invalid if got < HEADER_SIZE => ReadError::header(
             path,
@@ -218,6 +226,7 @@ pub(super) fn examine(
         root,
         root_place: RootPlace::Elsewhere { alone: false },
         root_object: None,
+        waited,
     };
     examined.root_place = root_place(path, &examined, deps)?;
     if options.copy_root
@@ -233,7 +242,8 @@ pub(super) fn examine(
 }
 
 impl Examined {
-    /// The root object, if it lies in the file and is small; it is read if it has not been yet.
+    /// The root object, if it lies in the file and is small; it is read if it has not been yet, unless that may take longer
+    /// than to look at it in a mapping.
     ///
     /// # Errors
     /// It cannot be read.
@@ -243,6 +253,9 @@ impl Examined {
         };
         if let Some(object) = self.root_object.take() {
             return Ok(Some(object));
+        }
+        if self.waited {
+            return Ok(None);
         }
         let read = RootObject::new(self.data.end - at, |bytes| {
             match file.read_at(bytes, at as u64)? {

@@ -16,12 +16,13 @@ use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Reads in a batch.
-pub(super) const BATCH: u32 = 64;
-/// Page faults in a batch from which on regions are taken to be used. An import has 20 in 64 reads, as it looks at what
-/// each module imports before it reads the next; the load of a snapshot has 3, for the objects that Lean makes.
-const MANY: u64 = 12;
+pub(super) const BATCH: u32 = 256;
+/// Page faults in a batch from which on regions are taken to be used. An import has 75 to 83, as it looks at what each module
+/// imports before it reads the next; the load of a snapshot has 10, for the objects that Lean makes, and at times 16
+/// more, when the allocator begins a piece of memory.
+const MANY: u64 = 40;
 /// Reads before the next batch is tried, at first and at most.
-const PAUSE: u32 = 256;
+const PAUSE: u32 = 1 << 10;
 const LONGEST_PAUSE: u32 = 1 << 14;
 
 /// Whether regions are taken not to be used.
@@ -110,7 +111,7 @@ mod tests {
             faults += MANY - 1;
             assert_eq!((rule.go_on(faults), rule.before), (BATCH, Some(faults)));
         }
-        for pause in [256, 512, 1024, 2048, 4096, 8192, 16384, 16384] {
+        for pause in [1024, 2048, 4096, 8192, 16384, 16384] {
             faults += MANY;
             assert_eq!((rule.go_on(faults), rule.before), (pause, None));
             // What was touched meanwhile says nothing.

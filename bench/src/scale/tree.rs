@@ -93,7 +93,12 @@ impl Works {
     pub fn run(&self, work: &Work, side: &Side) -> Usage {
         let mut command = self.command(work.what, side);
         match work.how {
-            How::Warm => process::run(&mut command),
+            How::Warm => {
+                if work.what.is_serial() {
+                    process::on_one_cpu(&mut command);
+                }
+                process::run(&mut command)
+            }
             How::Inspected => process::inspect(&mut command),
             How::Cold => {
                 images::drop_caches();

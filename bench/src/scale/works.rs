@@ -34,6 +34,14 @@ pub enum What {
     Set,
 }
 
+impl What {
+    /// Whether Lean does it on one thread, while its others wait.
+    #[must_use]
+    pub fn is_serial(self) -> bool {
+        matches!(self, What::Nothing | What::One | What::Import)
+    }
+}
+
 /// What is done once before a work, and not measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Before {
