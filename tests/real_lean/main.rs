@@ -7,6 +7,7 @@ mod compile;
 mod damaged;
 mod few_mappings;
 mod rereads;
+mod roots;
 mod session;
 mod snapshots;
 mod stale;
