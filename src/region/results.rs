@@ -4,7 +4,7 @@ use super::arguments::path;
 use super::error::{CallError, ReadError, shown};
 use super::read::{Loaded, Placed};
 use super::registry::{self, NewRegion};
-use super::use_of_regions;
+use super::wishes::may_copy_roots;
 use crate::host::{Generation, Host, RegionFacts};
 use crate::object::Obj;
 
@@ -64,7 +64,7 @@ pub(super) unsafe fn enter(host: &Host, fname: Obj, loaded: Loaded) -> Result<Re
             Generation::Structure => fname.0,
             Generation::Batch | Generation::Handle => facts.buffer,
         },
-        is_counted: use_of_regions::matters(host),
+        is_counted: may_copy_roots(host),
     };
     match registry::insert(new) {
         Some(entered) => {

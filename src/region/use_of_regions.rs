@@ -8,9 +8,6 @@
 //! reads that touched nothing. If the process had many, the host is taken to use its regions, and regions are touched
 //! as they are read; after a while another batch is tried.
 
-use super::wishes::wishes;
-use crate::host::{Generation, Host};
-use crate::os::image_use::all_saves;
 use crate::os::lock::Lock;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -59,17 +56,6 @@ impl Rule {
         self.before = Some(faults);
         BATCH
     }
-}
-
-/// Whether it matters. Elsewhere roots are given out where they lie: the host's own loader, where it may save, takes a root
-/// for a part of its region only there, and of two handles one must not tell from the other by the place of a root.
-/// Where files are proved or copied they are touched anyway.
-pub(super) fn matters(host: &Host) -> bool {
-    let is_touched = || {
-        let wishes = wishes();
-        wishes.verify || wishes.force_relocate
-    };
-    all_saves() && host.generation() == Generation::Structure && !is_touched()
 }
 
 /// Whether regions are taken not to be used, so that nothing of them should be touched.

@@ -4,8 +4,9 @@ use super::closures::libraries::MissingCode;
 use super::error::ANY_GITHASH;
 use super::examine::ReadOptions;
 use super::use_of_regions;
-use crate::host::Host;
+use crate::host::{Generation, Host};
 use crate::os::env;
+use crate::os::image_use::all_saves;
 use once_cell::race::OnceNonZeroUsize;
 use std::num::NonZeroUsize;
 
@@ -40,6 +41,17 @@ pub(super) fn wishes() -> Wishes {
     }
 }
 
+/// Whether roots may be given out as copies. Elsewhere they are where they lie: the host's own loader, where it may save,
+/// takes a root for a part of its region only there, and what is a handle says nothing of where a root lies. Where files
+/// are proved or copied they are touched anyway.
+pub(super) fn may_copy_roots(host: &Host) -> bool {
+    let is_touched = || {
+        let wishes = wishes();
+        wishes.verify || wishes.force_relocate
+    };
+    all_saves() && host.generation() == Generation::Structure && !is_touched()
+}
+
 /// The git hash that files and images must have; `None` where the host does not tell its own, or the user takes any.
 ///
 /// # Safety
@@ -65,6 +77,6 @@ pub(super) unsafe fn read_options(host: &Host) -> ReadOptions {
         force_relocate: wishes.force_relocate,
         verify: wishes.verify,
         missing_code: MissingCode::Refuse,
-        copy_root: use_of_regions::is_unseen() && use_of_regions::matters(host),
+        copy_root: use_of_regions::is_unseen() && may_copy_roots(host),
     }
 }
