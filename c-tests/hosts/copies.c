@@ -136,6 +136,7 @@ static void read_unused(bool copied) {
     /* The same file read again is the same region, and its root stays as long as somebody has it. */
     if (is_structure(all[1].region)) {
         loaded again = read_one(1);
+        CHECK(again.root == all[1].root);
         free_ok(all[1]);
         check(1, again);
         all[1] = again;

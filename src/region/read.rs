@@ -195,9 +195,10 @@ impl Opened<'_> {
                 // SAFETY: the contract is the same.
                 unsafe { verify(self.path, claim.bytes(), deps)? };
             }
+            let copy = claim.root_copy();
             return Ok(Placed::Shared {
                 claim,
-                root: self.examined.root as usize,
+                root: copy.unwrap_or(self.examined.root as usize),
                 base: self.examined.header.base,
                 size: self.examined.size,
             });

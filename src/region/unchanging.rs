@@ -37,6 +37,12 @@ impl UnchangingClaim {
         unsafe { std::slice::from_raw_parts(self.0.address() as *const u8, self.0.size()) }
     }
 
+    /// The copy of its root, if its first holder was given one: all holders of a region have the same root.
+    #[must_use]
+    pub fn root_copy(&self) -> Option<usize> {
+        self.0.root_copy()
+    }
+
     /// Makes `holder` one more holder of the region. False if there is no memory to remember it.
     #[must_use]
     pub fn share(&self, holder: usize) -> bool {

@@ -308,6 +308,7 @@ pub struct Claim {
     handle: usize,
     size: usize,
     sharing: Sharing,
+    root_copy: Option<usize>,
 }
 
 impl Claim {
@@ -325,10 +326,12 @@ impl Claim {
             return None;
         };
         region.claims = region.claims.checked_add(1)?;
+        let size = region.memory.size();
         Some(Claim {
             handle: address,
-            size: region.memory.size(),
+            size,
             sharing,
+            root_copy: live.root_copy(address).map(|copy| copy.address),
         })
     }
 
@@ -348,6 +351,12 @@ impl Claim {
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// Where the copy of its root lies that its first holder was given, if there is one.
+    #[must_use]
+    pub fn root_copy(&self) -> Option<usize> {
+        self.root_copy
     }
 
     /// Remembers whether it may be shared.
