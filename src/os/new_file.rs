@@ -68,6 +68,9 @@ impl NewFile {
         loop {
             let temporary = temporary_name(target, std::process::id(), attempt)?;
             match File::create(&temporary) {
+                // Between its name and its being open it looked abandoned, and somebody has removed it. From now on
+                // nobody can.
+                Ok(file) if file.stat().is_ok_and(|st| st.st_nlink == 0) => {}
                 Ok(file) => {
                     return Ok(NewFile {
                         temporary,
