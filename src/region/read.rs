@@ -3,7 +3,7 @@
 //! On the fast path the header is read, and of the mapping the root object is looked at, which the host uses next:
 //! its page is in memory then, and no further call is made. Of a file that was shortened since it was asked for its
 //! size that page may be gone, and touching it ends the process by SIGBUS, as touching any page of a mapped file
-//! does. Where the host does not use the regions that it reads (see [`super::use_of_regions`]), the root object is read
+//! does. Where the host does not use the regions that it reads (see `use_of_regions`), the root object is read
 //! too, and a copy of it given out, so that nothing of the mapping is touched.
 
 use super::closures::load::relocate_closures;
