@@ -7,14 +7,13 @@
  *   chain      saves the roots of regions that live one after the other with one compactor
  *
  * `unused` and `plain` save what they have read, into `over` with the regions as dependencies and into `alone` without:
- * the same bytes. Exit code 0 if everything was as it
- * should be; then no object is left. */
+ * the same bytes. Exit code 0 if everything was as it should be; then no object is left. */
 #define _GNU_SOURCE
 #include "calls.h"
 #include <fcntl.h>
 #include <unistd.h>
 
-/* Half of them are small; so many are read until somebody looks whether the host uses them. */
+/* After BATCH reads the library looks whether the regions are used. */
 enum { FILES = 700, FEW = 64, BATCH = 256 };
 
 static const char *name_of(int i) {

@@ -1,5 +1,5 @@
-//! How an image is used in this process, for the report, and what its readers have to know of the process. Atomics and no locks, so that it can be read at any moment,
-//! also while the process ends.
+//! How an image is used in this process, for the report, and who saves in it. Atomics and no locks, so that it can be
+//! read at any moment, also while the process ends.
 
 use std::ops::Deref;
 use std::path::PathBuf;

@@ -374,6 +374,7 @@ mod tests {
     use std::fs;
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     fn c(path: &Path) -> CString {
         CString::new(path.as_os_str().as_bytes()).unwrap()
@@ -443,6 +444,26 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("t")).unwrap(), b"three");
         assert!(first.is_file() && entries(dir.path()) == 2);
         drop(writing);
+    }
+
+    /// A file has its name for a moment before it counts as open.
+    #[test]
+    fn a_file_that_was_taken_for_one_that_was_left_behind_is_made_again() {
+        let dir = testkit::temp_dir("contested");
+        let target = c(&dir.path().join("t"));
+        let first = temporary_name(&target, std::process::id(), 0).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                while !done.load(Relaxed) {
+                    remove_abandoned(&first);
+                }
+            });
+            let saved = (0..10_000).try_for_each(|_| NewFile::write(&target, &[b"new"])?.publish());
+            done.store(true, Relaxed);
+            assert!(saved.is_ok(), "{saved:?}");
+        });
+        assert_eq!(entries(dir.path()), 1);
     }
 
     #[test]

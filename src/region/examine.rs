@@ -59,13 +59,11 @@ pub(super) struct Examined {
 pub(super) struct RootObject(Box<([u8; ROOT_SIZE], usize)>);
 
 impl RootObject {
-    /// The object with `size` bytes, if that is few enough, filled by `fill`.
-    fn new<E>(size: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Option<Self>, E> {
+    /// The object with these bytes, if they are few enough.
+    fn new(object: &[u8]) -> Option<Self> {
         let mut bytes = [0; ROOT_SIZE];
-        match bytes.get_mut(..size) {
-            Some(object) => fill(object).map(|()| Some(RootObject(Box::new((bytes, size))))),
-            None => Ok(None),
-        }
+        bytes.get_mut(..object.len())?.copy_from_slice(object);
+        Some(RootObject(Box::new((bytes, object.len()))))
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -233,10 +231,7 @@ pub(super) fn examine(
         && let RootPlace::At(at) = examined.root_place
         && let Some(object) = start[..got].get(at..end)
     {
-        examined.root_object = RootObject::new(object.len(), |bytes| {
-            bytes.copy_from_slice(object);
-            Ok::<_, ReadError>(())
-        })?;
+        examined.root_object = RootObject::new(object);
     }
     Ok(examined)
 }
@@ -257,13 +252,15 @@ impl Examined {
         if self.waited {
             return Ok(None);
         }
-        let read = RootObject::new(self.data.end - at, |bytes| {
-            match file.read_at(bytes, at as u64)? {
-                n if n == bytes.len() => Ok(()),
-                _ => Err(io::ErrorKind::UnexpectedEof.into()),
-            }
-        });
-        read.map_err(|e| ReadError::read(path, e))
+        let mut bytes = [0; ROOT_SIZE];
+        let Some(object) = bytes.get_mut(..self.data.end - at) else {
+            return Ok(None);
+        };
+        match file.read_at(object, at as u64) {
+            Ok(n) if n == object.len() => Ok(RootObject::new(object)),
+            Ok(_) => Err(ReadError::read(path, io::ErrorKind::UnexpectedEof.into())),
+            Err(e) => Err(ReadError::read(path, e)),
+        }
     }
 
     /// The root object in `content`, the whole file's, if it lies in the file.

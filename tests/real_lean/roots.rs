@@ -3,11 +3,10 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use testkit::lean::Options;
+use testkit::lean::{self, Options};
 use testkit::process;
 use testkit::{library, real_lean, temp_dir};
 
@@ -37,7 +36,8 @@ fn the_load_of_a_snapshot_reads_roots_instead_of_touching_regions() {
     let saving = format!("--incr-header-save={}", snapshot.display());
     let file = file.to_str().unwrap().to_owned();
     run_lean(&ours(), &[saving, file.clone()]).success();
-    let larger = larger_than_8_kb(&stock_tree().dir);
+    let files = lean::region_files(stock_tree());
+    let larger = files.values().filter(|bytes| bytes.len() > 8192).count();
     assert!(larger > 200, "{larger}");
 
     let mut preload = OsString::from("LD_PRELOAD=");
@@ -59,24 +59,6 @@ fn the_load_of_a_snapshot_reads_roots_instead_of_touching_regions() {
     process::run(&mut strace).success();
     let read = roots_read(&fs::read_to_string(calls).unwrap());
     assert!(read > larger / 10, "{read} roots of {larger} files were read");
-}
-
-/// Region files below `dir` that are read by more than one call where their roots are copied.
-fn larger_than_8_kb(dir: &Path) -> usize {
-    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
-    entries
-        .map(|entry| {
-            let (path, name) = (entry.path(), entry.file_name());
-            let name = name.to_str().expect("text");
-            let is_region = [".olean", ".server", ".private", ".ir"]
-                .iter()
-                .any(|end| name.ends_with(end));
-            match path.is_dir() {
-                true => larger_than_8_kb(&path),
-                false => usize::from(is_region && entry.metadata().unwrap().len() > 8192),
-            }
-        })
-        .sum()
 }
 
 #[test]

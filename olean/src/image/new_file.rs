@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A file that is not complete; removed when it is dropped before [`NewFile::finish`].
@@ -45,6 +45,8 @@ impl NewFile {
                 .mode(0o644)
                 .open(&temporary);
             match created {
+                // Before it was open it looked abandoned, and somebody has removed it.
+                Ok(file) if file.metadata().is_ok_and(|m| m.nlink() == 0) => {}
                 Ok(file) => break (file, temporary),
                 // Whoever writes one has it open; a process that was killed has not, and may have had this number.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < ATTEMPTS => {
@@ -112,6 +114,7 @@ impl Drop for NewFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     #[test]
     fn what_a_killed_writer_left_is_removed_and_what_another_writes_stays() {
@@ -131,5 +134,23 @@ mod tests {
         );
         drop((first, second));
         assert_eq!(count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_being_made_has_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("image");
+        let first = CString::new(temporary_name(&target, 0).as_os_str().as_bytes()).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                while !done.load(Relaxed) {
+                    remove_abandoned(&first);
+                }
+            });
+            let made = (0..30_000).all(|_| NewFile::create(&target).unwrap().temporary.exists());
+            done.store(true, Relaxed);
+            assert!(made);
+        });
     }
 }
