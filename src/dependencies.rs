@@ -4,6 +4,7 @@
 
 use olean_reader::format::room::{NoMemory, collected};
 use once_cell::race::OnceBox;
+use smallvec::SmallVec;
 use thiserror::Error;
 
 /// One region that others may point into.
@@ -24,6 +25,10 @@ impl RegionView {
         self.begin as u64 == self.base
     }
 }
+
+/// Some of these. A part of a module has at most two dependencies and is read tens of thousands of times, so few of them
+/// need no memory.
+pub type Views = SmallVec<[RegionView; 4]>;
 
 /// Why dependency regions cannot be used for relocation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -57,7 +62,7 @@ const SORTED: &str = "the table of dependency regions";
 /// The dependency regions of one call. Sorted only when somebody asks.
 #[derive(Debug)]
 pub struct Dependencies {
-    views: Vec<RegionView>,
+    views: Views,
     landed: bool,
     by_begin: OnceBox<Vec<RegionView>>,
     by_base: OnceBox<Result<Vec<RegionView>, DependencyError>>,
@@ -65,14 +70,16 @@ pub struct Dependencies {
 
 impl Default for Dependencies {
     fn default() -> Self {
-        Self::new(Vec::new())
+        Self::new(Views::new())
     }
 }
 
 impl Dependencies {
     /// The dependencies `views`, in any order.
     #[must_use]
-    pub fn new(views: Vec<RegionView>) -> Self {
+    #[inline]
+    pub fn new(views: impl Into<Views>) -> Self {
+        let views = views.into();
         let landed = views.iter().all(RegionView::landed);
         Dependencies {
             views,
@@ -84,12 +91,14 @@ impl Dependencies {
 
     /// Whether every dependency lies where its file wants it.
     #[must_use]
+    #[inline]
     pub fn landed(&self) -> bool {
         self.landed
     }
 
     /// The dependencies in the order given.
     #[must_use]
+    #[inline]
     pub fn views(&self) -> &[RegionView] {
         &self.views
     }

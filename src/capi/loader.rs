@@ -7,6 +7,7 @@
 use super::{io_result, lean_object, obj};
 use crate::host::Generation;
 use crate::object::Obj;
+use crate::os::clock::Moment;
 use crate::os::counters::{Counter, FREE, READ, SAVE};
 use crate::os::thread_text;
 use crate::redirect::attach;
@@ -14,15 +15,14 @@ use crate::region::calls;
 use crate::region::error::CallError;
 use crate::region::results::ReadFacts;
 use std::ffi::CStr;
-use std::time::{Duration, Instant};
 
 /// Runs a call, and counts it by `count` when it succeeds and as an error when it does not.
 fn counted<T>(
     counter: &Counter,
     call: impl FnOnce() -> Result<T, CallError>,
-    count: impl FnOnce(&T, Duration),
+    count: impl FnOnce(&T, u64),
 ) -> Result<T, String> {
-    let start = Instant::now();
+    let start = Moment::now();
     let result = call();
     let time = start.elapsed();
     match &result {
@@ -32,7 +32,7 @@ fn counted<T>(
     result.map_err(|e| e.to_string())
 }
 
-pub(super) fn count_read(facts: ReadFacts, time: Duration) {
+pub(super) fn count_read(facts: ReadFacts, time: u64) {
     READ.record(facts.bytes, time);
     if facts.mapped {
         READ.add_mapped(time);
@@ -43,11 +43,8 @@ pub(super) fn count_read(facts: ReadFacts, time: Duration) {
 }
 
 /// The share of one part in the time for all of them.
-fn per_part(time: Duration, parts: usize) -> Duration {
-    u32::try_from(parts)
-        .ok()
-        .and_then(|n| time.checked_div(n))
-        .unwrap_or_default()
+fn per_part(time: u64, parts: usize) -> u64 {
+    time.checked_div(parts as u64).unwrap_or_default()
 }
 
 /// The function that a call of our export `name` has to go to, if it is not served here.
@@ -159,8 +156,8 @@ pub unsafe extern "C-unwind" fn lean_compacted_region_free(region: *mut lean_obj
         let freed = unsafe { calls::free(host, obj(region)) };
         // Reports hold no times of frees, so none is taken.
         match &freed {
-            Ok(()) => FREE.record(0, Duration::ZERO),
-            Err(_) => FREE.error(Duration::ZERO),
+            Ok(()) => FREE.record(0, 0),
+            Err(_) => FREE.error(0),
         }
         freed.map(|()| Obj::UNIT).map_err(|e| e.to_string())
     })

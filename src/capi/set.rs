@@ -4,6 +4,7 @@ use super::inspect::lean_region_free_read;
 use super::loader::count_read;
 use super::objects::{lean_region_child, lean_region_child_count, lean_region_dec, lean_region_inc};
 use super::{guarded, io_result, lean_object, obj};
+use crate::os::clock::Moment;
 use crate::os::counters::READ;
 use crate::os::thread_text;
 use crate::redirect::attach;
@@ -11,7 +12,6 @@ use crate::region::closures::libraries::MissingCode;
 use crate::region::set::call::{SetOptions, read_set};
 use olean_reader::format::object::TAG_ARRAY;
 use olean_reader::format::room::room;
-use std::time::Instant;
 
 /// For `lean_region_read_set`: relative paths in the list are meant from the folder of the snapshot, and not from the
 /// working directory.
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn lean_region_read_set(
                 _ => MissingCode::Leave,
             },
         };
-        let start = Instant::now();
+        let start = Moment::now();
         // SAFETY: the object is a scalar or a live one, by the contract; the host can allocate where its loader is called.
         match unsafe { read_set(host, obj(snapshot), &wanted) } {
             Ok((pairs, reads)) => {

@@ -199,7 +199,7 @@ mod tests {
                 at += size.next_multiple_of(0x1_0000);
             }
             let end = at + 0x2_0000;
-            let index = RegionIndex::new(&Dependencies::new(views.iter().rev().copied().collect()), &[]).unwrap();
+            let index = RegionIndex::new(&Dependencies::new(views.iter().rev().copied().collect::<Vec<_>>()), &[]).unwrap();
             let edges = views.iter().flat_map(|v| [v.begin.wrapping_sub(1), v.begin, v.begin + v.size]);
             for address in edges.chain(probes.iter().map(|p| p.index(end))) {
                 prop_assert_eq!(index.in_file(address), naive(&views, address), "{:#x}", address);

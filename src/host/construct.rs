@@ -30,6 +30,7 @@ impl Host {
     ///
     /// # Safety
     /// The runtime can allocate on this thread; `bytes` is from 8 to 4096.
+    #[inline(never)]
     pub(super) unsafe fn new_small(&self, bytes: usize, tag: u8, other: u8) -> Obj {
         // SAFETY: `small` may be called and takes so many bytes, by the contract; it answers fresh memory of that size.
         unsafe { with_header(self.allocator.small(bytes), tag, other) }
@@ -51,6 +52,7 @@ impl Host {
     /// # Safety
     /// The runtime can allocate on this thread; `tag` is at most 243; fields are set before anyone reads them.
     #[must_use]
+    #[inline]
     pub unsafe fn alloc_ctor(&self, tag: u8, num_objs: u8, scalar_bytes: usize) -> Obj {
         let bytes = OBJECT_HEADER + 8 * usize::from(num_objs) + scalar_bytes;
         // SAFETY: at most 8 + 8 * 255 + 1023 bytes; the last word lies in the object's memory, which is a
@@ -70,6 +72,7 @@ impl Host {
     /// # Safety
     /// As [`Host::alloc_ctor`]; fewer than 256 fields and 1024 scalar bytes, not neither.
     #[must_use]
+    #[inline]
     pub unsafe fn mk_ctor(&self, tag: u8, fields: &[Obj], scalars: &[u8]) -> Obj {
         // SAFETY: the object has room for the fields and the scalars behind them.
         unsafe {
@@ -85,6 +88,7 @@ impl Host {
     /// # Safety
     /// The runtime can allocate on this thread.
     #[must_use]
+    #[inline]
     pub unsafe fn mk_pair(&self, a: Obj, b: Obj) -> Obj {
         // SAFETY: a constructor with two fields.
         unsafe { self.mk_ctor(0, &[a, b], &[]) }

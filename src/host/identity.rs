@@ -43,7 +43,7 @@ impl Host {
         let (version, githash) = unsafe { (self.version(), self.githash()) };
         FileIdentity {
             version: version.unwrap_or([0; 33]),
-            githash: githash.unwrap_or([0; 40]),
+            githash: githash.copied().unwrap_or([0; 40]),
             flags: self.flags(),
         }
     }
@@ -60,14 +60,15 @@ impl Host {
     /// # Safety
     /// As [`Host::file_identity`].
     #[must_use]
-    pub unsafe fn githash(&self) -> Option<[u8; 40]> {
+    #[inline]
+    pub unsafe fn githash(&self) -> Option<&[u8; 40]> {
         if let Some(known) = self.githash.get() {
-            return *known;
+            return known.as_ref();
         }
         // SAFETY: passed on from the caller.
         let text = unsafe { self.read_githash() }?;
         let githash = <[u8; 40]>::try_from(text.as_slice()).ok();
-        *self.githash.get_or_init(|| Box::new(githash))
+        self.githash.get_or_init(|| Box::new(githash)).as_ref()
     }
 
     /// # Safety

@@ -38,6 +38,7 @@ impl Host {
     /// # Safety
     /// The runtime can allocate on this thread; the caller owns `value`.
     #[must_use]
+    #[inline]
     pub unsafe fn io_ok(&self, value: Obj) -> Obj {
         // SAFETY: the contract is the same.
         unsafe { self.io_result(TAG_OK, value) }
@@ -55,6 +56,7 @@ impl Host {
 
     /// # Safety
     /// As [`Host::io_ok`].
+    #[inline]
     unsafe fn io_result(&self, tag: u8, value: Obj) -> Obj {
         // SAFETY: the runtime can allocate, and every field is set.
         unsafe {
@@ -71,6 +73,7 @@ impl Host {
     /// # Safety
     /// The runtime can allocate on this thread.
     #[must_use]
+    #[inline]
     pub unsafe fn io_fields(&self) -> u8 {
         match self.io_fields.load(Ordering::Relaxed) {
             0 => {
@@ -85,6 +88,7 @@ impl Host {
 
     /// # Safety
     /// As [`Host::io_fields`].
+    #[cold]
     pub(super) unsafe fn probe_io_fields(&self) -> u8 {
         let Some(address) = self.symbol(PROBE) else {
             return 1;

@@ -39,6 +39,7 @@ impl Host {
     /// # Safety
     /// The runtime can allocate on this thread; the caller owns `file_path`.
     #[must_use]
+    #[inline]
     pub unsafe fn mk_region(&self, file_path: Obj, facts: &RegionFacts) -> Obj {
         // SAFETY: a fresh constructor of 49 bytes, in which every field lies and is set.
         unsafe {
@@ -59,6 +60,7 @@ impl Host {
     /// # Safety
     /// `o` is a scalar or points to a live object.
     #[must_use]
+    #[inline]
     pub unsafe fn read_region_structure(&self, o: Obj) -> Option<RegionFacts> {
         // SAFETY: an object with the header and size of the structure has the structure's bytes.
         unsafe {
@@ -130,6 +132,7 @@ impl Host {
     ///
     /// # Safety
     /// `o` is a scalar or points to a live object.
+    #[inline]
     unsafe fn is_ctor(&self, o: Obj, objects: u8, sizes: &[u16]) -> bool {
         if o.is_scalar() {
             return false;

@@ -2,7 +2,6 @@
 //! numbers can be read at any moment, also while the process ends.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
 /// Counts of one kind of call, in a cache line of their own: threads that read at the same time take it from one another
 /// once for each read.
@@ -57,28 +56,28 @@ impl Counter {
         }
     }
 
-    /// Counts a successful call on a file of `bytes` bytes that took `time`.
-    pub fn record(&self, bytes: u64, time: Duration) {
+    /// Counts a successful call on a file of `bytes` bytes that took `time` nanoseconds.
+    pub fn record(&self, bytes: u64, time: u64) {
         self.bytes.fetch_add(bytes, Relaxed);
         self.call(time);
     }
 
-    /// Counts a failed call that took `time`.
-    pub fn error(&self, time: Duration) {
+    /// Counts a failed call that took `time` nanoseconds.
+    pub fn error(&self, time: u64) {
         self.errors.fetch_add(1, Relaxed);
         self.call(time);
     }
 
-    fn call(&self, time: Duration) {
-        self.nanoseconds.fetch_add(nanoseconds(time), Relaxed);
+    fn call(&self, time: u64) {
+        self.nanoseconds.fetch_add(time, Relaxed);
         self.calls.fetch_add(1, Relaxed);
     }
 
-    /// Counts a read of `time` whose region was handed out as it was mapped, in addition to
+    /// Counts a read of `time` nanoseconds whose region was handed out as it was mapped, in addition to
     /// [`record`](Self::record).
-    pub fn add_mapped(&self, time: Duration) {
+    pub fn add_mapped(&self, time: u64) {
         self.mapped.fetch_add(1, Relaxed);
-        self.mapped_nanoseconds.fetch_add(nanoseconds(time), Relaxed);
+        self.mapped_nanoseconds.fetch_add(time, Relaxed);
     }
 
     /// Counts a read that went through relocation, in addition to [`record`](Self::record).
@@ -114,10 +113,6 @@ impl Counter {
     }
 }
 
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
 /// Sets all counts to zero: what a forked child begins with. Stores only, and so allowed in the child of a process with
 /// several threads.
 pub fn reset() {
@@ -132,10 +127,10 @@ mod tests {
     #[test]
     fn calls_errors_and_times_add_up() {
         let counter = Counter::new();
-        counter.record(100, Duration::from_nanos(5));
-        counter.record(20, Duration::from_nanos(7));
-        counter.error(Duration::from_micros(1));
-        counter.add_mapped(Duration::from_nanos(5));
+        counter.record(100, 5);
+        counter.record(20, 7);
+        counter.error(1000);
+        counter.add_mapped(5);
         counter.add_relocated();
         let expected = Counts {
             calls: 3,

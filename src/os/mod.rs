@@ -3,6 +3,7 @@
 
 pub mod alloc;
 pub mod arena;
+pub mod clock;
 pub mod code;
 pub mod code_page;
 pub mod counters;

@@ -6,11 +6,11 @@
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use super::attach::{self, Entry, FREE, IS_MEMORY_MAPPED, READ, READ_PARTS, SAVE, SAVE_PARTS, SIZE};
 use crate::host::{Generation, Host};
 use crate::object::Obj;
+use crate::os::clock::Moment;
 use crate::os::{counters, saved_files};
 
 type SaveFn = unsafe extern "C-unwind" fn(Obj, Obj, Obj, Obj, Obj, u8) -> Obj;
@@ -71,21 +71,21 @@ fn file_len(file: &Path) -> u64 {
 }
 
 /// Counts one file that was saved.
-fn count_save(file: &Path, time: Duration) {
+fn count_save(file: &Path, time: u64) {
     counters::SAVE.record(file_len(file), time);
     saved_files::add(file);
 }
 
 /// The share of one of `parts` files in the time of a call.
-fn share(time: Duration, parts: usize) -> Duration {
-    time / u32::try_from(parts.max(1)).unwrap_or(u32::MAX)
+fn share(time: u64, parts: usize) -> u64 {
+    time / parts.max(1) as u64
 }
 
 /// Counts one file that was read into the region `region` (borrowed).
 ///
 /// # Safety
 /// `region` is a region as the host's read functions return it.
-unsafe fn count_read(file: &Path, region: Obj, time: Duration) {
+unsafe fn count_read(file: &Path, region: Obj, time: u64) {
     let host = Host::get().expect("bound before its functions were redirected");
     let (bytes, mapped) = if host.generation() == Generation::Structure {
         // SAFETY: a region is a structure here.
@@ -119,7 +119,7 @@ unsafe extern "C-unwind" fn save(
 ) -> Obj {
     // SAFETY: the host's own function.
     let host = unsafe { host_function::<SaveFn>(SAVE) }.expect(KEPT);
-    let start = Instant::now();
+    let start = Moment::now();
     // SAFETY: called as our caller called it.
     let result = unsafe { host(fname, key, data, deps, prev, allow_closures) };
     let time = start.elapsed();
@@ -134,7 +134,7 @@ unsafe extern "C-unwind" fn save(
 unsafe extern "C-unwind" fn read(fname: Obj, deps: Obj) -> Obj {
     // SAFETY: the host's own function.
     let host = unsafe { host_function::<TwoFn>(READ) }.expect(KEPT);
-    let start = Instant::now();
+    let start = Moment::now();
     // SAFETY: called as our caller called it.
     let result = unsafe { host(fname, deps) };
     let time = start.elapsed();
@@ -152,7 +152,7 @@ unsafe extern "C-unwind" fn read(fname: Obj, deps: Obj) -> Obj {
 unsafe extern "C-unwind" fn free(region: Obj) -> Obj {
     // SAFETY: the host's own function.
     let host = unsafe { host_function::<OneFn>(FREE) }.expect(KEPT);
-    let start = Instant::now();
+    let start = Moment::now();
     // SAFETY: called as our caller called it.
     let result = unsafe { host(region) };
     let time = start.elapsed();
@@ -183,7 +183,7 @@ unsafe extern "C-unwind" fn save_parts(module: Obj, parts: Obj) -> Obj {
             .map(|i| path(parts.element(i).field(0)))
             .collect()
     };
-    let start = Instant::now();
+    let start = Moment::now();
     // SAFETY: called as our caller called it.
     let result = unsafe { host(module, parts) };
     let time = start.elapsed();
@@ -203,7 +203,7 @@ unsafe extern "C-unwind" fn read_parts(fnames: Obj) -> Obj {
     let host = unsafe { host_function::<OneFn>(READ_PARTS) }.expect(KEPT);
     // SAFETY: an array of names, which belongs to our caller.
     let files: Vec<PathBuf> = unsafe { (0..fnames.size()).map(|i| path(fnames.element(i))).collect() };
-    let start = Instant::now();
+    let start = Moment::now();
     // SAFETY: called as our caller called it.
     let result = unsafe { host(fnames) };
     let time = start.elapsed();

@@ -25,6 +25,13 @@ const OTHERS: [&str; 4] = [".olean.server", ".olean.private", ".ir.sig", ".ir"];
 const REFUSALS: u32 = 8;
 static REFUSED: AtomicU32 = AtomicU32::new(0);
 
+/// After so many files in a row that were in memory the others are taken to be there too, and only one in so many is
+/// asked about: a read that is not to wait takes the system a little longer than one that may.
+const WARM: u32 = 64;
+const ASKED: u32 = 16;
+/// Files in a row that were in memory. Threads may lose a count to one another.
+static IN_MEMORY: AtomicU32 = AtomicU32::new(0);
+
 /// What has been read since a file was found not to be in memory.
 struct Seen {
     /// First parts.
@@ -72,12 +79,17 @@ impl Seen {
 ///
 /// # Errors
 /// What `pread` says.
+#[inline(always)]
 pub(super) fn read_start(path: &CStr, file: &File, out: &mut [u8]) -> io::Result<usize> {
-    let Some(at_once) = read_at_once(file, out) else {
-        SEEN.note(path, true).iter().for_each(|next| ask_for(next));
-        file.will_need(MOST);
-        return file.read_at(out, 0);
-    };
+    let in_memory = IN_MEMORY.load(Relaxed);
+    pass();
+    let mut at_once = 0;
+    if !is_taken_for_granted(in_memory) {
+        match read_at_once(file, out) {
+            Some(n) => at_once = n,
+            None => return read_cold(path, file, out),
+        }
+    }
     if SEEN.is_cold() {
         SEEN.note(path, false);
     }
@@ -87,8 +99,36 @@ pub(super) fn read_start(path: &CStr, file: &File, out: &mut [u8]) -> io::Result
     }
 }
 
+/// Whether the next file is taken to be in memory without the system being asked.
+#[inline]
+pub(super) fn is_in_memory() -> bool {
+    is_taken_for_granted(IN_MEMORY.load(Relaxed))
+}
+
+/// Counts a file that was taken to be in memory.
+#[inline]
+pub(super) fn pass() {
+    IN_MEMORY.store(IN_MEMORY.load(Relaxed).wrapping_add(1), Relaxed);
+}
+
+/// Whether a file is taken to be in memory after so many that were.
+#[inline]
+fn is_taken_for_granted(in_memory: u32) -> bool {
+    in_memory >= WARM && !in_memory.is_multiple_of(ASKED)
+}
+
+/// The same of a file that is not in memory.
+#[cold]
+fn read_cold(path: &CStr, file: &File, out: &mut [u8]) -> io::Result<usize> {
+    IN_MEMORY.store(0, Relaxed);
+    SEEN.note(path, true).iter().for_each(|next| ask_for(next));
+    file.will_need(MOST);
+    file.read_at(out, 0)
+}
+
 /// The bytes that came without waiting, 0 where the system does not say how many would; `None` if they have to be
 /// waited for.
+#[inline(always)]
 fn read_at_once(file: &File, out: &mut [u8]) -> Option<usize> {
     if REFUSED.load(Relaxed) >= REFUSALS {
         return Some(0);
@@ -122,6 +162,13 @@ mod tests {
     fn noted(seen: &Seen, path: &CStr, cold: bool) -> Vec<String> {
         let next = seen.note(path, cold);
         next.into_iter().map(|p| p.into_string().expect("text")).collect()
+    }
+
+    #[test]
+    fn files_are_asked_about_until_many_were_in_memory_and_now_and_then_after_that() {
+        let asked = |files: std::ops::Range<u32>| files.filter(|&n| !is_taken_for_granted(n)).count();
+        assert_eq!(asked(0..WARM), WARM as usize);
+        assert_eq!(asked(WARM..WARM + 10 * ASKED), 10);
     }
 
     #[test]

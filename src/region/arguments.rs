@@ -29,10 +29,15 @@ pub(super) unsafe fn path<'a>(string: Obj) -> Result<&'a CStr, CallError> {
             return Ok(path);
         }
     }
+    Err(with_nul(bytes))
+}
+
+#[cold]
+fn with_nul(bytes: &[u8]) -> CallError {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
-    Err(CallError::Argument(format!(
+    CallError::Argument(format!(
         "failed to open file {text:?}: the name contains a NUL character"
-    )))
+    ))
 }
 
 /// The elements of an array object.

@@ -16,7 +16,7 @@ use super::results::{ReadFacts, enter, facts, hand_out, hand_out_placed, served}
 use super::save::{self, FileVersion};
 use super::wishes::{read_options, wishes};
 use crate::compactor::{CompactError, Compactor, RootCopyAt};
-use crate::dependencies::{Dependencies, RegionView};
+use crate::dependencies::{Dependencies, RegionView, Views};
 use crate::host::{Generation, Host, RegionFacts};
 use crate::object::Obj;
 use crate::os::file::errno_text;
@@ -311,7 +311,7 @@ pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<(Obj, Vec<ReadFacts
         let options = read_options(host);
         let mut opened: Vec<read::Opened<'_>> = Vec::with_capacity(fnames.len());
         for &fname in fnames {
-            let earlier = Dependencies::new(opened.iter().map(read::Opened::view).collect());
+            let earlier = Dependencies::new(opened.iter().map(read::Opened::view).collect::<Views>());
             let part = read::open(path(fname)?, &earlier, &options)?;
             if let Some(previous) = opened.last().map(read::Opened::view)
                 && part.view().base < previous.base + previous.size as u64
@@ -334,7 +334,7 @@ pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<(Obj, Vec<ReadFacts
                 size: l.memory.size(),
                 base: l.base,
             });
-            let deps = Dependencies::new(views.collect());
+            let deps = Dependencies::new(views.collect::<Views>());
             loaded.push(part.load(&deps, &options)?);
         }
         let regions = loaded.iter().map(facts).collect();

@@ -7,7 +7,7 @@ use super::arguments::elements;
 use super::error::CallError;
 use super::image::in_use as image;
 use super::registry;
-use crate::dependencies::{Dependencies, RegionView};
+use crate::dependencies::{Dependencies, RegionView, Views};
 use crate::host::Host;
 use crate::object::Obj;
 use crate::os::limits::Limits;
@@ -48,6 +48,7 @@ impl Deref for Found {
 ///
 /// # Safety
 /// `array` is a scalar or a live object of `host`.
+#[inline(always)]
 pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Found, CallError> {
     // SAFETY: `array` is a scalar or a live object, by the contract, and stays so to the end of this call.
     let regions = unsafe { elements(array, "dependency regions")? };
@@ -55,6 +56,16 @@ pub(super) unsafe fn dependencies(host: &Host, array: Obj) -> Result<Found, Call
         // SAFETY: elements of a live array of the host are scalars or live objects of it.
         return Ok(Found::Own(Dependencies::new(unsafe { views(host, regions)? })));
     }
+    // SAFETY: passed on from the caller.
+    unsafe { many(host, regions) }
+}
+
+/// Those of a large array.
+///
+/// # Safety
+/// The elements are scalars or live objects of `host`.
+#[inline(never)]
+unsafe fn many(host: &Host, regions: &[Obj]) -> Result<Found, CallError> {
     let kept = KEPT.lock().clone();
     if let Some(kept) = kept
         && kept.views().len() == regions.len()
@@ -93,24 +104,31 @@ pub(super) unsafe fn begins<'a>(
 
 /// # Safety
 /// The elements are scalars or live objects of `host`.
-unsafe fn views(host: &Host, regions: &[Obj]) -> Result<Vec<RegionView>, CallError> {
-    let views = room(regions.len(), "the list of dependency regions");
-    let mut views = views.map_err(|e| CallError::Argument(format!("{e}{}", Limits::now())))?;
+#[inline(always)]
+unsafe fn views(host: &Host, regions: &[Obj]) -> Result<Views, CallError> {
+    let mut views = Views::new();
+    if regions.len() > views.inline_size() {
+        let many = room(regions.len(), "the list of dependency regions");
+        views = Views::from_vec(many.map_err(|e| CallError::Argument(format!("{e}{}", Limits::now())))?);
+    }
     for (i, &region) in regions.iter().enumerate() {
         // SAFETY: each element is a scalar or a live object, by the contract.
         let view = unsafe { view(host, region) };
-        views.push(view.ok_or_else(|| {
-            CallError::Argument(format!(
-                "dependency region {i} of {} is no live region: it was freed, or it is something else",
-                regions.len()
-            ))
-        })?);
+        views.push(view.ok_or_else(|| no_region(i, regions.len()))?);
     }
     Ok(views)
 }
 
+#[cold]
+fn no_region(i: usize, of: usize) -> CallError {
+    CallError::Argument(format!(
+        "dependency region {i} of {of} is no live region: it was freed, or it is something else"
+    ))
+}
+
 /// # Safety
 /// `region` is a scalar or a live object of `host`.
+#[inline(always)]
 unsafe fn view(host: &Host, region: Obj) -> Option<RegionView> {
     // SAFETY: `region` is a scalar or a live object, which both ways of reading a region ask for.
     unsafe {

@@ -18,6 +18,7 @@ pub(super) const SHOWN: usize = 4096;
 
 /// A file name as text for people.
 #[must_use]
+#[cold]
 pub fn shown(path: &CStr) -> String {
     let bytes = path.to_bytes();
     let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
@@ -97,6 +98,7 @@ fn no_memory(bytes: usize) -> String {
 }
 
 impl ReadError {
+    #[cold]
     pub(super) fn header(file: &CStr, detail: impl Into<String>) -> Self {
         ReadError::Header {
             file: shown(file),
@@ -104,6 +106,7 @@ impl ReadError {
         }
     }
 
+    #[cold]
     pub(super) fn content(file: &CStr, detail: impl Into<String>) -> Self {
         ReadError::Content {
             file: shown(file),
@@ -111,6 +114,7 @@ impl ReadError {
         }
     }
 
+    #[cold]
     pub(super) fn walk(file: &CStr, e: &WalkError) -> Self {
         let limits = match e {
             WalkError::Dependencies(DependencyError::Memory(_)) => Limits::now().to_string(),
@@ -119,6 +123,7 @@ impl ReadError {
         Self::content(file, format!("{e}{limits}"))
     }
 
+    #[cold]
     pub(super) fn read(file: &CStr, cause: io::Error) -> Self {
         ReadError::Read {
             file: shown(file),
@@ -126,6 +131,7 @@ impl ReadError {
         }
     }
 
+    #[cold]
     pub(super) fn memory(file: &CStr, e: OutOfMemory) -> Self {
         ReadError::Memory {
             file: shown(file),
@@ -134,10 +140,12 @@ impl ReadError {
     }
 
     /// Memory for something about the region was refused.
+    #[cold]
     pub(super) fn refused(file: &CStr, e: NoMemory) -> Self {
         Self::content(file, format!("{e}{}", Limits::now()))
     }
 
+    #[cold]
     pub(super) fn githash(file: &CStr, version: &[u8], found: &[u8], expected: &[u8]) -> Self {
         let hash = |h: &[u8]| match field_text(h) {
             t if t.is_empty() => "none".to_owned(),

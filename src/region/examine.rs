@@ -8,26 +8,30 @@ use super::ahead::read_start;
 use super::closures::libraries::MissingCode;
 use super::error::{ReadError, shown};
 use crate::dependencies::{Dependencies, RegionView};
+use crate::os::clock::Moment;
 use crate::os::file::File;
 use crate::os::prefetch::prefetch;
-use olean_reader::format::header::{HEADER_SIZE, Header, HeaderError, VERSION_3};
+use olean_reader::format::header::{
+    HEADER_SIZE, Head, Header, HeaderError, ROOT_SLOT_V3, VERSION_3, githash,
+};
 use olean_reader::format::identity::Identity;
 use olean_reader::format::image::ROOT_SIZE;
-use olean_reader::format::object::{ARRAY_HEADER, Kind, Layout, OBJECT_HEADER, ObjectHeader, align8};
+use olean_reader::format::object::{
+    ARRAY_HEADER, Bignums, Kind, Layout, OBJECT_HEADER, ObjectHeader, align8,
+};
 use olean_reader::format::word::Width;
 use std::ffi::CStr;
 use std::io;
 use std::ops::Range;
 use std::ptr;
-use std::time::{Duration, Instant};
 
 /// What the host expects of a file, and what the user wants done with it.
 #[derive(Clone, Copy, Debug)]
-pub struct ReadOptions {
+pub struct ReadOptions<'a> {
     /// Flags byte that files of this host carry.
     pub flags: u8,
     /// Git hash that files must carry; `None` when the host does not check.
-    pub githash: Option<[u8; 40]>,
+    pub githash: Option<&'a [u8; 40]>,
     /// Take the relocation path although the base address is free.
     pub force_relocate: bool,
     /// Prove the whole file before it is handed out.
@@ -40,7 +44,7 @@ pub struct ReadOptions {
 
 /// A file as its first bytes and its last object describe it.
 pub(super) struct Examined {
-    pub header: Header,
+    pub head: Head,
     /// Which file it is.
     pub identity: Identity,
     pub size: usize,
@@ -107,19 +111,21 @@ const START: usize = HEADER_SIZE + 16;
 /// Bytes of a root object that tell how large it is.
 const ROOT_START: usize = 32;
 
-/// A read that takes longer than this has waited for a disk or a network. Otherwise it takes about a microsecond.
-const LONG: Duration = Duration::from_micros(50);
+/// A read that takes more nanoseconds than this has waited for a disk or a network. Otherwise it takes about a microsecond.
+const LONG: u64 = 50_000;
 
 /// Where the root is to be copied, files up to this size are read by one call. For larger ones a second call takes
 /// less than copying all that lies between.
 const SMALL: usize = 8 << 10;
 
 /// Which file it is, and how large.
+#[inline(always)]
 pub(super) fn identity(file: &File) -> io::Result<Identity> {
     Ok(identity_of(&file.stat()?))
 }
 
 /// The same of what the system says.
+#[inline(always)]
 pub(super) fn identity_of(st: &libc::stat) -> Identity {
     Identity {
         device: st.st_dev,
@@ -133,107 +139,166 @@ pub(super) fn identity_of(st: &libc::stat) -> Identity {
 }
 
 /// The cheap checks: header, sizes, root.
+#[inline(always)]
 pub(super) fn examine(
     path: &CStr,
     file: &File,
     identity: Identity,
     deps: &Dependencies,
-    options: &ReadOptions,
+    options: &ReadOptions<'_>,
 ) -> Result<Examined, ReadError> {
-    let size = identity.size;
+    if options.copy_root {
+        return examine_with_root(path, file, identity, deps, options);
+    }
+    let mut start = [0; START];
+    let got = read_start(path, file, &mut start).map_err(|e| ReadError::read(path, e))?;
+    let start = start.get(..got).unwrap_or(&start);
+    described(path, start, identity, deps, options)
+}
+
+/// The same where the root is to be copied: of a small file it is read at once.
+#[inline(never)]
+fn examine_with_root(
+    path: &CStr,
+    file: &File,
+    identity: Identity,
+    deps: &Dependencies,
+    options: &ReadOptions<'_>,
+) -> Result<Examined, ReadError> {
     let (mut few, mut whole);
-    let start: &mut [u8] = if options.copy_root && size <= SMALL as u64 {
-        whole = [0; SMALL];
-        &mut whole[..(size as usize).max(START)]
-    } else {
-        few = [0; START];
-        &mut few
+    let start: &mut [u8] = match usize::try_from(identity.size) {
+        Ok(size) if size <= SMALL => {
+            whole = [0; SMALL];
+            &mut whole[..size.max(START)]
+        }
+        _ => {
+            few = [0; START];
+            &mut few
+        }
     };
-    let before = options.copy_root.then(Instant::now);
+    let before = Moment::now();
     let got = read_start(path, file, start).map_err(|e| ReadError::read(path, e))?;
-    let waited = before.is_some_and(|before| before.elapsed() > LONG);
-    let header = Header::decode(&start[..got]).map_err(|e| match e {
-        HeaderError::Invalid if got < HEADER_SIZE => ReadError::header(
-            path,
-            format!("the file has {got} bytes and a header has {HEADER_SIZE}"),
-        ),
-        HeaderError::Invalid => ReadError::header(path, "the file does not begin with `olean`"),
-        HeaderError::Version(v) => ReadError::Incompatible {
-            file: shown(path),
-            detail: format!("it has the format version {v}, and this Lean reads versions 2 and 3"),
-        },
-    })?;
-    if header.flags != options.flags {
-        return Err(ReadError::Incompatible {
-            file: shown(path),
-            detail: format!(
-                "it has the flags {:#x}, and files of this Lean have {:#x}",
-                header.flags, options.flags
-            ),
-        });
-    }
-    if let Some(expected) = options.githash
-        && expected != header.githash
+    let waited = before.elapsed() > LONG;
+    let start = &start[..got];
+    let mut examined = described(path, start, identity, deps, options)?;
+    examined.waited = waited;
+    if let RootPlace::At(at) = examined.root_place
+        && let Some(object) = start.get(at..examined.data.end)
     {
-        return Err(ReadError::githash(
-            path,
-            &header.lean_version,
-            &header.githash,
-            &expected,
-        ));
+        examined.root_object = RootObject::new(object);
     }
-    let damaged = |detail: String| Err(ReadError::content(path, detail));
-    let root_slot = header.root_slot();
-    let Some(root_bytes) = start[..got].get(root_slot..root_slot + 8) else {
-        return damaged(format!(
-            "the file is truncated: it has {size} bytes and its root should be at {root_slot}"
+    Ok(examined)
+}
+
+/// What a file says of itself that begins with `start`: at least its first bytes, up to the root slot, if it has so many.
+#[inline(always)]
+pub(super) fn described(
+    path: &CStr,
+    start: &[u8],
+    identity: Identity,
+    deps: &Dependencies,
+    options: &ReadOptions<'_>,
+) -> Result<Examined, ReadError> {
+    let Some(header) = start.first_chunk::<HEADER_SIZE>() else {
+        return Err(ReadError::header(
+            path,
+            format!(
+                "the file has {} bytes and a header has {HEADER_SIZE}",
+                start.len()
+            ),
         ));
     };
-    let root = u64::from_le_bytes(root_bytes.try_into().expect("8 bytes"));
+    let head = match Head::decode(header) {
+        Ok(head) if head.flags == options.flags && options.githash.is_none_or(|g| g == githash(header)) => {
+            head
+        }
+        _ => return Err(refused_header(path, header, options)),
+    };
+    let size = identity.size;
+    let root_slot = head.root_slot();
+    let Some(root) = start.get(root_slot..).and_then(<[u8]>::first_chunk) else {
+        return Err(ReadError::content(
+            path,
+            format!("the file is truncated: it has {size} bytes and its root should be at {root_slot}"),
+        ));
+    };
+    let root = u64::from_le_bytes(*root);
     // One beyond what a process may use is sound: the system refuses it, and the file is relocated.
-    if header.base % 8 != 0 || header.base.checked_add(size).is_none() {
-        return damaged(format!(
-            "the base address {:#x} is none that {size} bytes can lie at",
-            header.base
+    if head.base % 8 != 0 || head.base.checked_add(size).is_none() {
+        return Err(ReadError::content(
+            path,
+            format!(
+                "the base address {:#x} is none that {size} bytes can lie at",
+                head.base
+            ),
         ));
     }
     let size = size as usize;
-    let end = if header.version == VERSION_3 {
-        let claimed = u64::from_le_bytes(start[88..96].try_into().expect("8 bytes"));
-        match end_of_data(size, root_slot, claimed) {
-            Some(end) => end,
-            None => {
-                return damaged(format!(
-                    "the data should have {claimed} bytes, but the file has {size}: it is truncated"
-                ));
-            }
-        }
-    } else {
-        if !size.is_multiple_of(8) {
-            return damaged(format!(
-                "the size of {size} bytes is no multiple of 8: the file is truncated"
+    let end = match head.version {
+        VERSION_3 => end_by_claim(path, start, size)?,
+        _ if size.is_multiple_of(8) => size,
+        _ => {
+            return Err(ReadError::content(
+                path,
+                format!("the size of {size} bytes is no multiple of 8: the file is truncated"),
             ));
         }
-        size
     };
     let mut examined = Examined {
-        header,
+        head,
         identity,
         size,
         data: root_slot..end,
         root,
         root_place: RootPlace::Elsewhere { alone: false },
         root_object: None,
-        waited,
+        waited: false,
     };
     examined.root_place = root_place(path, &examined, deps)?;
-    if options.copy_root
-        && let RootPlace::At(at) = examined.root_place
-        && let Some(object) = start[..got].get(at..end)
-    {
-        examined.root_object = RootObject::new(object);
-    }
     Ok(examined)
+}
+
+/// Why a file with this header is not read.
+#[cold]
+fn refused_header(path: &CStr, header: &[u8; HEADER_SIZE], options: &ReadOptions<'_>) -> ReadError {
+    let header = match Header::decode(header) {
+        Ok(header) => header,
+        Err(HeaderError::Invalid) => {
+            return ReadError::header(path, "the file does not begin with `olean`");
+        }
+        Err(HeaderError::Version(v)) => {
+            return ReadError::Incompatible {
+                file: shown(path),
+                detail: format!("it has the format version {v}, and this Lean reads versions 2 and 3"),
+            };
+        }
+    };
+    match options.githash {
+        Some(expected) if header.flags == options.flags => {
+            ReadError::githash(path, &header.lean_version, &header.githash, expected)
+        }
+        _ => ReadError::Incompatible {
+            file: shown(path),
+            detail: format!(
+                "it has the flags {:#x}, and files of this Lean have {:#x}",
+                header.flags, options.flags
+            ),
+        },
+    }
+}
+
+/// Where the data of a version 3 file of `size` bytes ends that begins with `start`.
+#[cold]
+fn end_by_claim(path: &CStr, start: &[u8], size: usize) -> Result<usize, ReadError> {
+    let claimed = start[HEADER_SIZE..]
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    end_of_data(size, ROOT_SLOT_V3, claimed).ok_or_else(|| {
+        ReadError::content(
+            path,
+            format!("the data should have {claimed} bytes, but the file has {size}: it is truncated"),
+        )
+    })
 }
 
 impl Examined {
@@ -264,6 +329,7 @@ impl Examined {
     }
 
     /// The root object in `content`, the whole file's, if it lies in the file.
+    #[inline(always)]
     pub fn root_in<'a>(&self, content: &'a [u8]) -> Option<&'a [u8]> {
         match self.root_place {
             RootPlace::At(at) => content.get(at..self.data.end),
@@ -282,10 +348,9 @@ fn end_of_data(size: usize, root_slot: usize, claimed: u64) -> Option<usize> {
 }
 
 /// Where the root lies, by its value.
+#[inline(always)]
 fn root_place(path: &CStr, examined: &Examined, deps: &Dependencies) -> Result<RootPlace, ReadError> {
-    let Examined {
-        header, data, root, ..
-    } = examined;
+    let Examined { head, data, root, .. } = examined;
     let elsewhere = RootPlace::Elsewhere {
         alone: data.end == data.start + 8,
     };
@@ -293,7 +358,7 @@ fn root_place(path: &CStr, examined: &Examined, deps: &Dependencies) -> Result<R
         return Ok(elsewhere);
     }
     let damaged = |detail: String| Err(ReadError::content(path, detail));
-    let at = root.wrapping_sub(header.base);
+    let at = root.wrapping_sub(head.base);
     if at >= examined.size as u64 {
         let is_dep = |v: &RegionView| root.wrapping_sub(v.base) < v.size as u64;
         if root % 8 == 0 && deps.views().iter().any(is_dep) {
@@ -337,27 +402,17 @@ pub(super) fn root_is_last(
             &read
         }
     };
-    let word = |i: usize| {
-        let word = start.get(8 * i..8 * i + 8);
-        word.map_or(0, |word| u64::from_le_bytes(word.try_into().expect("8 bytes")))
-    };
-    let header = ObjectHeader::of_word(word(0));
+    let header = ObjectHeader::of_word(word(start, 0));
     // That look has brought the page into memory. The last field mostly lies in another cache line.
     if let Some(last) = start.last() {
         prefetch(ptr::from_ref(last) as usize);
     }
-    let layout = Layout::new(Width::W64, examined.header.bignums());
-    let length = header.kind().and_then(|kind| {
-        // Of those that have room for more, the room counts.
-        let count = match (layout.capacity_word(kind), layout.count_word(kind)) {
-            (Some(at), _) => word(at / 8),
-            (None, Some(at)) => layout.count_in(kind, word(at / 8)),
-            (None, None) => 0,
-        };
-        layout.bytes(kind, header, count)
-    });
-    let ends = length.filter(|length| (OBJECT_HEADER as u64..=room as u64).contains(length));
-    let Some(length) = ends else {
+    let length = match header.kind() {
+        Some(Kind::Ctor) => u64::from(header.cs_sz),
+        Some(kind) => length(kind, header, start, examined.head.bignums()),
+        None => 0,
+    };
+    if !(OBJECT_HEADER as u64..=room as u64).contains(&length) {
         return Err(ReadError::content(
             path,
             format!(
@@ -366,14 +421,12 @@ pub(super) fn root_is_last(
                 header.tag, examined.size
             ),
         ));
-    };
+    }
     // After a crash of the machine the last blocks of a file may be zeros, and the first of them may begin within the
     // root. What is not in memory is looked at as a whole when it is relocated.
     if let Some(object) = object
-        && let Some(field) = last_field(header, word(1))
-        && object
-            .get(field..field.saturating_add(8))
-            .is_some_and(|field| field == [0; 8])
+        && let Some(field) = last_field(header, start)
+        && object.get(field..).and_then(<[u8]>::first_chunk) == Some(&[0; 8])
     {
         return Err(ReadError::content(
             path,
@@ -386,15 +439,36 @@ pub(super) fn root_is_last(
     Ok(align8(length as usize) == room)
 }
 
-/// Where the last field of an object lies that is a pointer or a scalar in its place, if it is a constructor or an
-/// array that has any; `count` is the word behind the header.
-fn last_field(header: ObjectHeader, count: u64) -> Option<usize> {
+/// Word `i` of an object that begins with `start`; 0 where it ends before.
+#[inline]
+fn word(start: &[u8], i: usize) -> u64 {
+    let word = start.get(8 * i..).and_then(<[u8]>::first_chunk);
+    word.map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// Bytes of an object that is no constructor and begins with `start`; 0 if no object has so many.
+#[inline(never)]
+fn length(kind: Kind, header: ObjectHeader, start: &[u8], bignums: Bignums) -> u64 {
+    let layout = Layout::new(Width::W64, bignums);
+    // Of those that have room for more, the room counts.
+    let count = match (layout.capacity_word(kind), layout.count_word(kind)) {
+        (Some(at), _) => word(start, at / 8),
+        (None, Some(at)) => layout.count_in(kind, word(start, at / 8)),
+        (None, None) => 0,
+    };
+    layout.bytes(kind, header, count).unwrap_or(0)
+}
+
+/// Where the last field lies that is a pointer or a scalar in its place, of a constructor or an array that has any and
+/// begins with `start`.
+#[inline]
+fn last_field(header: ObjectHeader, start: &[u8]) -> Option<usize> {
     match header.kind()? {
         Kind::Ctor => (header.other > 0).then(|| OBJECT_HEADER * usize::from(header.other)),
-        Kind::Array if count > 0 => usize::try_from(count)
-            .ok()?
-            .checked_mul(8)?
-            .checked_add(ARRAY_HEADER - 8),
+        Kind::Array => match usize::try_from(word(start, 1)).ok()? {
+            0 => None,
+            count => count.checked_mul(8)?.checked_add(ARRAY_HEADER - 8),
+        },
         _ => None,
     }
 }

@@ -22,6 +22,7 @@ pub mod error;
 pub mod examine;
 #[cfg(feature = "fault-injection")]
 mod fault;
+mod foreseen;
 pub mod freshness;
 pub mod image;
 pub mod read;

@@ -1,14 +1,17 @@
 //! Reading a region file: open, check cheaply, map at the base address or relocate.
 //!
 //! On the fast path the header is read, and of the mapping the root object is looked at, which the host uses next:
-//! its page is in memory then, and no further call is made. Of a file that was shortened since it was asked for its
-//! size that page may be gone, and touching it ends the process by SIGBUS, as touching any page of a mapped file
-//! does. Where the host does not use the regions that it reads (see `use_of_regions`), the root object is read
+//! its page is in memory then, and no further call is made. Of a further part of a module the base address is known
+//! before (see `foreseen`), and the header is looked at in the mapping as well. Of a file that was shortened since it
+//! was asked for its size these pages may be gone, and touching them ends the process by SIGBUS, as touching any page
+//! of a mapped file does. Where the host does not use the regions that it reads (see `use_of_regions`), the root object is read
 //! too, and a copy of it given out, so that nothing of the mapping is touched.
 
+use super::ahead;
 use super::closures::load::relocate_closures;
 use super::error::{ReadError, shown};
-use super::examine::{Examined, LookedAt, ReadOptions, examine, identity, root_is_last};
+use super::examine::{Examined, LookedAt, ReadOptions, described, examine, identity, root_is_last};
+use super::foreseen;
 use super::freshness::{self, Paths};
 use super::image::in_use as image;
 use super::registry::Claim;
@@ -21,7 +24,7 @@ use crate::os::mapping_room;
 use crate::os::notes;
 use crate::os::page::LOWEST_ADDRESS;
 use crate::relocate::{self, AHEAD, Heads, Placement};
-use olean_reader::format::header::VERSION_3;
+use olean_reader::format::header::{HEADER_SIZE, VERSION_3};
 use olean_reader::format::identity::Identity;
 use olean_reader::format::image::{RootCopy, root_copy};
 use olean_reader::format::room::{NoMemory, collected, push, room};
@@ -77,13 +80,20 @@ pub struct Opened<'a> {
     path: &'a CStr,
     file: File,
     examined: Examined,
+    /// Where it lies already, which is where it wants to lie.
+    mapped: Option<Memory>,
 }
 
 /// Opens the file `path` and checks header, sizes and root. Of the dependencies only base address and size matter.
 ///
 /// # Errors
 /// [`ReadError`]; nothing stays open.
-pub fn open<'a>(path: &'a CStr, deps: &Dependencies, options: &ReadOptions) -> Result<Opened<'a>, ReadError> {
+#[inline(always)]
+pub fn open<'a>(
+    path: &'a CStr,
+    deps: &Dependencies,
+    options: &ReadOptions<'_>,
+) -> Result<Opened<'a>, ReadError> {
     let file = File::open(path).map_err(|cause| ReadError::Open {
         file: shown(path),
         cause,
@@ -92,22 +102,74 @@ pub fn open<'a>(path: &'a CStr, deps: &Dependencies, options: &ReadOptions) -> R
         file: shown(path),
         cause,
     })?;
-    go_on(path, LookedAt { file, identity }, deps, options)
+    let looked_at = LookedAt { file, identity };
+    match is_foreseen(&looked_at, deps, options) {
+        Some((memory, base)) => go_on_mapped(path, looked_at, memory, base, deps, options),
+        None => go_on(path, looked_at, deps, options),
+    }
+}
+
+/// The file where it will want to lie, and that base address, if it can be foreseen and nothing speaks against a look
+/// at its header there.
+#[inline(always)]
+fn is_foreseen(file: &LookedAt, deps: &Dependencies, options: &ReadOptions<'_>) -> Option<(Memory, u64)> {
+    let LookedAt { file, identity } = file;
+    let is_untouched = options.copy_root || options.force_relocate;
+    if is_untouched || identity.size < HEADER_SIZE as u64 || !ahead::is_in_memory() {
+        return None;
+    }
+    let base = foreseen::base(deps)?;
+    let mapped = Memory::map_file_at(file, identity.size as usize, base);
+    if mapped.is_err() {
+        foreseen::note(false);
+    }
+    Some((mapped.ok()?, base))
+}
+
+/// The same as [`go_on`] with a file that is mapped at `base`, where it is thought to want to lie. If it does not, it does
+/// not stay there.
+#[inline(always)]
+fn go_on_mapped<'a>(
+    path: &'a CStr,
+    file: LookedAt,
+    memory: Memory,
+    base: u64,
+    deps: &Dependencies,
+    options: &ReadOptions<'_>,
+) -> Result<Opened<'a>, ReadError> {
+    let LookedAt { file, identity } = file;
+    let examined = described(path, memory.bytes(), identity, deps, options);
+    let examined = examined.map_err(|e| told_width(&file, path, e))?;
+    let is_there = examined.head.base == base;
+    foreseen::note(is_there);
+    ahead::pass();
+    Ok(Opened {
+        path,
+        file,
+        examined,
+        mapped: is_there.then_some(memory),
+    })
 }
 
 /// The same with a file that was opened and looked at before.
 ///
 /// # Errors
 /// As [`open`].
+#[inline(always)]
 pub fn go_on<'a>(
     path: &'a CStr,
     file: LookedAt,
     deps: &Dependencies,
-    options: &ReadOptions,
+    options: &ReadOptions<'_>,
 ) -> Result<Opened<'a>, ReadError> {
     let LookedAt { file, identity } = file;
     let examined = examine(path, &file, identity, deps, options).map_err(|e| told_width(&file, path, e))?;
-    Ok(Opened { path, file, examined })
+    Ok(Opened {
+        path,
+        file,
+        examined,
+        mapped: None,
+    })
 }
 
 /// Reads the region in the file `path`, whose pointers may lead into `deps`.
@@ -117,7 +179,7 @@ pub fn go_on<'a>(
 ///
 /// # Safety
 /// As [`Opened::load`].
-pub unsafe fn read(path: &CStr, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
+pub unsafe fn read(path: &CStr, deps: &Dependencies, options: &ReadOptions<'_>) -> Result<Loaded, ReadError> {
     // SAFETY: the contract is the same.
     unsafe { open(path, deps, options)?.load(deps, options) }
 }
@@ -126,7 +188,7 @@ impl Opened<'_> {
     /// The file's base address and size, as a region that has not been given a place yet.
     #[must_use]
     pub fn view(&self) -> RegionView {
-        let base = self.examined.header.base;
+        let base = self.examined.head.base;
         RegionView {
             begin: base as usize,
             size: self.examined.size,
@@ -138,14 +200,20 @@ impl Opened<'_> {
     ///
     /// # Errors
     /// [`ReadError`].
+    #[inline(always)]
     pub fn check_dependencies(&self, deps: &Dependencies, paths: Paths<'_>) -> Result<(), ReadError> {
-        let Examined {
-            header, data, size, ..
-        } = &self.examined;
+        let Examined { head, data, size, .. } = &self.examined;
         // Eight bytes are no closures and no libraries, and nothing behind.
-        if header.version != VERSION_3 || size - data.end <= 8 {
-            return Ok(());
+        match head.version != VERSION_3 || size - data.end <= 8 {
+            true => Ok(()),
+            false => self.check_record(deps, paths),
         }
+    }
+
+    /// The same of a file that has something behind its closures and libraries.
+    #[inline(never)]
+    fn check_record(&self, deps: &Dependencies, paths: Paths<'_>) -> Result<(), ReadError> {
+        let Examined { data, size, .. } = &self.examined;
         let mut trailer = Vec::new();
         let bytes = size - data.end;
         trailer
@@ -167,7 +235,11 @@ impl Opened<'_> {
     ///
     /// # Safety
     /// `deps` describes live regions, which nobody changes meanwhile except Lean the references in them.
-    pub unsafe fn load(mut self, deps: &Dependencies, options: &ReadOptions) -> Result<Loaded, ReadError> {
+    pub unsafe fn load(
+        mut self,
+        deps: &Dependencies,
+        options: &ReadOptions<'_>,
+    ) -> Result<Loaded, ReadError> {
         let landed = self.map(deps, options);
         // SAFETY: the contract is the same.
         unsafe { self.finish(landed, deps, options) }
@@ -181,85 +253,141 @@ impl Opened<'_> {
     ///
     /// # Safety
     /// As [`Opened::load`].
+    #[inline(always)]
     pub unsafe fn load_once(
         mut self,
         deps: &Dependencies,
-        options: &ReadOptions,
+        options: &ReadOptions<'_>,
     ) -> Result<Placed, ReadError> {
         let landed = self.map(deps, options);
         if matches!(landed, Err(Some(Missed::Taken | Missed::Scarce)))
             && let Some(claim) = self.claim(deps)
         {
-            let regular = self.root_is_last(self.examined.root_in(claim.bytes()))?;
-            if options.verify || !regular {
-                // SAFETY: the contract is the same.
-                unsafe { verify(self.path, claim.bytes(), deps)? };
-            }
-            let copy = claim.root_copy();
-            return Ok(Placed::Shared {
-                claim,
-                root: copy.unwrap_or(self.examined.root as usize),
-                base: self.examined.header.base,
-                size: self.examined.size,
-            });
+            // SAFETY: the contract is the same.
+            return unsafe { self.shared(claim, deps, options) };
         }
         // SAFETY: the contract is the same.
         unsafe { self.finish(landed, deps, options) }.map(Placed::Own)
     }
 
+    /// The region that this very file is already.
+    ///
+    /// # Safety
+    /// As [`Opened::load`].
+    #[inline(never)]
+    unsafe fn shared(
+        &self,
+        claim: UnchangingClaim,
+        deps: &Dependencies,
+        options: &ReadOptions<'_>,
+    ) -> Result<Placed, ReadError> {
+        let regular = self.root_is_last(self.examined.root_in(claim.bytes()))?;
+        if options.verify || !regular {
+            // SAFETY: the contract is the same.
+            unsafe { verify(self.path, claim.bytes(), deps)? };
+        }
+        let copy = claim.root_copy();
+        Ok(Placed::Shared {
+            claim,
+            root: copy.unwrap_or(self.examined.root as usize),
+            base: self.examined.head.base,
+            size: self.examined.size,
+        })
+    }
+
     /// The file at its base address, or what keeps it from there, if that was tried.
-    fn map(&self, deps: &Dependencies, options: &ReadOptions) -> Result<Memory, Option<Missed>> {
+    #[inline(always)]
+    fn map(&mut self, deps: &Dependencies, options: &ReadOptions<'_>) -> Result<Memory, Option<Missed>> {
+        let mapped = self.mapped.take();
         let is_better_copied = self.examined.size >= COPIED && !deps.landed();
         if options.force_relocate || is_better_copied {
             return Err(None);
         }
-        Memory::map_file_at(&self.file, self.examined.size, self.examined.header.base).map_err(Some)
+        if let Some(memory) = mapped {
+            return Ok(memory);
+        }
+        Memory::map_file_at(&self.file, self.examined.size, self.examined.head.base).map_err(Some)
     }
 
     /// Whether the root is where every known writer puts it; `object` is the root, if it lies in memory.
+    #[inline(always)]
     fn root_is_last(&self, object: Option<&[u8]>) -> Result<bool, ReadError> {
         root_is_last(self.path, &self.file, &self.examined, object)
     }
 
     /// What lies at the base address, if it is this very file as it is on disk and nothing in it changes. With all
     /// dependencies at their base addresses a mapping would be no different.
+    #[inline(never)]
     fn claim(&self, deps: &Dependencies) -> Option<UnchangingClaim> {
         if !deps.landed() {
             return None;
         }
-        let base = usize::try_from(self.examined.header.base).ok()?;
+        let base = usize::try_from(self.examined.head.base).ok()?;
         UnchangingClaim::new(Claim::of(base, &self.examined.identity)?)
     }
 
     /// # Safety
     /// As [`Opened::load`].
+    #[inline(always)]
     unsafe fn finish(
         &mut self,
         landed: Result<Memory, Option<Missed>>,
         deps: &Dependencies,
-        options: &ReadOptions,
+        options: &ReadOptions<'_>,
     ) -> Result<Loaded, ReadError> {
-        // SAFETY: passed on from the caller.
-        unsafe { self.fill(landed, deps, options) }.map_err(|e| told_width(&self.file, self.path, e))
+        let is_usual = landed.is_ok() && deps.landed() && self.is_used_as_it_is(options);
+        let loaded = match landed {
+            // Nothing of it is changed or looked at but the root.
+            Ok(memory) if is_usual => match self.root_is_last(self.examined.root_in(memory.bytes())) {
+                Ok(true) => {
+                    return Ok(Loaded {
+                        memory,
+                        root: self.examined.root as usize,
+                        root_copy: None,
+                        base: self.examined.head.base,
+                        identity: self.examined.identity,
+                        mapped: true,
+                        relocated: false,
+                    });
+                }
+                // SAFETY: passed on from the caller.
+                Ok(false) => unsafe { self.fill(Ok(memory), deps, options) },
+                Err(e) => Err(e),
+            },
+            // SAFETY: passed on from the caller.
+            landed => unsafe { self.fill(landed, deps, options) },
+        };
+        loaded.map_err(|e| told_width(&self.file, self.path, e))
+    }
+
+    /// Whether the file is handed out as it is mapped, and its root as it lies there, if it and its dependencies are where
+    /// they are to be.
+    #[inline(always)]
+    fn is_used_as_it_is(&self, options: &ReadOptions<'_>) -> bool {
+        let is_changed = self.examined.head.version == VERSION_3 || cfg!(feature = "fault-injection");
+        !options.copy_root && !options.verify && !is_changed
     }
 
     /// # Safety
     /// As [`Opened::load`].
+    #[inline(never)]
     unsafe fn fill(
         &mut self,
         landed: Result<Memory, Option<Missed>>,
         deps: &Dependencies,
-        options: &ReadOptions,
+        options: &ReadOptions<'_>,
     ) -> Result<Loaded, ReadError> {
         let relocated = landed.is_err() || !deps.landed();
         // Closures are looked for in the mapping, which is touched then.
-        let is_touched = options.verify || relocated || self.examined.header.version == VERSION_3;
+        let is_touched = options.verify || relocated || self.examined.head.version == VERSION_3;
         let object = match options.copy_root && !is_touched {
             true => self.examined.root_object(self.path, &self.file)?,
             false => None,
         };
-        let Opened { path, file, examined } = &*self;
-        let base = examined.header.base;
+        let Opened {
+            path, file, examined, ..
+        } = &*self;
+        let base = examined.head.base;
         // Whatever refuses a mapping, the content can still be read; if memory is short, that will say so.
         let landed = match landed {
             Ok(memory) => Some(memory),
@@ -291,7 +419,7 @@ impl Opened<'_> {
             true => unsafe { rewrite(path, examined, &mut memory, deps, filling)? },
             false => examined.root as usize,
         };
-        if examined.header.version == VERSION_3 {
+        if examined.head.version == VERSION_3 {
             let data = examined.data.clone();
             relocate_closures(path, memory.bytes_mut(), data, options.missing_code)?;
         }
@@ -340,7 +468,7 @@ unsafe fn rewrite(
     deps: &Dependencies,
     filling: Filling<'_>,
 ) -> Result<usize, ReadError> {
-    let placement = Placement::of(&examined.header, examined.data.clone(), memory.address());
+    let placement = Placement::of(&examined.head, examined.data.clone(), memory.address());
     let mut filled = Ok(());
     let ahead = |from, words: &mut [u64]| {
         if filled.is_ok() {
@@ -432,6 +560,7 @@ unsafe fn copy_of_live(view: &RegionView) -> Result<Vec<u8>, NoMemory> {
 
 /// The error of a file whose content makes no sense, but that of a file of a 32-bit Lean does: the header is the same
 /// but for the width of its last field.
+#[cold]
 fn told_width(file: &File, path: &CStr, error: ReadError) -> ReadError {
     if !matches!(error, ReadError::Content { .. }) {
         return error;

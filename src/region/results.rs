@@ -44,6 +44,7 @@ pub(super) fn facts(loaded: &Loaded) -> ReadFacts {
 ///
 /// # Safety
 /// `fname` is a live string of `host`.
+#[inline(always)]
 pub(super) unsafe fn enter(host: &Host, fname: Obj, loaded: Loaded) -> Result<RegionFacts, CallError> {
     let mut facts = RegionFacts {
         root: Obj(loaded.root),
@@ -73,12 +74,25 @@ pub(super) unsafe fn enter(host: &Host, fname: Obj, loaded: Loaded) -> Result<Re
             }
             Ok(facts)
         }
-        None => {
-            // SAFETY: `fname` is a live string, by the contract.
-            let file = shown(unsafe { path(fname)? });
-            let bytes = facts.size;
-            Err(ReadError::Memory { file, bytes }.into())
+        // SAFETY: `fname` is a live string, by the contract.
+        None => Err(unsafe { no_entry(fname, facts.size) }),
+    }
+}
+
+/// There is no memory for the entry of a region of `bytes` bytes.
+///
+/// # Safety
+/// `fname` is a live string of the host.
+#[cold]
+unsafe fn no_entry(fname: Obj, bytes: usize) -> CallError {
+    // SAFETY: `fname` is a live string, by the contract.
+    match unsafe { path(fname) } {
+        Ok(path) => ReadError::Memory {
+            file: shown(path),
+            bytes,
         }
+        .into(),
+        Err(e) => e,
     }
 }
 
@@ -86,6 +100,7 @@ pub(super) unsafe fn enter(host: &Host, fname: Obj, loaded: Loaded) -> Result<Re
 ///
 /// # Safety
 /// `fname` is a live string of `host`, `facts` that of a live region.
+#[inline(always)]
 pub(super) unsafe fn hand_out(host: &Host, fname: Obj, facts: &RegionFacts) -> Obj {
     // SAFETY: the host can allocate where its loader is called; the region's string is a count of its own.
     unsafe {
@@ -108,6 +123,7 @@ pub(super) unsafe fn hand_out(host: &Host, fname: Obj, facts: &RegionFacts) -> O
 ///
 /// # Safety
 /// `name` is a live string of `host`.
+#[inline(always)]
 pub(super) unsafe fn hand_out_placed(
     host: &Host,
     name: Obj,
@@ -135,8 +151,7 @@ pub(super) unsafe fn hand_out_placed(
                     mapped: true,
                 };
                 if !claim.share(name.0) {
-                    let file = shown(path(name)?);
-                    return Err(ReadError::Memory { file, bytes: size }.into());
+                    return Err(no_entry(name, size));
                 }
                 Ok((hand_out(host, name, &facts), served(&facts)))
             }

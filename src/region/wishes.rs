@@ -56,7 +56,7 @@ pub(super) fn may_copy_roots(host: &Host) -> bool {
 ///
 /// # Safety
 /// The host can allocate on this thread, as in a call of its loader.
-pub(super) unsafe fn githash(host: &Host) -> Option<[u8; 40]> {
+pub(super) unsafe fn githash(host: &Host) -> Option<&[u8; 40]> {
     match wishes().any_githash {
         true => None,
         // SAFETY: the contract is the same.
@@ -68,7 +68,8 @@ pub(super) unsafe fn githash(host: &Host) -> Option<[u8; 40]> {
 ///
 /// # Safety
 /// As [`githash`].
-pub(super) unsafe fn read_options(host: &Host) -> ReadOptions {
+#[inline(always)]
+pub(super) unsafe fn read_options(host: &Host) -> ReadOptions<'_> {
     let wishes = wishes();
     ReadOptions {
         flags: host.flags(),

@@ -1,7 +1,7 @@
 //! What relocation has to know of a region: how its file is laid out, and where the region lies now.
 #![forbid(unsafe_code)]
 
-use olean_reader::format::header::{FLAG_GMP, Header, VERSION_3};
+use olean_reader::format::header::{FLAG_GMP, Head, VERSION_3};
 use std::ops::Range;
 
 /// A region to be relocated: how its file is laid out and where it lies now.
@@ -22,7 +22,7 @@ pub struct Placement {
 impl Placement {
     /// Of the file with this header, whose root slot and data are at the offsets `data`, and which lies at `address` now.
     #[must_use]
-    pub fn of(header: &Header, data: Range<usize>, address: usize) -> Self {
+    pub fn of(header: &Head, data: Range<usize>, address: usize) -> Self {
         Placement {
             base: header.base,
             address,

@@ -88,7 +88,7 @@ fn compare(spec: &Spec, address: u64, deps: &[Vec<u8>]) {
     let root = relocate(
         &mut words,
         &placement,
-        &Dependencies::new(views.collect()),
+        &Dependencies::new(views.collect::<Vec<_>>()),
         Unseen,
         |at, words| {
             assert_eq!(at, announced, "all is announced once, in order");

@@ -34,6 +34,17 @@ pub struct Header {
     pub base: u64,
 }
 
+/// What a loader goes by in a header whose githash it has compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// As [`Header::version`].
+    pub version: u8,
+    /// As [`Header::flags`].
+    pub flags: u8,
+    /// As [`Header::base`].
+    pub base: u64,
+}
+
 /// Why bytes are no header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum HeaderError {
@@ -66,27 +77,66 @@ impl Header {
     /// [`HeaderError::Version`] when the version is none that this library reads.
     pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
         let b: &[u8; HEADER_SIZE] = bytes.first_chunk().ok_or(HeaderError::Invalid)?;
-        if &b[..5] != MAGIC {
-            return Err(HeaderError::Invalid);
-        }
-        if b[5] != VERSION_2 && b[5] != VERSION_3 {
-            return Err(HeaderError::Version(b[5]));
-        }
+        let Head { version, flags, base } = Head::decode(b)?;
         let mut header = Header {
-            version: b[5],
-            flags: b[6],
+            version,
+            flags,
             lean_version: [0; 33],
-            githash: [0; 40],
-            base: 0,
+            githash: *githash(b),
+            base,
         };
         header.lean_version.copy_from_slice(&b[7..40]);
-        header.githash.copy_from_slice(&b[40..80]);
-        header.base = u64::from_le_bytes(b[80..88].try_into().expect("8 bytes"));
         Ok(header)
+    }
+
+    /// What a loader goes by.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        Head {
+            version: self.version,
+            flags: self.flags,
+            base: self.base,
+        }
     }
 
     /// How the file's bignums are laid out.
     #[must_use]
+    pub const fn bignums(&self) -> Bignums {
+        self.head().bignums()
+    }
+
+    /// Bytes from the start of the file to its root slot.
+    #[must_use]
+    pub const fn root_slot(&self) -> usize {
+        self.head().root_slot()
+    }
+}
+
+impl Head {
+    /// Reads it from a header.
+    ///
+    /// # Errors
+    /// As [`Header::decode`].
+    #[inline]
+    pub fn decode(header: &[u8; HEADER_SIZE]) -> Result<Self, HeaderError> {
+        if &header[..5] != MAGIC {
+            return Err(HeaderError::Invalid);
+        }
+        let version = header[5];
+        if version != VERSION_2 && version != VERSION_3 {
+            return Err(HeaderError::Version(version));
+        }
+        let base = header.last_chunk().expect("8 bytes");
+        Ok(Head {
+            version,
+            flags: header[6],
+            base: u64::from_le_bytes(*base),
+        })
+    }
+
+    /// How the file's bignums are laid out.
+    #[must_use]
+    #[inline]
     pub const fn bignums(&self) -> Bignums {
         if self.flags & FLAG_GMP != 0 {
             Bignums::Gmp
@@ -97,13 +147,21 @@ impl Header {
 
     /// Bytes from the start of the file to its root slot.
     #[must_use]
-    pub fn root_slot(&self) -> usize {
+    #[inline]
+    pub const fn root_slot(&self) -> usize {
         if self.version == VERSION_3 {
             ROOT_SLOT_V3
         } else {
             ROOT_SLOT_V2
         }
     }
+}
+
+/// The githash in a header, as in [`Header::githash`].
+#[must_use]
+#[inline]
+pub fn githash(header: &[u8; HEADER_SIZE]) -> &[u8; 40] {
+    header[40..80].try_into().expect("40 bytes")
 }
 
 /// A zero-padded field of a header as text: up to the first zero byte, other bytes escaped.

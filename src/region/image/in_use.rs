@@ -62,7 +62,7 @@ unsafe fn look(host: &Host) {
         // The process may change its directory.
         let file = std::path::absolute(&file).unwrap_or(file);
         let trust = env::switch(TRUST, false);
-        match Mapped::open(&file, flags, githash.as_ref(), trust, shares, host.is_embedded()) {
+        match Mapped::open(&file, flags, githash, trust, shares, host.is_embedded()) {
             Ok(mapped) => {
                 image_use::set(Named {
                     file,

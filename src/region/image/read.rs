@@ -106,7 +106,7 @@ impl Given {
         image: &'static Mapped,
         path: &CStr,
         deps: &Dependencies,
-        options: &ReadOptions,
+        options: &ReadOptions<'_>,
     ) -> Option<Self> {
         let candidate = image.find(path)?;
         let begins = deps.views().iter().map(|view| Some(view.begin));

@@ -156,6 +156,7 @@ pub struct Entered {
 
 /// Enters a region. If there is no memory for the entry, the region is released and `None` answered.
 #[must_use]
+#[inline(always)]
 pub fn insert(new: NewRegion) -> Option<Entered> {
     let handle = new.memory.address();
     let mut region = Region {
@@ -187,8 +188,11 @@ pub fn insert(new: NewRegion) -> Option<Entered> {
             ..
         } = &mut *live;
         // Without room for a copy the root itself is given out.
-        region.root_copy = new.root_copy.and_then(|copy| roots.place(&copy, new.root));
-        let copy = region.root_copy.map(|index| roots.at(index).address);
+        let mut copy = None;
+        if let Some(new_copy) = new.root_copy {
+            region.root_copy = roots.place(&new_copy, new.root);
+            copy = region.root_copy.map(|index| roots.at(index).address);
+        }
         let inserted = table.insert(region);
         if let Err(region) = &inserted {
             roots.give_back(region.root_copy);

@@ -49,17 +49,27 @@ impl<T> Pieces<T> {
         self.pieces.get_mut(piece)?.get_mut(at)
     }
 
-    /// Adds an element at the end, if there is memory for it.
-    fn push(&mut self, element: T) -> Result<(), TryReserveError> {
-        let (piece, at) = Self::place(self.len);
-        let piece_vec = &mut self.pieces[piece];
-        if at == 0 {
-            // Memory that is not used yet is not in memory: large allocations are mappings.
-            piece_vec.try_reserve_exact(FIRST << piece)?;
+    /// Sees to it that there is room for one more element.
+    #[inline]
+    fn reserve(&mut self) -> Result<(), TryReserveError> {
+        match Self::place(self.len) {
+            (piece, 0) => self.reserve_piece(piece),
+            _ => Ok(()),
         }
-        piece_vec.push(element);
+    }
+
+    #[cold]
+    fn reserve_piece(&mut self, piece: usize) -> Result<(), TryReserveError> {
+        // Memory that is not used yet is not in memory: large allocations are mappings.
+        self.pieces[piece].try_reserve_exact(FIRST << piece)
+    }
+
+    /// Adds an element at the end. There is room for it, or memory is asked for as a vector does.
+    #[inline]
+    fn push(&mut self, element: T) {
+        let (piece, _) = Self::place(self.len);
+        self.pieces[piece].push(element);
         self.len += 1;
-        Ok(())
     }
 }
 
@@ -170,35 +180,40 @@ impl<R: Placed> Table<R> {
 
     /// Enters a region, in whose place another one at the same address goes, sooner or later. If there is no memory
     /// for the entry, the region comes back.
+    #[inline(always)]
     pub(super) fn insert(&mut self, region: R) -> Result<(), R> {
-        while self.buckets.len < FIRST {
-            if self.buckets.push(NONE).is_err() {
-                return Err(region);
-            }
+        if self.buckets.len < FIRST && !self.begin() || self.slots.len >= NONE as usize {
+            return Err(region);
         }
         if self.free != NONE {
             self.reuse(region);
             return Ok(());
         }
-        let Some(index) = u32::try_from(self.slots.len).ok().filter(|&i| i != NONE) else {
+        if self.slots.reserve().is_err() {
             return Err(region);
-        };
-        // In two steps: what is not pushed would be dropped.
-        let empty = Slot {
-            region: None,
+        }
+        self.slots.push(Slot {
+            region: Some(region),
             next: NONE,
-        };
-        if self.slots.push(empty).is_err() {
-            return Err(region);
-        }
-        if let Some(slot) = self.slots.get_mut(index) {
-            slot.region = Some(region);
-        }
+        });
         self.count += 1;
         Ok(())
     }
 
+    /// Makes the first buckets; false if there is no memory for them.
+    #[cold]
+    fn begin(&mut self) -> bool {
+        while self.buckets.len < FIRST {
+            if self.buckets.reserve().is_err() {
+                return false;
+            }
+            self.buckets.push(NONE);
+        }
+        true
+    }
+
     /// Enters a region in a free slot, of which there is one.
+    #[inline(never)]
     fn reuse(&mut self, region: R) {
         self.settle();
         let index = self.free;
@@ -263,9 +278,10 @@ impl<R: Placed> Table<R> {
     /// longer.
     fn split(&mut self) {
         let new = self.buckets.len;
-        if self.buckets.push(NONE).is_err() {
+        if self.buckets.reserve().is_err() {
             return;
         }
+        self.buckets.push(NONE);
         // Its number without the highest bit: see `bucket`.
         let old = new - (1 << new.ilog2());
         let Some(first) = self.buckets.get_mut(old as u32) else {
@@ -378,7 +394,8 @@ mod tests {
         let mut pieces = Pieces::new();
         for i in 0..1000_u32 {
             let (piece, at) = Pieces::<u32>::place(i as usize);
-            pieces.push(i).unwrap();
+            pieces.reserve().expect("memory");
+            pieces.push(i);
             assert_eq!((pieces.pieces[piece].len(), pieces.get(i)), (at + 1, Some(&i)));
             assert_eq!(pieces.pieces[piece].capacity(), FIRST << piece);
         }

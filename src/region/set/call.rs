@@ -17,7 +17,6 @@ use crate::region::wishes::{read_options, wishes};
 use olean_reader::format::room::{push, room};
 use std::ffi::CStr;
 use std::thread;
-use std::time::Duration;
 
 /// How many threads read, as for Lean's own loop.
 const WORKERS: &str = "LEAN_IMPORT_WORKERS";
@@ -102,7 +101,7 @@ pub unsafe fn read_set(
     host: &Host,
     fname: Obj,
     wanted: &SetOptions,
-) -> Result<(Obj, Vec<(ReadFacts, Duration)>), CallError> {
+) -> Result<(Obj, Vec<(ReadFacts, u64)>), CallError> {
     // SAFETY: `fname` is a scalar or a live object, by the contract, to the end of this call; the host can allocate,
     // by the same contract.
     let (snapshot, image, options) = unsafe {
@@ -155,7 +154,7 @@ unsafe fn hand_out_found(
     path: &CStr,
     found: Found,
     pairs: &mut Pairs<'_>,
-    facts: &mut Vec<(ReadFacts, Duration)>,
+    facts: &mut Vec<(ReadFacts, u64)>,
 ) -> Result<(), CallError> {
     let text = path
         .to_str()

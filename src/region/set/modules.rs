@@ -3,6 +3,7 @@
 
 use crate::dependencies::{Dependencies, RegionView};
 use crate::host::RegionFacts;
+use crate::os::clock::Moment;
 use crate::os::panics;
 use crate::os::threads::together;
 use crate::region::ahead;
@@ -17,7 +18,6 @@ use olean_reader::format::sidecar::{Module, Sidecar};
 use std::ffi::CStr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 /// What memory is asked for.
 pub(super) const WHAT: &str = "the regions of the snapshot's modules";
@@ -34,7 +34,7 @@ pub struct Reader<'a> {
     /// The image of this process.
     pub image: Option<&'static Mapped>,
     /// How files are read.
-    pub options: &'a ReadOptions,
+    pub options: &'a ReadOptions<'a>,
     /// Whether a region may have several holders in this host.
     pub shares: bool,
 }
@@ -52,7 +52,7 @@ pub struct Found {
     /// Where it comes from.
     pub source: Source,
     /// What reading it took.
-    pub time: Duration,
+    pub time: u64,
 }
 
 impl Found {
@@ -91,7 +91,7 @@ impl Reader<'_> {
     /// # Safety
     /// `deps` describes live regions, which nobody changes meanwhile except Lean the references in them.
     pub unsafe fn one(&self, path: &CStr, deps: &Dependencies, paths: Paths<'_>) -> Result<Found, CallError> {
-        let start = Instant::now();
+        let start = Moment::now();
         // SAFETY: the regions are alive, by the contract.
         let given = self
             .image

@@ -1,0 +1,199 @@
+//! Further parts of a module, which are mapped before their headers are read: where that is right, where it is wrong,
+//! and files that are damaged.
+
+use lean_region::dependencies::{Dependencies, RegionView};
+use lean_region::host::Host;
+use lean_region::object::Obj;
+use lean_region::region::calls;
+use lean_region::region::closures::libraries::MissingCode;
+use lean_region::region::examine::ReadOptions;
+use lean_region::region::read::{Loaded, read};
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use testkit::temp_dir;
+
+const PLAIN: ReadOptions = ReadOptions {
+    flags: 1,
+    githash: None,
+    force_relocate: false,
+    verify: false,
+    missing_code: MissingCode::Refuse,
+    copy_root: false,
+};
+
+/// What is foreseen depends on what this process has read: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Saves a module of three parts, whose roots are constructors with the number of their part; the first has `bytes` bytes
+/// more.
+fn save_module(dir: &Path, name: &str, bytes: usize) -> [PathBuf; 3] {
+    let paths = ["", ".server", ".private"].map(|end| dir.join(format!("{name}.olean{end}")));
+    let host = Host::get().expect("the embedded runtime serves");
+    // SAFETY: the embedded runtime can always allocate; the arguments are released after the call.
+    unsafe {
+        let first = host.mk_sarray(1, &vec![7; bytes]);
+        let parts = paths.iter().enumerate().map(|(i, path)| {
+            host.inc(first);
+            let data = host.mk_ctor(3, &[first, Obj::boxed(i)], &[]);
+            host.mk_pair(host.mk_string(path.to_str().expect("UTF-8")), data)
+        });
+        let (key, parts) = (host.mk_name(name), host.mk_array(&parts.collect::<Vec<_>>()));
+        calls::save_parts(host, key, parts).expect("it can be saved");
+        for object in [key, parts, first] {
+            host.dec(object);
+        }
+    }
+    paths
+}
+
+fn load(path: &Path, deps: &[RegionView], options: &ReadOptions) -> Result<Loaded, String> {
+    let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: the dependencies are alive, and nobody writes into a file that is mapped.
+    unsafe { read(&path, &Dependencies::new(deps), options) }.map_err(|e| e.to_string())
+}
+
+fn view(region: &Loaded) -> RegionView {
+    RegionView {
+        begin: region.memory.address(),
+        size: region.memory.size(),
+        base: region.base,
+    }
+}
+
+/// The number in the root of a region.
+fn number(region: &Loaded) -> usize {
+    // SAFETY: a live constructor with two fields.
+    unsafe { Obj(region.root).field(1) }.unbox()
+}
+
+/// Reads the parts of a module, each into the ones before it.
+fn load_module(paths: &[PathBuf; 3], options: &ReadOptions) -> Vec<Loaded> {
+    let mut parts: Vec<Loaded> = Vec::new();
+    for path in paths {
+        let deps: Vec<RegionView> = parts.iter().map(view).collect();
+        parts.push(load(path, &deps, options).unwrap_or_else(|e| panic!("{e}")));
+    }
+    parts
+}
+
+/// Calls of this process that have read something so far.
+fn reads() -> u64 {
+    let io = fs::read_to_string("/proc/self/io").expect("the system tells");
+    let reads = io.lines().find_map(|line| line.strip_prefix("syscr: "));
+    reads.expect("a number of reads").parse().expect("a number")
+}
+
+fn mappings_of(dir: &Path) -> usize {
+    let maps = fs::read_to_string("/proc/self/maps").expect("the system tells");
+    let dir = dir.to_str().expect("UTF-8");
+    maps.lines().filter(|line| line.contains(dir)).count()
+}
+
+/// Reads so many files that the next ones are taken to be in memory.
+fn warm_up(paths: &[PathBuf; 3]) {
+    for _ in 0..60 {
+        load_module(paths, &PLAIN);
+    }
+}
+
+/// The same, and so many that where files lie is foreseen again if another test has been wrong too often.
+fn warm_up_again(paths: &[PathBuf; 3]) {
+    for _ in 0..40 {
+        warm_up(paths);
+    }
+}
+
+#[test]
+fn headers_of_further_parts_are_not_read() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = temp_dir("foreseen-parts");
+    let modules: Vec<[PathBuf; 3]> = (0..40)
+        .map(|i| save_module(dir.path(), &format!("M{i}"), [100, 70_000][i % 2]))
+        .collect();
+    warm_up_again(&modules[0]);
+    let before = reads();
+    let loaded: Vec<Vec<Loaded>> = modules.iter().map(|m| load_module(m, &PLAIN)).collect();
+    let made = reads() - before;
+    assert_eq!(mappings_of(dir.path()), 120);
+    for parts in &loaded {
+        for (i, part) in parts.iter().enumerate() {
+            assert!(part.mapped && !part.relocated && part.memory.address() as u64 == part.base);
+            assert_eq!(number(part), i);
+        }
+    }
+    // One for each first part, and for one of sixteen others; looking at the numbers takes some as well.
+    assert!((40..60).contains(&made), "{made} reads");
+    drop(loaded);
+    assert_eq!(mappings_of(dir.path()), 0);
+}
+
+#[test]
+fn a_part_that_lies_elsewhere_is_where_it_wants_to_be() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = temp_dir("foreseen-elsewhere");
+    let [a, b] = ["A", "B"].map(|name| save_module(dir.path(), name, 100));
+    warm_up_again(&a);
+    let others: Vec<Loaded> = load_module(&a, &PLAIN);
+    let deps: Vec<RegionView> = others[..2].iter().map(view).collect();
+    for deps in [&deps[..1], &deps[..]] {
+        // Often enough to be given up, and to be tried again.
+        for _ in 0..5000 {
+            let region = load(&b[0], deps, &PLAIN).unwrap_or_else(|e| panic!("{e}"));
+            assert!(region.mapped && region.memory.address() as u64 == region.base);
+            assert_eq!(number(&region), 0);
+        }
+    }
+    assert_eq!(mappings_of(dir.path()), 3);
+    // What must not be where it is foreseen is relocated.
+    warm_up_again(&a);
+    let relocated = ReadOptions {
+        force_relocate: true,
+        ..PLAIN
+    };
+    let parts = load_module(&b, &relocated);
+    assert!(parts.iter().all(|part| part.relocated && !part.mapped));
+    assert_eq!(parts.iter().map(number).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn damaged_parts_are_refused_as_others_are() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = temp_dir("foreseen-damaged");
+    let module = save_module(dir.path(), "M", 100);
+    let whole = fs::read(&module[1]).expect("it was saved");
+    let damaged = dir.path().join("damaged");
+    warm_up_again(&module);
+    let first = load(&module[0], &[], &PLAIN).expect("it is sound");
+    let refused = |bytes: &[u8]| {
+        fs::write(&damaged, bytes).expect("written");
+        let error = |deps: &[RegionView]| load(&damaged, deps, &PLAIN).map(|_| ()).expect_err("damaged");
+        // As the first file of a process, and where it is mapped at once.
+        let plain = error(&[]);
+        warm_up(&module);
+        let foreseen = error(&[view(&first)]);
+        assert!(!foreseen.contains("internal"), "{foreseen}");
+        assert_eq!(mappings_of(&damaged), 0);
+        (plain, foreseen)
+    };
+    for size in [0, 5, 87, 88, 90, 95, 96, 97, 103, 104, whole.len() - 8] {
+        for version in [2, 3] {
+            let mut bytes = whole[..size].to_vec();
+            if let Some(byte) = bytes.get_mut(5) {
+                *byte = version;
+            }
+            let (plain, foreseen) = refused(&bytes);
+            // Without a dependency, some are refused for that.
+            if size < 96 {
+                assert_eq!(plain, foreseen, "{size}");
+            }
+        }
+    }
+    for (at, byte) in [(0, b'x'), (5, 9), (6, 7), (80, 1), (whole.len() - 40, 0xff)] {
+        let mut bytes = whole.clone();
+        bytes[at] = byte;
+        refused(&bytes);
+    }
+}
