@@ -136,8 +136,10 @@ fn a_part_that_lies_elsewhere_is_where_it_wants_to_be() {
     let dir = temp_dir("foreseen-elsewhere");
     let [a, b] = ["A", "B"].map(|name| save_module(dir.path(), name, 100));
     warm_up_again(&a);
-    let others: Vec<Loaded> = load_module(&a, &PLAIN);
-    let deps: Vec<RegionView> = others[..2].iter().map(view).collect();
+    let mut others: Vec<Loaded> = load_module(&a, &PLAIN);
+    others.truncate(2);
+    let deps: Vec<RegionView> = others.iter().map(view).collect();
+    // Where the file is foreseen there is another part, and then nothing.
     for deps in [&deps[..1], &deps[..]] {
         // Often enough to be given up, and to be tried again.
         for _ in 0..5000 {
@@ -146,7 +148,7 @@ fn a_part_that_lies_elsewhere_is_where_it_wants_to_be() {
             assert_eq!(number(&region), 0);
         }
     }
-    assert_eq!(mappings_of(dir.path()), 3);
+    assert_eq!(mappings_of(dir.path()), 2);
     // What must not be where it is foreseen is relocated.
     warm_up_again(&a);
     let relocated = ReadOptions {
