@@ -7,9 +7,11 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use libc::{PF_R, PF_X, PT_DYNAMIC, PT_LOAD};
+use libc::{PF_R, PF_W, PF_X, PT_DYNAMIC, PT_LOAD};
 
 use super::linker::{Listed, each_listed};
+use super::page::page_size;
+use super::pages;
 
 // Tags of the dynamic section and symbol fields (System V gABI, "Dynamic Section" and "Symbol Table").
 const DT_PLTRELSZ: u64 = 2;
@@ -19,7 +21,11 @@ const DT_SYMTAB: u64 = 6;
 const DT_RELA: u64 = 7;
 const DT_RELASZ: u64 = 8;
 const DT_STRSZ: u64 = 10;
+const DT_TEXTREL: u64 = 22;
 const DT_JMPREL: u64 = 23;
+const DT_FLAGS: u64 = 30;
+/// Bit of `DT_FLAGS` that says the same as `DT_TEXTREL`: segments that are not writable were relocated.
+const DF_TEXTREL: usize = 4;
 const DT_GNU_HASH: u64 = 0x6fff_fef5;
 const DT_RELACOUNT: u64 = 0x6fff_fff9;
 const SYM_LEN: usize = 24;
@@ -385,6 +391,36 @@ impl ElfObject {
         })
     }
 
+    /// The whole pages of the tables that the dynamic linker goes by: symbols, their names and hashes, relocations. None
+    /// where they do not lie in a segment that is for reading alone, or may have been written to.
+    fn pages_of_tables(&self) -> Option<Range<usize>> {
+        let is_written = self.dynamic_value(DT_TEXTREL).is_some()
+            || self.dynamic_value(DT_FLAGS).unwrap_or(0) & DF_TEXTREL != 0;
+        let tables = [DT_SYMTAB, DT_GNU_HASH, DT_STRTAB, DT_RELA];
+        let begins = tables.map(|tag| self.dynamic_address(tag));
+        let start = begins.into_iter().flatten().min()?;
+        let end = |table, len: usize| self.dynamic_address(table)?.checked_add(len);
+        let names = end(DT_STRTAB, self.dynamic_value(DT_STRSZ)?)?;
+        let relative = self
+            .dynamic_value(DT_RELACOUNT)
+            .unwrap_or(0)
+            .checked_mul(RELA_LEN)?;
+        let end = end(DT_RELA, relative).map_or(names, |relocations| relocations.max(names));
+        let is_around = |s: &&Segment| s.range.start <= start && end <= s.range.end;
+        let segment = self.segments.iter().find(is_around)?;
+        let page = page_size();
+        let pages = start.next_multiple_of(page)..end / page * page;
+        (!is_written && segment.flags & (PF_R | PF_W | PF_X) == PF_R && !pages.is_empty()).then_some(pages)
+    }
+
+    /// Lets go of the memory of tables that start-up has used and hardly anybody needs after it, of a host some
+    /// megabytes. They stay where they are, in the file; who looks at them brings the pages back.
+    pub fn let_go_of_tables(&self) {
+        if let Some(pages) = self.pages_of_tables() {
+            pages::let_go(pages);
+        }
+    }
+
     /// Whether the symbol at `index` is called `name`.
     #[must_use]
     pub fn symbol_is(&self, index: u32, name: &CStr) -> bool {
@@ -472,6 +508,20 @@ mod tests {
         for len in 0..whole.len() - 8 {
             assert!(!has_bti_property(&whole[..len]), "cut to {len}");
         }
+    }
+
+    #[test]
+    fn tables_of_the_linker_are_pages_for_reading_alone() {
+        // SAFETY: libc stays loaded.
+        let libc = unsafe { ElfObject::loaded(|object| object.contains(libc::getpid as *const () as usize)) };
+        let libc = &libc[0];
+        let pages = libc.pages_of_tables().expect("it has tables");
+        let segment = libc.segments.iter().find(|s| s.range.contains(&pages.start));
+        assert_eq!(segment.expect("they lie in it").flags, PF_R);
+        assert!(pages.contains(&libc.dynamic_address(DT_STRTAB).expect("names")));
+        assert!(pages.start.is_multiple_of(page_size()) && pages.end.is_multiple_of(page_size()));
+        libc.let_go_of_tables();
+        assert!(libc.function(c"getpid").is_some());
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod new_file;
 pub mod notes;
 pub mod originals;
 pub mod page;
+mod pages;
 pub mod panics;
 pub mod prefetch;
 pub mod reserved;
