@@ -1,10 +1,11 @@
 //! Objects made as compiled Lean code makes them: their layout is fixed by inline functions of lean.h, so that one piece
 //! of code serves every runtime, over its allocation scheme.
 
-use super::embedded::{self, hash};
+use super::embedded;
 use super::entries::MpzStruct;
 use super::runtime::Host;
 use crate::object::Obj;
+use olean_reader::format::name;
 use olean_reader::format::object::{
     ARRAY_HEADER, CLOSURE_HEADER, MPZ_GMP_SIZE, OBJECT_HEADER, PROMISE_SIZE, REF_SIZE, STRING_HEADER,
     TAG_ARRAY, TAG_CLOSURE, TAG_MPZ, TAG_PROMISE, TAG_REF, TAG_SARRAY, TAG_STRING, TAG_TASK, TAG_THUNK,
@@ -184,7 +185,7 @@ impl Host {
             match self.entries.name_mk_string {
                 Some(make) => make(prefix, string),
                 None => {
-                    let hash = hash::combine(name_hash(prefix), hash::bytes(string_bytes(string)));
+                    let hash = name::combine(name_hash(prefix), name::bytes(string_bytes(string)));
                     self.mk_ctor(TAG_NAME_STR, &[prefix, string], &hash.to_le_bytes())
                 }
             }
@@ -209,7 +210,7 @@ impl Host {
                     } else {
                         None
                     };
-                    let hash = hash::combine(name_hash(prefix), hash::number(value));
+                    let hash = name::combine(name_hash(prefix), name::number(value));
                     self.mk_ctor(TAG_NAME_NUM, &[prefix, number], &hash.to_le_bytes())
                 }
             }

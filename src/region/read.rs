@@ -103,27 +103,28 @@ pub fn open<'a>(
         cause,
     })?;
     let looked_at = LookedAt { file, identity };
-    match is_foreseen(&looked_at, deps, options) {
-        Some((memory, base)) => go_on_mapped(path, looked_at, memory, base, deps, options),
-        None => go_on(path, looked_at, deps, options),
+    if !may_be_mapped_at_once(&looked_at, options) {
+        return go_on(path, looked_at, deps, options);
+    }
+    let Some(base) = foreseen::base(path, deps) else {
+        let opened = go_on(path, looked_at, deps, options)?;
+        foreseen::learn(path, deps, opened.examined.head.base);
+        return Ok(opened);
+    };
+    match Memory::map_file_at(&looked_at.file, looked_at.identity.size as usize, base) {
+        Ok(memory) => go_on_mapped(path, looked_at, memory, base, deps, options),
+        Err(_) => {
+            foreseen::note(false);
+            go_on(path, looked_at, deps, options)
+        }
     }
 }
 
-/// The file where it will want to lie, and that base address, if it can be foreseen and nothing speaks against a look
-/// at its header there.
+/// Whether nothing speaks against a look at the header where it is mapped.
 #[inline(always)]
-fn is_foreseen(file: &LookedAt, deps: &Dependencies, options: &ReadOptions<'_>) -> Option<(Memory, u64)> {
-    let LookedAt { file, identity } = file;
+fn may_be_mapped_at_once(file: &LookedAt, options: &ReadOptions<'_>) -> bool {
     let is_untouched = options.copy_root || options.force_relocate;
-    if is_untouched || identity.size < HEADER_SIZE as u64 || !ahead::is_in_memory() {
-        return None;
-    }
-    let base = foreseen::base(deps)?;
-    let mapped = Memory::map_file_at(file, identity.size as usize, base);
-    if mapped.is_err() {
-        foreseen::note(false);
-    }
-    Some((mapped.ok()?, base))
+    !is_untouched && file.identity.size >= HEADER_SIZE as u64 && ahead::is_in_memory()
 }
 
 /// The same as [`go_on`] with a file that is mapped at `base`, where it is thought to want to lie. If it does not, it does
@@ -142,6 +143,9 @@ fn go_on_mapped<'a>(
     let examined = examined.map_err(|e| told_width(&file, path, e))?;
     let is_there = examined.head.base == base;
     foreseen::note(is_there);
+    if !is_there {
+        foreseen::learn(path, deps, examined.head.base);
+    }
     ahead::pass();
     Ok(Opened {
         path,

@@ -7,6 +7,7 @@ pub mod extension;
 pub mod header;
 pub mod identity;
 pub mod image;
+pub mod name;
 pub mod object;
 pub mod room;
 pub mod sidecar;

@@ -12,7 +12,7 @@ use olean_reader::format::object::OBJECT_HEADER;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod external;
-pub mod hash;
+
 mod memory;
 mod release;
 

@@ -1,10 +1,13 @@
-//! Where a further part of a module wants to lie is known before its header is read: behind the part before it, at the
-//! next multiple of [`BASE_ALIGN`]. So where files are in memory it is mapped there at once, and its header is looked at
-//! in the mapping: a call less for most regions. What turns out to want another place is unmapped again, and read as any
-//! other file.
+//! Where a file wants to lie is mostly known before its header is read: a further part of a module behind the part before
+//! it, at the next multiple of [`BASE_ALIGN`], and the first one where its name says (`roots`). So where files are in
+//! memory they are mapped there at once, and their headers are looked at in the mapping: a call less for each region.
+//! What turns out to want another place is unmapped again, and mapped or read as any other file.
+
+mod roots;
 
 use crate::dependencies::Dependencies;
 use olean_reader::format::base::BASE_ALIGN;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Parts that a module has at most before another one.
@@ -17,16 +20,35 @@ const PAUSE: u32 = 4096;
 /// Above [`PAUSE`]: how many more times a file may not be where it was foreseen; else for how many files nobody looks ahead.
 static LEFT: AtomicU32 = AtomicU32::new(PAUSE + MISSES);
 
-/// The base address that a part with these parts before it will have; `None` where that is not to be counted on.
+/// The base address that the file `path` will have, with these dependencies; `None` where that is not to be counted on.
 #[inline]
-pub(super) fn base(deps: &Dependencies) -> Option<u64> {
+pub(super) fn base(path: &CStr, deps: &Dependencies) -> Option<u64> {
+    if !is_of_use() {
+        return None;
+    }
+    match deps.views().is_empty() {
+        true => roots::base(path.to_bytes()),
+        false => behind(deps),
+    }
+}
+
+/// The base address of a part with these parts before it.
+fn behind(deps: &Dependencies) -> Option<u64> {
     let views = deps.views();
     let before = views.last()?;
-    if views.len() > PARTS || !deps.landed() || !is_of_use() {
+    if views.len() > PARTS || !deps.landed() {
         return None;
     }
     let end = before.base.checked_add(before.size as u64)?;
     end.checked_next_multiple_of(BASE_ALIGN)
+}
+
+/// Learns from a file whose base address was not foreseen.
+#[inline]
+pub(super) fn learn(path: &CStr, deps: &Dependencies, base: u64) {
+    if deps.views().is_empty() && LEFT.load(Relaxed) > PAUSE {
+        roots::learn(path.to_bytes(), base);
+    }
 }
 
 #[inline]
@@ -65,7 +87,7 @@ mod tests {
     #[test]
     fn a_part_is_foreseen_behind_the_one_before_it_until_that_was_wrong_too_often() {
         let first = at(0x5_0000, 0x1_2c38);
-        let after = |views: &[RegionView]| base(&Dependencies::new(views));
+        let after = |views: &[RegionView]| base(c"no first part", &Dependencies::new(views));
         assert_eq!(after(&[first]), Some(0x7_0000));
         assert_eq!(after(&[first, at(0x7_0000, 0x1_0000)]), Some(0x8_0000));
         assert_eq!(after(&[]), None);

@@ -53,7 +53,7 @@ pub fn combine(prefix: u64, component: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use olean_reader::format::base::{ANONYMOUS_HASH, base_address};
+    use crate::format::base::{ANONYMOUS_HASH, base_address};
 
     fn name(components: &[&str]) -> u64 {
         components
