@@ -476,5 +476,5 @@ fn version_and_githash_are_not_kept_before_they_are_there() {
         }
     );
     // SAFETY: as above.
-    assert_eq!(unsafe { host.githash() }, Some(githash));
+    assert_eq!(unsafe { host.githash() }, Some(&githash));
 }

@@ -52,7 +52,7 @@ pub fn relocated_alike(bytes: &[u8], deps: &[Dep<'_, '_>], address: u64) {
         size: d.region.file().bytes().len(),
         base: d.region.file().base(),
     });
-    let views = Dependencies::new(views.collect());
+    let views = Dependencies::new(views.collect::<Vec<_>>());
     let mut announced = 0;
     let ours = relocate(&mut after, &placement, &views, Seen(deps), |at, words| {
         assert_eq!(at, announced, "every piece is announced once, in order");
@@ -101,7 +101,7 @@ fn placement(bytes: &[u8], address: u64) -> Option<Placement> {
     if header.base % 8 != 0 || header.base.checked_add(bytes.len() as u64).is_none() {
         return None;
     }
-    Some(Placement::of(&header, start..end, address as usize))
+    Some(Placement::of(&header.head(), start..end, address as usize))
 }
 
 fn words(bytes: &[u8]) -> Vec<u64> {

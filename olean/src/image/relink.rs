@@ -201,7 +201,7 @@ impl Relinker<'_> {
     ) -> Checked<Placed> {
         let size = part.identity.size as usize;
         let address = (self.places.base + offset) as usize;
-        let target = Placement::of(&part.header, shape.data.clone(), address);
+        let target = Placement::of(&part.header.head(), shape.data.clone(), address);
         let deps = Dependencies::new(deps.to_vec());
         let root = relocate::relocate(
             &mut words[..size / 8],
