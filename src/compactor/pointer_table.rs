@@ -4,6 +4,7 @@
 use super::buckets::{Buckets, Keys, PLACES};
 use super::equal8::equal8;
 use super::error::CompactError;
+use crate::os::prefetch::prefetch;
 use std::collections::HashMap;
 
 /// The keys of [`PointerTable`]: short addresses.
@@ -93,6 +94,13 @@ impl PointerTable {
                 .map(|offset| unsafe { offset.read() as usize } << 3),
             None => self.get_far(address),
         }
+    }
+
+    /// Asks for the memory that a look for the object at `address` begins with, if that is in the first window.
+    #[inline(always)]
+    pub fn prefetch(&self, address: usize) {
+        let home = self.near.home(Self::short(address, 0));
+        prefetch(self.near.first.wrapping_add(home) as usize);
     }
 
     #[cold]

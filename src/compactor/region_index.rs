@@ -3,6 +3,7 @@
 
 use crate::dependencies::{Dependencies, RegionView};
 use olean_reader::format::room::{NoMemory, filled, push, room};
+use std::cell::Cell;
 use std::ops::Range;
 
 /// Regions by where they lie, with an index over their addresses: base addresses are hashes, so regions that
@@ -20,6 +21,29 @@ pub struct RegionIndex {
     /// Where they lie, and little else: few places for all of them, as those of an image lie together, and so do the others.
     /// So an address that is none of theirs mostly costs a comparison or two.
     places: Box<[Range<usize>]>,
+    /// The addresses around the last one that was found in no region, nor at a copy of a root, of which that is true as
+    /// well. What is saved lies together elsewhere, so most addresses that are in no region are among them.
+    outside: Cell<Span>,
+    /// The addresses of the last region that was asked for, as far as they are in no other and at no copy of a root.
+    inside: Cell<Span>,
+    /// What is to be added to them.
+    to_file: Cell<usize>,
+}
+
+/// Addresses that lie one behind the other.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    begin: usize,
+    len: usize,
+}
+
+impl Span {
+    const NONE: Self = Span { begin: 0, len: 0 };
+
+    #[inline(always)]
+    fn holds(self, address: usize) -> bool {
+        address.wrapping_sub(self.begin) < self.len
+    }
 }
 
 /// A copy of the root of a region, which lies elsewhere than the region.
@@ -66,6 +90,9 @@ impl RegionIndex {
                 shift: 0,
                 roots,
                 places,
+                outside: Cell::new(Span::NONE),
+                inside: Cell::new(Span::NONE),
+                to_file: Cell::new(0),
             });
         };
         let begin = first.begin;
@@ -90,6 +117,9 @@ impl RegionIndex {
             shift,
             roots,
             places,
+            outside: Cell::new(Span::NONE),
+            inside: Cell::new(Span::NONE),
+            to_file: Cell::new(0),
         })
     }
 
@@ -100,16 +130,58 @@ impl RegionIndex {
         self.span == 0
     }
 
+    /// Whether `address` lies among those that were looked for in vain last: it is in no region then, and no copy of a
+    /// root. Where it does not, it may be either.
+    #[must_use]
+    #[inline(always)]
+    pub fn surely_outside(&self, address: usize) -> bool {
+        self.outside.get().holds(address)
+    }
+
     /// What stands in files for `address`, if a region holds it or it is that of a copy of a region's root.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn in_file(&self, address: usize) -> Option<usize> {
-        if self.places.iter().any(|place| place.contains(&address))
-            && let Some(word) = self.root_at(address)
-        {
-            return Some(word);
+        if self.surely_outside(address) {
+            None
+        } else if self.inside.get().holds(address) {
+            Some(address.wrapping_add(self.to_file.get()))
+        } else {
+            self.look(address)
         }
-        self.word(address)
+    }
+
+    /// The same, looked for.
+    #[inline(never)]
+    fn look(&self, address: usize) -> Option<usize> {
+        let (found, around) = self.word(address);
+        if self.places.iter().any(|place| place.contains(&address)) {
+            return self.root_at(address).or(found);
+        }
+        let around = self.without_places(around, address);
+        match found {
+            Some(word) => {
+                self.to_file.set(word.wrapping_sub(address));
+                self.inside.set(around);
+            }
+            None => self.outside.set(around),
+        }
+        found
+    }
+
+    /// Of the addresses `around` one, which is in none of the places, those that are between the places next to it.
+    #[inline]
+    fn without_places(&self, around: Range<usize>, address: usize) -> Span {
+        let Range { mut start, mut end } = around;
+        for place in &self.places {
+            if place.end <= address {
+                start = start.max(place.end);
+            } else {
+                end = end.min(place.start);
+            }
+        }
+        let len = end.saturating_sub(start);
+        Span { begin: start, len }
     }
 
     /// What stands in files for the root of which a copy lies at `address`.
@@ -119,30 +191,37 @@ impl RegionIndex {
         found.ok().map(|i| self.roots[i].in_files)
     }
 
-    /// What stands in files for `address`, if a region holds it.
+    /// What stands in files for `address`, if a region holds it, and addresses around it of which the same is true: they
+    /// are in no region either, or in the same one.
     #[inline]
-    fn word(&self, address: usize) -> Option<usize> {
+    fn word(&self, address: usize) -> (Option<usize>, Range<usize>) {
         let at = address.wrapping_sub(self.begin);
         if at >= self.span {
-            return None;
+            let end = self.begin + self.span;
+            return (
+                None,
+                if address < end {
+                    0..self.begin
+                } else {
+                    end..usize::MAX
+                },
+            );
         }
         let bucket = at >> self.shift;
         let (from, to) = (self.buckets[bucket] as usize, self.buckets[bucket + 1] as usize);
         // The last region that begins at or before the address: one of this bucket, or the last one before it.
-        let mut after = from + self.sorted[from..to].partition_point(|v| v.begin <= address);
+        let behind = from + self.sorted[from..to].partition_point(|v| v.begin <= address);
+        let next = self.sorted.get(behind).map_or(usize::MAX, |view| view.begin);
         // Dependencies may be given twice, and regions of no size hold nothing.
-        while let Some(i) = after.checked_sub(1) {
-            let view = &self.sorted[i];
-            let inside = address - view.begin;
-            if inside < view.size {
-                return Some((view.base as usize).wrapping_add(inside));
+        for view in self.sorted[..behind].iter().rev().filter(|view| view.size > 0) {
+            let end = view.begin.saturating_add(view.size);
+            if address < end {
+                let word = (view.base as usize).wrapping_add(address - view.begin);
+                return (Some(word), view.begin..end.min(next));
             }
-            if view.size > 0 {
-                return None;
-            }
-            after = i;
+            return (None, end..next);
         }
-        None
+        (None, self.begin..next)
     }
 }
 
@@ -179,7 +258,13 @@ mod tests {
             (0xf0_0000, Some((7 << 20) + 0xf00)),
             (0xf0_0040, None),
         ] {
-            assert_eq!(index.in_file(address), expected, "{address:#x}");
+            // What is remembered of its neighbours must not be taken for it.
+            for before in [
+                0x40_0ff8, 0x4f_fff8, 0x50_0008, 0x50_0048, 0x90_0000, 0xf1_0000, 0,
+            ] {
+                index.in_file(before);
+                assert_eq!(index.in_file(address), expected, "{address:#x} after {before:#x}");
+            }
         }
         assert_eq!(index.places.len(), 2, "what lies far apart is looked for apart");
     }
@@ -201,8 +286,17 @@ mod tests {
             let end = at + 0x2_0000;
             let index = RegionIndex::new(&Dependencies::new(views.iter().rev().copied().collect::<Vec<_>>()), &[]).unwrap();
             let edges = views.iter().flat_map(|v| [v.begin.wrapping_sub(1), v.begin, v.begin + v.size]);
-            for address in edges.chain(probes.iter().map(|p| p.index(end))) {
+            let asked: Vec<usize> = edges.chain(probes.iter().map(|p| p.index(end))).collect();
+            for &address in &asked {
                 prop_assert_eq!(index.in_file(address), naive(&views, address), "{:#x}", address);
+                // What is remembered of one address is true of others.
+                for &other in &asked {
+                    let outside = index.surely_outside(other);
+                    prop_assert!(!outside || naive(&views, other).is_none(), "{:#x} after {:#x}", other, address);
+                    if index.inside.get().holds(other) {
+                        prop_assert_eq!(index.in_file(other), naive(&views, other), "{:#x} after {:#x}", other, address);
+                    }
+                }
             }
         }
     }

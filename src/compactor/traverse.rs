@@ -356,16 +356,29 @@ impl Compactor {
                         continue;
                     }
                     mask |= 1 << i;
+                    if REGIONS || head.chunk.get() == 0 {
+                        self.ask_for::<REGIONS>(word);
+                    }
                 }
             }
-            let ahead = if head.chunk.get() == 0 { 0 } else { CHUNK };
-            for i in ahead..rest.min(2 * CHUNK) {
+            for i in CHUNK..rest.min(2 * CHUNK) {
                 let word = fields.add(i).read();
-                if word & 1 == 0 && !(REGIONS && self.regions.in_file(word).is_some()) {
-                    prefetch(word);
+                // With dependencies only for what is known at a glance not to be in one.
+                if word & 1 == 0 && (!REGIONS || self.regions.surely_outside(word)) {
+                    self.ask_for::<REGIONS>(word);
                 }
             }
             mask
+        }
+    }
+
+    /// Asks for the object at `address`, and with dependencies for its place in the pointer table as well: what refers to
+    /// dependencies is the state of a whole process, in which most fields lead to shared objects, met before.
+    #[inline(always)]
+    fn ask_for<const REGIONS: bool>(&self, address: usize) {
+        prefetch(address);
+        if REGIONS {
+            self.scratch.pointers.prefetch(address);
         }
     }
 
