@@ -262,7 +262,7 @@ mod tests {
             for before in [
                 0x40_0ff8, 0x4f_fff8, 0x50_0008, 0x50_0048, 0x90_0000, 0xf1_0000, 0,
             ] {
-                index.in_file(before);
+                let _ = index.in_file(before);
                 assert_eq!(index.in_file(address), expected, "{address:#x} after {before:#x}");
             }
         }

@@ -260,6 +260,10 @@ impl Compactor {
                 4 if whole => take::<4>(from, image, fields),
                 5 if whole => take::<5>(from, image, fields),
                 6 if whole => take::<6>(from, image, fields),
+                2 if REGIONS && size == 16 => self.take_some::<2>(from, image, fields),
+                3 if REGIONS && size == 24 => self.take_some::<3>(from, image, fields),
+                4 if REGIONS && size == 32 => self.take_some::<4>(from, image, fields),
+                5 if REGIONS && size == 40 => self.take_some::<5>(from, image, fields),
                 _ => {
                     if fields > CHUNK {
                         let object = &frame.head().object;
@@ -288,6 +292,39 @@ impl Compactor {
             };
             Ok((frame, mask))
         }
+    }
+
+    /// As [`take`], where there are dependencies: the words of fields that lead into them are in the image then.
+    ///
+    /// # Safety
+    /// As [`take`].
+    #[inline(always)]
+    unsafe fn take_some<const WORDS: usize>(
+        &self,
+        from: *const usize,
+        image: *mut usize,
+        fields: usize,
+    ) -> u32 {
+        let mut mask = 0;
+        // SAFETY: both have the words that are read and written, by the contract.
+        unsafe {
+            for i in 1..WORDS {
+                let mut word = from.add(i).read();
+                if i <= fields && word & 1 == 0 {
+                    if let Some(in_file) = self.regions.in_file(word) {
+                        word = in_file;
+                    } else {
+                        mask |= 1 << (i - 1);
+                        self.ask_for::<true>(word);
+                    }
+                }
+                image.add(i).write(word);
+            }
+            for i in WORDS..MIN_IMAGE {
+                image.add(i).write(0);
+            }
+        }
+        mask
     }
 
     /// Goes on to the next fields of the frame, of which there are more; answers their mask.
