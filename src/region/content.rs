@@ -98,24 +98,21 @@ pub fn digests(wanted: &[Wanted]) -> Result<Vec<Result<ContentDigest, NoDigest>>
 
 fn digest(wanted: &Wanted, buffer: &mut [u8]) -> Result<ContentDigest, NoDigest> {
     let file = File::open(&wanted.path)?;
-    let is = identity(&file)?;
-    if !wanted.file.is(&is) {
-        return Err(NoDigest::Replaced);
-    }
     let whole = Whole {
         file: &file,
         at: 0,
-        end: is.size,
+        end: wanted.file.size,
     };
-    let digest = content_digest(whole, buffer)?;
-    // Whoever wrote to it meanwhile has changed its times.
-    if identity(&file)? != is {
+    let digest = content_digest(whole, buffer);
+    // One look, afterwards: of another file what was read counts for nothing, and whoever wrote to this one since its
+    // region was read, or does so now, has changed its times.
+    if !wanted.file.is(&identity(&file)?) {
         return Err(NoDigest::Replaced);
     }
-    Ok(digest)
+    Ok(digest?)
 }
 
-/// A file from its start to the end that it had when it was looked at. Nothing is asked for behind that: most files
+/// A file from its start to the end that it had when its region was read. Nothing is asked for behind that: most files
 /// come whole by one call then.
 struct Whole<'a> {
     file: &'a File,
