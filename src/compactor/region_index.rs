@@ -213,15 +213,15 @@ impl RegionIndex {
         let behind = from + self.sorted[from..to].partition_point(|v| v.begin <= address);
         let next = self.sorted.get(behind).map_or(usize::MAX, |view| view.begin);
         // Dependencies may be given twice, and regions of no size hold nothing.
-        for view in self.sorted[..behind].iter().rev().filter(|view| view.size > 0) {
-            let end = view.begin.saturating_add(view.size);
-            if address < end {
-                let word = (view.base as usize).wrapping_add(address - view.begin);
-                return (Some(word), view.begin..end.min(next));
-            }
-            return (None, end..next);
+        let Some(view) = self.sorted[..behind].iter().rfind(|view| view.size > 0) else {
+            return (None, self.begin..next);
+        };
+        let end = view.begin.saturating_add(view.size);
+        if address < end {
+            let word = (view.base as usize).wrapping_add(address - view.begin);
+            return (Some(word), view.begin..end.min(next));
         }
-        (None, self.begin..next)
+        (None, end..next)
     }
 }
 
