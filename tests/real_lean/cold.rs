@@ -81,7 +81,12 @@ fn files_that_are_not_in_memory_are_asked_for_and_others_are_not() {
         assert!((1..=8).contains(&starts), "{calls}");
         return;
     }
-    assert!(starts > 2 * MODULES, "{starts} of {} files", regions.len());
+    // The first ones, and then one of sixteen.
+    let files = regions.len();
+    assert!(
+        (64..64 + files / 8).contains(&starts),
+        "{starts} of {files} files"
+    );
 
     regions.iter().for_each(|path| forget(path));
     let (cold, calls) = import(dir.path(), "cold");
@@ -94,5 +99,10 @@ fn files_that_are_not_in_memory_are_asked_for_and_others_are_not() {
         asked > waits + MODULES / 2,
         "{asked} asked for, {waits} were waited for"
     );
-    assert_eq!(calls.matches("preadv2(").count(), starts);
+    // Those that came with the first part of their module may be in memory by then.
+    let starts = calls.matches("preadv2(").count();
+    assert!(
+        starts > 2 * MODULES && starts <= files,
+        "{starts} of {files} files"
+    );
 }
