@@ -1,7 +1,8 @@
 //! The mappings of this process by `/proc/self/maps`: what lies at an address, what protection a page has, and where
 //! near an address there is room for another page.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
 
 use super::page::LOWEST_ADDRESS;
@@ -20,7 +21,10 @@ pub struct Mapping {
 /// # Errors
 /// When `/proc/self/maps` cannot be read.
 pub fn own() -> io::Result<Vec<u8>> {
-    std::fs::read("/proc/self/maps")
+    // The list of a process that has just begun comes by three calls then; without room a dozen are made.
+    let mut list = Vec::with_capacity(16 << 10);
+    File::open("/proc/self/maps")?.read_to_end(&mut list)?;
+    Ok(list)
 }
 
 /// The mappings of this process, by ascending address.

@@ -411,10 +411,7 @@ pub unsafe fn attach_if_preloaded(table: impl Fn(Mode) -> Vec<Entry>) {
     };
     // SAFETY: the contract is the same.
     match unsafe { attach(table) } {
-        Ok(()) => own
-            .iter()
-            .chain([host])
-            .for_each(|object| object.let_go_of_tables()),
+        Ok(()) => host.let_go_of_tables(),
         Err(AttachError::NoHost) => {}
         Err(error) => {
             complain(&format!("not attached, Lean's own loader serves: {error}"));
