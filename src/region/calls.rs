@@ -5,6 +5,7 @@
 use super::arguments::{elements, key_base, path, region_path, take_some};
 use super::chain::{BadChain, Chain};
 use super::deps::dependencies;
+use super::earlier::Earlier;
 use super::error::{CallError, SaveError};
 use super::examine::ReadOptions;
 use super::freshness;
@@ -77,12 +78,18 @@ unsafe fn save_part(
         let Some(object) = chain else {
             let regions = dependencies(host, deps)?;
             let record = match allow_closures {
-                true => freshness::record(&regions, &|i| region_path(host, deps, i)).map_err(|_| {
-                    SaveError::Request {
+                true => {
+                    let earlier = match regions.views().is_empty() {
+                        true => None,
+                        false => Earlier::of(path),
+                    };
+                    let record =
+                        freshness::record(&regions, &|i| region_path(host, deps, i), earlier.as_ref());
+                    record.map_err(|_| SaveError::Request {
                         file: super::error::shown(path),
                         detail: "out of memory: no room for the record of dependencies".to_owned(),
-                    }
-                })?,
+                    })?
+                }
                 false => Vec::new(),
             };
             let mut compactor = compactor(host, path, key, &regions)?;

@@ -341,7 +341,7 @@ impl Examined {
 /// Where the data of a version 3 file ends that has `size` bytes, as the system said, and claims `claimed` bytes of
 /// data from `root_slot` on. The file may have grown since it was asked for its size, so what was read of it need not
 /// lie within.
-fn end_of_data(size: usize, root_slot: usize, claimed: u64) -> Option<usize> {
+pub(super) fn end_of_data(size: usize, root_slot: usize, claimed: u64) -> Option<usize> {
     // Behind the data follow at least the counts of closures and libraries.
     let most = size.checked_sub(root_slot)?.checked_sub(8)? as u64;
     (claimed >= 8 && claimed.is_multiple_of(8) && claimed <= most).then(|| root_slot + claimed as usize)

@@ -6,7 +6,7 @@
 //! * [`set`] reads a snapshot with all modules that it was saved over;
 //! * [`examine`], [`mod@read`] and [`save`] work on one file and know no host;
 //! * [`closures`] is what version 3 adds to both, and [`freshness`], over digests of files, finds what has changed
-//!   since;
+//!   since, for which `earlier` is what a file knew that is replaced;
 //! * [`image`] answers reads from one large mapping;
 //! * [`registry`] knows which regions are alive, [`unchanging`] which of them a second read of their file can share;
 //! * [`chain`] is a compactor as the host carries it, [`twin`] the host's own beside it in mode compare.
@@ -18,6 +18,7 @@ pub mod chain;
 pub mod closures;
 mod content;
 mod deps;
+mod earlier;
 pub mod error;
 pub mod examine;
 #[cfg(feature = "fault-injection")]

@@ -312,6 +312,33 @@ fn restored_modules_are_as_fresh_with_a_note_until_the_snapshot_is_refreshed() {
 
 /// What only the content tells: as long as before, and the modification time put back.
 #[test]
+fn a_snapshot_that_is_saved_again_takes_over_digests_of_files_that_have_not_changed() {
+    let (project, plain) = Project::settled("stale-again");
+    let low = project.path("Low.olean");
+    let digest = || {
+        let mut found = None;
+        project.edit(|d| found = d.digest);
+        found.expect("a digest")
+    };
+    let right = digest();
+    // What is taken over is seen by a digest that is wrong.
+    project.edit(spoil);
+    let spoiled = digest();
+    assert_ne!(right, spoiled);
+    project.run(&ours(), &SAVE).success();
+    assert_eq!(digest(), spoiled);
+    project.assert_fresh(&plain, "saved again");
+    // Of a file that may have changed it is taken anew, though it has not.
+    set_modified(&low, modified(&low) - Duration::from_secs(77));
+    sleep(Duration::from_millis(2200));
+    project.run(&ours(), &SAVE).success();
+    assert_eq!(digest(), right);
+    project.assert_fresh(&plain, "saved after it was touched");
+    set_modified(&low, modified(&low) - Duration::from_secs(77));
+    project.assert_restored(&plain, "restored");
+}
+
+#[test]
 fn other_content_is_found_whatever_the_times_say() {
     let (project, plain) = Project::settled("stale-content");
     let low = project.path("Low.olean");

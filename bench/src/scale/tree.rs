@@ -173,7 +173,13 @@ impl Works {
             What::One => command.arg("One.lean"),
             What::Import => command.arg("Top.lean"),
             // Not over the one that is loaded, which lies in an image.
-            What::Save => return self.saving(&format!("saved-{}.snap", side.name), side),
+            What::Save => {
+                let snapshot = format!("saved-{}.snap", side.name);
+                // There is none before the first run.
+                _ = fs::remove_file(self.scratch.path().join(&snapshot));
+                return self.saving(&snapshot, side);
+            }
+            What::SaveAgain => return self.saving(&format!("replaced-{}.snap", side.name), side),
             What::Load => command
                 .arg(self.snapshot("--incr-load=", side.snapshot))
                 .arg("Top.lean"),

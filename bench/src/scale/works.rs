@@ -28,6 +28,8 @@ pub enum What {
     Import,
     /// The same, and a snapshot of it is saved.
     Save,
+    /// The same, over the snapshot of the run before.
+    SaveAgain,
     /// That snapshot is loaded.
     Load,
     /// The same by `olean load`, without Lean.
@@ -94,6 +96,8 @@ pub(super) const IMPORT: &str = "import";
 pub(super) const LOAD: &str = "header snapshot, load";
 /// The same, saved.
 pub(super) const SAVE: &str = "header snapshot, save";
+/// The same, where one over the same files is replaced.
+pub(super) const SAVE_AGAIN: &str = "header snapshot replaced by another one";
 /// One module imported.
 pub(super) const ONE: &str = "import of one module";
 /// The set of files of the snapshot, loaded with nothing in the page cache.
@@ -123,6 +127,7 @@ pub fn list(extra: &[String]) -> Vec<Work> {
         },
         import.clone(),
         warm(SAVE, What::Save, &[STOCK, OURS, IMAGE]),
+        warm(SAVE_AGAIN, What::SaveAgain, &[STOCK, OURS]),
         load.clone(),
         warm(ONE, What::One, &[OURS, IMAGE]),
         warm("import, every entry stale", What::Import, &[OURS, STALE]),
@@ -203,10 +208,10 @@ mod tests {
             let extra: Vec<String> = extra.iter().map(|&e| e.to_owned()).collect();
             list(&extra).into_iter().map(|w| w.name).collect()
         };
-        assert_eq!(names(&[]).len(), 8);
-        assert_eq!(names(&["cold"]).len(), 10);
-        assert_eq!(names(&["states"]).len(), 14);
-        assert_eq!(names(&["set"]).len(), 11);
+        assert_eq!(names(&[]).len(), 9);
+        assert_eq!(names(&["cold"]).len(), 11);
+        assert_eq!(names(&["states"]).len(), 15);
+        assert_eq!(names(&["set"]).len(), 12);
         let all = names(&["restored", "states", "cold", "delay", "calls", "set"]);
         assert!(all.last().unwrap().ends_with("restored times"), "{all:?}");
     }
