@@ -417,7 +417,8 @@ impl ElfObject {
     /// megabytes. They stay where they are, in the file; who looks at them brings the pages back.
     pub fn let_go_of_tables(&self) {
         if let Some(pages) = self.pages_of_tables() {
-            pages::let_go(pages);
+            // SAFETY: pages of a segment of a loaded object that can be read and not be written to, and was not relocated.
+            unsafe { pages::let_go(pages) };
         }
     }
 

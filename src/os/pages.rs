@@ -22,20 +22,24 @@ fn is_as_in_file(pagemap: &File, address: usize) -> bool {
 
 /// Lets go of whole pages of a file that is mapped for reading alone. Nothing happens where the first or the last of
 /// them is not in memory as it stands in the file: whoever has put copies in their place has put them everywhere.
-pub(super) fn let_go(pages: Range<usize>) {
+///
+/// # Safety
+/// The pages are mapped and can be read, and none of them has been written to alone.
+pub(super) unsafe fn let_go(pages: Range<usize>) {
     let Ok(pagemap) = File::open("/proc/self/pagemap") else {
         return;
     };
     let last = pages.end - page_size();
     // To look at them brings them into memory.
     for page in [pages.start, last] {
-        // SAFETY: a mapped page that can be read.
+        // SAFETY: a mapped page that can be read, by the contract.
         unsafe { std::ptr::read_volatile(page as *const u8) };
         if !is_as_in_file(&pagemap, page) {
             return;
         }
     }
-    // SAFETY: these pages are those of a file, and are that again for who reads them after this.
+    // SAFETY: the first and the last page are those of a file, and so are all others, or all of them would have been
+    // written to, by the contract; they are that again for who reads them after this.
     unsafe { libc::madvise(pages.start as *mut libc::c_void, pages.len(), libc::MADV_DONTNEED) };
 }
 
@@ -84,7 +88,8 @@ mod tests {
         assert_eq!(bytes(&pages), content);
         assert_eq!(in_memory(&pages), 5);
         let inner = pages.start + page_size()..pages.end - page_size();
-        let_go(inner);
+        // SAFETY: mapped above, and nobody writes to them.
+        unsafe { let_go(inner) };
         assert_eq!(in_memory(&pages), 2);
         assert_eq!(bytes(&pages), content);
     }
@@ -97,9 +102,11 @@ mod tests {
         for written in [0, 4] {
             let pages = mapped(&file, libc::PROT_READ | libc::PROT_WRITE);
             let at = pages.start + written * page_size() + 5;
-            // SAFETY: in the mapping, which nobody else has.
-            unsafe { (at as *mut u8).write(2) };
-            let_go(pages.clone());
+            // SAFETY: in the mapping, which nobody else has; what would become of the other pages is what they are.
+            unsafe {
+                (at as *mut u8).write(2);
+                let_go(pages.clone());
+            }
             assert_eq!(bytes(&pages)[at - pages.start], 2, "page {written}");
         }
     }

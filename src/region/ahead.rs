@@ -81,34 +81,36 @@ impl Seen {
 /// What `pread` says.
 #[inline(always)]
 pub(super) fn read_start(path: &CStr, file: &File, out: &mut [u8]) -> io::Result<usize> {
-    let in_memory = IN_MEMORY.load(Relaxed);
-    pass();
     let mut at_once = 0;
-    if !is_taken_for_granted(in_memory) {
+    if !is_in_memory() {
         match read_at_once(file, out) {
             Some(n) => at_once = n,
             None => return read_cold(path, file, out),
         }
     }
-    if SEEN.is_cold() {
-        SEEN.note(path, false);
-    }
+    // Where the system does not say it nothing is known.
+    pass(path, at_once > 0 || is_in_memory());
     match at_once == out.len() {
         true => Ok(at_once),
         false => file.read_at(out, 0),
     }
 }
 
-/// Whether the next file is taken to be in memory without the system being asked.
+/// Whether the next file is taken to be in memory without the system being asked; never where it has refused to say so.
 #[inline]
 pub(super) fn is_in_memory() -> bool {
-    is_taken_for_granted(IN_MEMORY.load(Relaxed))
+    is_taken_for_granted(IN_MEMORY.load(Relaxed)) && REFUSED.load(Relaxed) == 0
 }
 
-/// Counts a file that was taken to be in memory.
+/// Counts a file that was not waited for; `in_memory` if it was, or was taken to be in memory.
 #[inline]
-pub(super) fn pass() {
-    IN_MEMORY.store(IN_MEMORY.load(Relaxed).wrapping_add(1), Relaxed);
+pub(super) fn pass(path: &CStr, in_memory: bool) {
+    if in_memory {
+        IN_MEMORY.store(IN_MEMORY.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+    if SEEN.is_cold() {
+        SEEN.note(path, false);
+    }
 }
 
 /// Whether a file is taken to be in memory after so many that were.

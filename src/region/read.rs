@@ -84,8 +84,8 @@ pub struct Opened<'a> {
     path: &'a CStr,
     file: File,
     examined: Examined,
-    /// Where it lies already, which is where it wants to lie.
-    mapped: Option<Memory>,
+    /// What became of mapping it where it wants to lie, if that was tried already.
+    placed: Option<Result<Memory, Missed>>,
 }
 
 /// Opens the file `path` and checks header, sizes and root. Of the dependencies only base address and size matter.
@@ -117,9 +117,12 @@ pub fn open<'a>(
     };
     match Memory::map_file_at(&looked_at.file, looked_at.identity.size as usize, base) {
         Ok(memory) => go_on_mapped(path, looked_at, memory, base, deps, options),
-        Err(_) => {
-            foreseen::note(false);
-            go_on(path, looked_at, deps, options)
+        Err(missed) => {
+            let mut opened = go_on(path, looked_at, deps, options)?;
+            let is_there = opened.examined.head.base == base;
+            foreseen::note(is_there);
+            opened.placed = is_there.then_some(Err(missed));
+            Ok(opened)
         }
     }
 }
@@ -151,12 +154,12 @@ fn go_on_mapped<'a>(
     if !is_there {
         foreseen::learn(path, deps, examined.head.base);
     }
-    ahead::pass();
+    ahead::pass(path, true);
     Ok(Opened {
         path,
         file,
         examined,
-        mapped: is_there.then_some(memory),
+        placed: is_there.then_some(Ok(memory)),
     })
 }
 
@@ -177,7 +180,7 @@ pub fn go_on<'a>(
         path,
         file,
         examined,
-        mapped: None,
+        placed: None,
     })
 }
 
@@ -307,13 +310,13 @@ impl Opened<'_> {
     /// The file at its base address, or what keeps it from there, if that was tried.
     #[inline(always)]
     fn map(&mut self, deps: &Dependencies, options: &ReadOptions<'_>) -> Result<Memory, Option<Missed>> {
-        let mapped = self.mapped.take();
+        let placed = self.placed.take();
         let is_better_copied = self.examined.size >= COPIED && !deps.landed();
         if options.force_relocate || is_better_copied {
             return Err(None);
         }
-        if let Some(memory) = mapped {
-            return Ok(memory);
+        if let Some(placed) = placed {
+            return placed.map_err(Some);
         }
         Memory::map_file_at(&self.file, self.examined.size, self.examined.head.base).map_err(Some)
     }

@@ -10,6 +10,9 @@ use olean_reader::format::base::BASE_ALIGN;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+/// How the files of further parts end.
+const FURTHER_PARTS: [&[u8]; 3] = [b".olean.server", b".olean.private", b".ir"];
+
 /// Parts that a module has at most before another one.
 const PARTS: usize = 2;
 
@@ -28,15 +31,16 @@ pub(super) fn base(path: &CStr, deps: &Dependencies) -> Option<u64> {
     }
     match deps.views().is_empty() {
         true => roots::base(path.to_bytes()),
-        false => behind(deps),
+        false => behind(path, deps),
     }
 }
 
-/// The base address of a part with these parts before it.
-fn behind(deps: &Dependencies) -> Option<u64> {
+/// The base address of a part with these parts before it. What else has dependencies, as a snapshot has, lies anywhere.
+fn behind(path: &CStr, deps: &Dependencies) -> Option<u64> {
     let views = deps.views();
     let before = views.last()?;
-    if views.len() > PARTS || !deps.landed() {
+    let is_part = || FURTHER_PARTS.iter().any(|end| path.to_bytes().ends_with(end));
+    if views.len() > PARTS || !deps.landed() || !is_part() {
         return None;
     }
     let end = before.base.checked_add(before.size as u64)?;
@@ -87,10 +91,11 @@ mod tests {
     #[test]
     fn a_part_is_foreseen_behind_the_one_before_it_until_that_was_wrong_too_often() {
         let first = at(0x5_0000, 0x1_2c38);
-        let after = |views: &[RegionView]| base(c"no first part", &Dependencies::new(views));
+        let after = |views: &[RegionView]| base(c"A.olean.server", &Dependencies::new(views));
         assert_eq!(after(&[first]), Some(0x7_0000));
         assert_eq!(after(&[first, at(0x7_0000, 0x1_0000)]), Some(0x8_0000));
         assert_eq!(after(&[]), None);
+        assert_eq!(base(c"snapshot", &Dependencies::new(&[first][..])), None);
         assert_eq!(after(&[first; 3]), None, "no module has so many parts");
         assert_eq!(
             after(&[RegionView { begin: 8, ..first }]),
