@@ -5,7 +5,6 @@ use lean_region::dependencies::{Dependencies, RegionView};
 use lean_region::host::Host;
 use lean_region::object::Obj;
 use lean_region::region::calls;
-use lean_region::region::closures::libraries::MissingCode;
 use lean_region::region::error::ReadError;
 use lean_region::region::examine::ReadOptions;
 use lean_region::region::read::{Loaded, read};
@@ -20,14 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use testkit::TempDir;
 
-const FAST: ReadOptions = ReadOptions {
-    flags: 1,
-    githash: None,
-    force_relocate: false,
-    verify: false,
-    missing_code: MissingCode::Refuse,
-    copy_root: false,
-};
+const FAST: ReadOptions = ReadOptions::EMBEDDED;
 const COPIED: ReadOptions = ReadOptions {
     copy_root: true,
     ..FAST

@@ -5,7 +5,6 @@ use lean_region::dependencies::{Dependencies, RegionView};
 use lean_region::host::Host;
 use lean_region::object::Obj;
 use lean_region::region::calls;
-use lean_region::region::closures::libraries::MissingCode;
 use lean_region::region::examine::ReadOptions;
 use lean_region::region::read::{Loaded, read};
 use std::ffi::CString;
@@ -15,14 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use testkit::temp_dir;
 
-const PLAIN: ReadOptions = ReadOptions {
-    flags: 1,
-    githash: None,
-    force_relocate: false,
-    verify: false,
-    missing_code: MissingCode::Refuse,
-    copy_root: false,
-};
+const PLAIN: ReadOptions = ReadOptions::EMBEDDED;
 
 /// What is foreseen depends on what this process has read: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());

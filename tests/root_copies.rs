@@ -4,7 +4,6 @@ use lean_region::dependencies::Dependencies;
 use lean_region::host::Host;
 use lean_region::object::Obj;
 use lean_region::region::calls;
-use lean_region::region::closures::libraries::MissingCode;
 use lean_region::region::examine::ReadOptions;
 use lean_region::region::read::{Loaded, read};
 use std::ffi::CString;
@@ -17,12 +16,8 @@ use testkit::hosts::HOSTS;
 use testkit::{library, process, temp_dir};
 
 const COPIED: ReadOptions = ReadOptions {
-    flags: 1,
-    githash: None,
-    force_relocate: false,
-    verify: false,
-    missing_code: MissingCode::Refuse,
     copy_root: true,
+    ..ReadOptions::EMBEDDED
 };
 
 /// Saves `data`, which is consumed, with the embedded runtime.

@@ -81,15 +81,16 @@ impl Seen {
 /// What `pread` says.
 #[inline(always)]
 pub(super) fn read_start(path: &CStr, file: &File, out: &mut [u8]) -> io::Result<usize> {
+    let granted = is_in_memory();
     let mut at_once = 0;
-    if !is_in_memory() {
+    if !granted {
         match read_at_once(file, out) {
             Some(n) => at_once = n,
             None => return read_cold(path, file, out),
         }
     }
     // Where the system does not say it nothing is known.
-    pass(path, at_once > 0 || is_in_memory());
+    pass(path, granted || at_once > 0);
     match at_once == out.len() {
         true => Ok(at_once),
         false => file.read_at(out, 0),
@@ -99,7 +100,7 @@ pub(super) fn read_start(path: &CStr, file: &File, out: &mut [u8]) -> io::Result
 /// Whether the next file is taken to be in memory without the system being asked; never where it has refused to say so.
 #[inline]
 pub(super) fn is_in_memory() -> bool {
-    is_taken_for_granted(IN_MEMORY.load(Relaxed)) && REFUSED.load(Relaxed) == 0
+    is_taken_for_granted(IN_MEMORY.load(Relaxed), REFUSED.load(Relaxed))
 }
 
 /// Counts a file that was not waited for; `in_memory` if it was, or was taken to be in memory.
@@ -113,10 +114,10 @@ pub(super) fn pass(path: &CStr, in_memory: bool) {
     }
 }
 
-/// Whether a file is taken to be in memory after so many that were.
+/// Whether a file is taken to be in memory after so many that were, where the system has refused so often to say.
 #[inline]
-fn is_taken_for_granted(in_memory: u32) -> bool {
-    in_memory >= WARM && !in_memory.is_multiple_of(ASKED)
+fn is_taken_for_granted(in_memory: u32, refused: u32) -> bool {
+    refused == 0 && in_memory >= WARM && !in_memory.is_multiple_of(ASKED)
 }
 
 /// The same of a file that is not in memory.
@@ -168,9 +169,10 @@ mod tests {
 
     #[test]
     fn files_are_asked_about_until_many_were_in_memory_and_now_and_then_after_that() {
-        let asked = |files: std::ops::Range<u32>| files.filter(|&n| !is_taken_for_granted(n)).count();
+        let asked = |files: std::ops::Range<u32>| files.filter(|&n| !is_taken_for_granted(n, 0)).count();
         assert_eq!(asked(0..WARM), WARM as usize);
         assert_eq!(asked(WARM..WARM + 10 * ASKED), 10);
+        assert!(is_taken_for_granted(WARM + 1, 0) && !is_taken_for_granted(WARM + 1, 1));
     }
 
     #[test]

@@ -5,7 +5,6 @@
 use super::arguments::{elements, key_base, path, region_path, take_some};
 use super::chain::{BadChain, Chain};
 use super::deps::dependencies;
-use super::earlier::Earlier;
 use super::error::{CallError, SaveError};
 use super::examine::ReadOptions;
 use super::freshness;
@@ -79,12 +78,7 @@ unsafe fn save_part(
             let regions = dependencies(host, deps)?;
             let record = match allow_closures {
                 true => {
-                    let earlier = match regions.views().is_empty() {
-                        true => None,
-                        false => Earlier::of(path),
-                    };
-                    let record =
-                        freshness::record(&regions, &|i| region_path(host, deps, i), earlier.as_ref());
+                    let record = freshness::record(path, &regions, &|i| region_path(host, deps, i));
                     record.map_err(|_| SaveError::Request {
                         file: super::error::shown(path),
                         detail: "out of memory: no room for the record of dependencies".to_owned(),

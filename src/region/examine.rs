@@ -12,7 +12,7 @@ use crate::os::clock::Moment;
 use crate::os::file::File;
 use crate::os::prefetch::prefetch;
 use olean_reader::format::header::{
-    HEADER_SIZE, Head, Header, HeaderError, ROOT_SLOT_V3, VERSION_3, githash,
+    FLAG_GMP, HEADER_SIZE, Head, Header, HeaderError, ROOT_SLOT_V3, VERSION_3, githash,
 };
 use olean_reader::format::identity::Identity;
 use olean_reader::format::image::ROOT_SIZE;
@@ -40,6 +40,18 @@ pub struct ReadOptions<'a> {
     pub missing_code: MissingCode,
     /// Give out a copy of a small root, so that the region itself need not be touched.
     pub copy_root: bool,
+}
+
+impl ReadOptions<'_> {
+    /// For files of the embedded runtime, with nothing asked for beside.
+    pub const EMBEDDED: Self = ReadOptions {
+        flags: FLAG_GMP,
+        githash: None,
+        force_relocate: false,
+        verify: false,
+        missing_code: MissingCode::Refuse,
+        copy_root: false,
+    };
 }
 
 /// A file as its first bytes and its last object describe it.

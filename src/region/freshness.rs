@@ -31,16 +31,12 @@ const RACY: Duration = Duration::from_secs(2);
 /// The path of each dependency of a call, by its place among them.
 pub type Paths<'a> = &'a dyn Fn(usize) -> Option<CString>;
 
-/// The record of the files that the regions `deps` came from, for a file that is saved now in the place of `earlier`. Empty
-/// if no region's file is known.
+/// The record of the files that the regions `deps` came from, for the file `path` that is saved now. Empty if no
+/// region's file is known.
 ///
 /// # Errors
 /// When there is no memory for it.
-pub fn record(
-    deps: &Dependencies,
-    paths: Paths<'_>,
-    earlier: Option<&Earlier>,
-) -> Result<Vec<u8>, TryReserveError> {
+pub fn record(path: &CStr, deps: &Dependencies, paths: Paths<'_>) -> Result<Vec<u8>, TryReserveError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let racy_from = i64::try_from(now.saturating_sub(RACY).as_nanos()).unwrap_or(i64::MAX);
     let files = files(deps.views().iter().map(|view| view.begin))?;
@@ -54,15 +50,21 @@ pub fn record(
     }
     let mut wanted = Vec::new();
     wanted.try_reserve_exact(known.len())?;
-    let earlier = earlier.map(Earlier::dependencies).unwrap_or_default();
-    wanted.extend(known.iter().map(|(index, file, path)| {
-        let view = deps.views()[*index];
-        Wanted {
-            path: path.clone(),
-            file: *file,
-            known: image::source_digest(view.begin).or_else(|| earlier::digest(&earlier, view.base, file)),
-        }
+    wanted.extend(known.iter().map(|(index, file, path)| Wanted {
+        path: path.clone(),
+        file: *file,
+        known: image::source_digest(deps.views()[*index].begin),
     }));
+    // The file that is replaced is only looked at for what an image does not know.
+    if wanted.iter().any(|wanted| wanted.known.is_none())
+        && let Some(earlier) = Earlier::of(path)
+    {
+        let earlier = earlier.dependencies();
+        for (wanted, (index, file, _)) in wanted.iter_mut().zip(&known) {
+            let base = deps.views()[*index].base;
+            wanted.known = wanted.known.or_else(|| earlier::digest(&earlier, base, file));
+        }
+    }
     let digests = digests(&wanted)?;
     let mut list: Vec<Dependency<'_>> = Vec::new();
     list.try_reserve_exact(known.len())?;

@@ -1,8 +1,8 @@
 //! Reading a region file: open, check cheaply, map at the base address or relocate.
 //!
 //! On the fast path the header is read, and of the mapping the root object is looked at, which the host uses next:
-//! its page is in memory then, and no further call is made. Of a further part of a module the base address is known
-//! before (see `foreseen`), and the header is looked at in the mapping as well. Of a file that was shortened since it
+//! its page is in memory then, and no further call is made. Where the base address of a file is known before
+//! (see `foreseen`), the header is looked at in the mapping as well. Of a file that was shortened since it
 //! was asked for its size these pages may be gone, and touching them ends the process by SIGBUS, as touching any page
 //! of a mapped file does. Where the host does not use the regions that it reads (see `use_of_regions`), the root object is read
 //! too, and a copy of it given out, so that nothing of the mapping is touched.

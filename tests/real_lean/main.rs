@@ -11,6 +11,7 @@ mod roots;
 mod session;
 mod snapshots;
 mod stale;
+mod start_up;
 mod tasks;
 
 use std::fs;

@@ -2,33 +2,15 @@
 //! as where they were not.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use testkit::lean::{self, Options};
 use testkit::process;
 use testkit::{real_lean, temp_dir};
 
+use crate::start_up::usage;
 use crate::{importing_file, ours, run_lean, stock_tree};
-
-/// Page faults of a process that runs to its end.
-#[expect(clippy::zombie_processes, reason = "wait4 waits for it")]
-fn page_faults(mut command: Command) -> usize {
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let child = child.unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
-    // SAFETY: waits for the child started above, for which nobody else waits; both places are writable, and zeros are a
-    // value of the second.
-    let (waited, usage) = unsafe {
-        let waited = libc::wait4(child.id() as libc::pid_t, &raw mut status, 0, usage.as_mut_ptr());
-        (waited, usage.assume_init())
-    };
-    assert!(
-        waited == child.id() as libc::pid_t && status == 0,
-        "{command:?}: {status}"
-    );
-    usage.ru_minflt as usize
-}
 
 #[test]
 fn the_load_of_a_snapshot_touches_few_of_its_regions() {
@@ -44,7 +26,7 @@ fn the_load_of_a_snapshot_touches_few_of_its_regions() {
         command
             .arg(format!("--incr-load={}", snapshot.display()))
             .arg(&file);
-        page_faults(command)
+        usage(command).ru_minflt as usize
     };
     // A fault for each region, less some for the library itself. On a busy machine reads take long now and then, and regions
     // are touched.
