@@ -23,6 +23,7 @@ use crate::os::map::{Filling, Memory, Missed, OutOfMemory};
 use crate::os::mapping_room;
 use crate::os::notes;
 use crate::os::page::LOWEST_ADDRESS;
+use crate::os::prefetch::both_ends;
 use crate::relocate::{self, AHEAD, Heads, Placement};
 use olean_reader::format::header::{HEADER_SIZE, VERSION_3};
 use olean_reader::format::identity::Identity;
@@ -43,6 +44,9 @@ const COPIED: usize = 2 << 20;
 /// Up to this size one page fault brings a header and the root at the file's end: Linux maps the pages around the one that
 /// is touched, within so many bytes (`fault_around_bytes`). For a larger file a read takes less than a second fault.
 const WINDOW: u64 = 64 << 10;
+
+/// Bytes of the root of a module, which lies at the end of its file: seven words.
+const MODULE_ROOT: usize = 56;
 
 /// A region that was read.
 pub struct Loaded {
@@ -147,6 +151,7 @@ fn go_on_mapped<'a>(
     options: &ReadOptions<'_>,
 ) -> Result<Opened<'a>, ReadError> {
     let LookedAt { file, identity } = file;
+    both_ends(memory.bytes(), MODULE_ROOT);
     let examined = described(path, memory.bytes(), identity, deps, options);
     let examined = examined.map_err(|e| told_width(&file, path, e))?;
     let is_there = examined.head.base == base;
