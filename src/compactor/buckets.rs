@@ -160,15 +160,15 @@ impl<K: Keys> Buckets<K> {
             n => n * 2,
         };
         if bytes > HUGE {
+            let before = self.pages.bytes();
             self.pages.grow(bytes, "a hash table")?;
+            self.pages.enter(before, bytes);
             self.resized(bytes);
             return self.spread(old);
         }
         if self.spare.bytes() < bytes {
             self.spare = Pages::zeroed(bytes, "a hash table")?;
-            if bytes < HUGE {
-                self.spare.populate(0, bytes);
-            }
+            self.spare.enter(0, bytes);
         }
         std::mem::swap(&mut self.pages, &mut self.spare);
         self.resized(bytes);
@@ -210,8 +210,21 @@ impl<K: Keys> Buckets<K> {
         for i in (0..old).rev() {
             // SAFETY: a bucket, and `&mut self` excludes every other access.
             let Bucket { keys, offsets } = unsafe { self.at(i).replace(EMPTY) };
+            let mut free = self.free_in_pair(i);
             for (&key, &offset) in keys.iter().zip(&offsets).take_while(|(key, _)| **key != 0) {
+                // Most go into one of these two buckets, by the next bit of their hashes. Which one is no branch.
+                let which = self.home(key).wrapping_sub(2 * i);
+                if let Some(free) = free.get_mut(which)
+                    && *free < PLACES
+                {
+                    // SAFETY: a bucket, and `&mut self` excludes every other access.
+                    unsafe { &mut *self.at(2 * i + which) }.set(*free as u32, key, (offset as usize) << 3);
+                    *free += 1;
+                    continue;
+                }
                 if self.put_from(i, key, offset) {
+                    // That may be one of the two.
+                    free = self.free_in_pair(i);
                     continue;
                 }
                 if others.try_reserve(1).is_err() {
@@ -228,6 +241,18 @@ impl<K: Keys> Buckets<K> {
             unsafe { self.put(key, (offset as usize) << 3) };
         }
         Ok(())
+    }
+
+    /// The first free place of each of the buckets that the content of bucket `i` mostly goes into among twice as many;
+    /// [`PLACES`] if it has none.
+    #[inline(always)]
+    fn free_in_pair(&self, i: usize) -> [usize; 2] {
+        [2 * i, 2 * i + 1].map(|i| {
+            // SAFETY: a bucket, which nobody writes meanwhile.
+            let empty = equal8(unsafe { &(*self.at(i)).keys }, 0) & 0xff;
+            // A bucket fills from its first place on.
+            (empty | 1 << PLACES).trailing_zeros() as usize
+        })
     }
 
     /// As [`Buckets::put`], if a probe finds it without looking into a bucket before number `first`.

@@ -7,7 +7,7 @@ use super::memory::{HUGE, Pages};
 /// Sizes are multiples of this; growth is by half, so that few calls are needed and little is spare.
 const STEP: usize = 64 << 10;
 const PAGE: usize = 4096;
-/// Small pages are populated in steps of this many bytes.
+/// Memory is brought in in steps of this many bytes while there are no huge pages.
 const POPULATE: usize = 128 << 10;
 /// From this size on the buffer has huge pages: the part of the last one that is not used is little then.
 const LARGE: usize = 4 << 20;
@@ -82,13 +82,10 @@ impl Buffer {
     fn grow(&mut self, bytes: usize) -> Result<(), CompactError> {
         let wanted = self.extend(bytes)?;
         let capacity = self.pages.bytes();
-        if capacity >= LARGE {
-            self.ready = capacity;
-        } else {
-            let ready = wanted.next_multiple_of(POPULATE).min(capacity);
-            self.pages.populate(self.ready & !(PAGE - 1), ready);
-            self.ready = ready;
-        }
+        let step = if capacity >= LARGE { HUGE } else { POPULATE };
+        let ready = wanted.next_multiple_of(step).min(capacity);
+        self.pages.enter(self.ready & !(PAGE - 1), ready);
+        self.ready = ready;
         Ok(())
     }
 

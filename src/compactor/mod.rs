@@ -19,6 +19,7 @@ mod equal;
 mod equal8;
 mod error;
 mod find_equal;
+mod granules;
 mod hash;
 mod held;
 mod marks;

@@ -1,6 +1,7 @@
 //! Which dependency region holds an address. With dependencies this is asked for every pointer of a graph, before the
 //! object is read, so that a save touches no page of a dependency.
 
+use super::granules::{Found, Granules};
 use crate::dependencies::{Dependencies, RegionView};
 use olean_reader::format::room::{NoMemory, filled, push, room};
 use std::cell::Cell;
@@ -10,6 +11,8 @@ use std::ops::Range;
 /// lie at them are spread evenly, and one step of the index leads to one or two candidates.
 pub struct RegionIndex {
     sorted: Box<[RegionView]>,
+    /// What answers for most addresses in them.
+    granules: Granules,
     /// Of each bucket of `1 << shift` addresses from `begin` on, the first region that begins in it or behind.
     buckets: Box<[u32]>,
     begin: usize,
@@ -81,9 +84,11 @@ impl RegionIndex {
             }
         }
         let (roots, places) = (copies.into_boxed_slice(), places.into_boxed_slice());
+        let granules = Granules::new(&sorted, &places)?;
         let Some(first) = sorted.first() else {
             return Ok(RegionIndex {
                 sorted,
+                granules,
                 buckets: Box::default(),
                 begin: 0,
                 span: 0,
@@ -111,6 +116,7 @@ impl RegionIndex {
         }
         Ok(RegionIndex {
             sorted,
+            granules,
             buckets,
             begin,
             span,
@@ -146,6 +152,13 @@ impl RegionIndex {
             None
         } else if self.inside.get().holds(address) {
             Some(address.wrapping_add(self.to_file.get()))
+        } else if let Found::InPlace(around) = self.granules.find(address) {
+            self.to_file.set(0);
+            self.inside.set(Span {
+                begin: around.start,
+                len: around.len(),
+            });
+            Some(address)
         } else {
             self.look(address)
         }
@@ -272,15 +285,16 @@ mod tests {
     proptest! {
         #[test]
         fn finds_what_a_search_finds(
-            gaps in prop::collection::vec((0..5_usize, 0..3_usize, any::<bool>()), 0..60),
+            gaps in prop::collection::vec((0..5_usize, 0..35_usize, any::<bool>(), any::<bool>()), 0..60),
             probes in prop::collection::vec(any::<prop::sample::Index>(), 50),
         ) {
             let mut views = Vec::new();
             let mut at = 0x1_0000;
-            for (i, &(gap, pages, far)) in gaps.iter().enumerate() {
+            for (i, &(gap, pages, far, in_place)) in gaps.iter().enumerate() {
                 at += gap * 0x1_0000 + if far { 0x70_0000_0000 } else { 0 };
                 let size = pages * 0x1000 + 8 * i;
-                views.push(RegionView { begin: at, size, base: (i as u64 + 1) << 40 });
+                let base = if in_place { at as u64 } else { (i as u64 + 1) << 40 };
+                views.push(RegionView { begin: at, size, base });
                 at += size.next_multiple_of(0x1_0000);
             }
             let end = at + 0x2_0000;

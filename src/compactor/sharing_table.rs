@@ -143,11 +143,15 @@ mod tests {
     #[test]
     fn a_large_table_grows_where_it_is() {
         let mut t = SharingTable::new();
-        // Spread evenly, and now and then one that the first bucket is meant for, or the last one.
+        // Spread as by chance, so that buckets are full at times, and now and then one that the first bucket is meant for,
+        // or the last one.
         let hash = |i: usize| match i % 1024 {
             0 => 1,
             1 => u32::MAX,
-            _ => (i as u32).wrapping_mul(0x9e37_79b1) | 1,
+            _ => {
+                let mixed = (i as u32 ^ i as u32 >> 16).wrapping_mul(0x21f0_aaad);
+                (mixed ^ mixed >> 15).wrapping_mul(0x735a_2d97) | 1
+            }
         };
         let count = 1_200_000;
         for i in 1..count {

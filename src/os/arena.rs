@@ -15,8 +15,6 @@ use super::limits::addresses_are_limited;
 use super::lock::Lock;
 use super::mapping_room;
 use super::page::page_size;
-use once_cell::race::OnceBool;
-use std::fs;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -52,7 +50,7 @@ pub struct Share(Arc<Chunk>);
 pub fn take(size: usize) -> Option<(NonNull<u8>, Share)> {
     let bytes = whole_pages(size)?;
     let scarce = mapping_room::is_scarce();
-    if !huge_pages() && !scarce {
+    if !huge_pages::are_given() && !scarce {
         return None;
     }
     if bytes >= OWN && !scarce {
@@ -112,7 +110,7 @@ impl Share {
     /// Brings the huge pages that begin in these bytes, which are about to be filled, into memory, or has small ones
     /// there, where huge ones are not worth it.
     pub(super) fn enter(&self, bytes: &mut [u8]) {
-        if !huge_pages() {
+        if !huge_pages::are_given() {
             return;
         }
         let start = bytes.as_ptr() as usize;
@@ -215,15 +213,6 @@ impl Drop for Chunk {
     }
 }
 
-/// Whether this system gives huge pages to who asks for them (`transparent_hugepage/enabled`).
-fn huge_pages() -> bool {
-    static ASKED: OnceBool = OnceBool::new();
-    ASKED.get_or_init(|| {
-        let said = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-        said.is_ok_and(|said| !said.contains("[never]"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,7 +254,7 @@ mod tests {
 
     #[test]
     fn pieces_are_apart_and_zero_at_first_whatever_was_given_back() {
-        if !huge_pages() {
+        if !huge_pages::are_given() {
             assert!(Piece::take(1).is_none());
             return;
         }

@@ -1,4 +1,4 @@
-//! Whether the next two megabytes of copies are to lie in one huge page or in 512 small ones.
+//! Whether the next two megabytes of copies, or of what a save needs, are to lie in one huge page or in 512 small ones.
 //!
 //! A huge page mostly takes a third of the time of what small ones take, or less. Not where the system has to make
 //! room for it, and not in a virtual machine that has given its free memory back: there it is exactly whole huge
@@ -8,6 +8,8 @@
 //! while, which is longer each time that a huge page then still is not.
 
 use super::lock::Lock;
+use once_cell::race::OnceBool;
+use std::fs;
 use std::time::Duration;
 
 /// What a huge page may take: as much as 512 small ones, which took 770 and 1,100 us on the machines where it was
@@ -60,13 +62,24 @@ impl Pace {
     }
 }
 
+/// Whether this system gives huge pages to who asks for them (`transparent_hugepage/enabled`).
+#[must_use]
+pub fn are_given() -> bool {
+    static ASKED: OnceBool = OnceBool::new();
+    ASKED.get_or_init(|| {
+        let said = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+        said.is_ok_and(|said| !said.contains("[never]"))
+    })
+}
+
 /// Whether the next step is to be a huge page.
-pub(super) fn next() -> bool {
+#[must_use]
+pub fn next() -> bool {
     PACE.lock().next()
 }
 
 /// Runs `touch`, which brings a huge page into memory, and looks at the time that this takes the thread.
-pub(super) fn watch(touch: impl FnOnce()) {
+pub fn watch(touch: impl FnOnce()) {
     let start = thread_time();
     touch();
     let time = thread_time().saturating_sub(start);

@@ -10,7 +10,7 @@ pub mod counters;
 pub mod elf;
 pub mod env;
 pub mod file;
-mod huge_pages;
+pub mod huge_pages;
 pub mod image_use;
 pub mod libraries;
 pub mod limits;

@@ -24,7 +24,11 @@ pub fn prefetch(address: usize) {
 pub fn both_ends(bytes: &[u8], last: usize) {
     hint::black_box(bytes.first().copied());
     let end = bytes.as_ptr_range().end as usize;
-    for address in [bytes.as_ptr() as usize + LINE, end.wrapping_sub(last), end.wrapping_sub(1)] {
+    for address in [
+        bytes.as_ptr() as usize + LINE,
+        end.wrapping_sub(last),
+        end.wrapping_sub(1),
+    ] {
         prefetch(address);
     }
 }
