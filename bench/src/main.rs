@@ -47,6 +47,12 @@ struct Args {
     /// The process of --scale that reads the files below this directory.
     #[arg(long, value_name = "DIR", hide = true)]
     reads: Option<PathBuf>,
+    /// The process of --scale that reads the files of --list and does nothing else.
+    #[arg(long, value_name = "HOW", value_enum, requires = "list", hide = true)]
+    bare: Option<scale::bare::Bare>,
+    /// A file with a path in each line.
+    #[arg(long, value_name = "FILE", hide = true)]
+    list: Option<PathBuf>,
     /// Let only one side save, for a profiler; files are not compared then.
     #[arg(long, value_name = "SIDE", value_parser = ["ours", "incumbent"])]
     alone: Option<String>,
@@ -65,6 +71,9 @@ fn main() {
             json: args.json,
         };
         return scale::run(dir, &options);
+    }
+    if let (Some(bare), Some(list)) = (args.bare, &args.list) {
+        return scale::bare::child(list, bare);
     }
     // Before anything is allocated: what one thread's heap once holds is not given back.
     bench::readable::fresh_memory();

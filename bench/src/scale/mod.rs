@@ -6,10 +6,11 @@
 //! * [`process`]: one run, and what it took;
 //! * [`images`]: the images, and states of the page cache;
 //! * [`side`]: who loads; [`works`]: what is run; [`tree`]: how;
-//! * [`reads`]: reads without anything around them;
+//! * [`reads`]: reads without anything around them; [`bare`]: what the disk takes alone;
 //! * [`targets`]: what has to be reached; [`table`]: what was;
 //! * this file: rounds.
 
+pub mod bare;
 pub mod images;
 pub mod process;
 pub mod reads;

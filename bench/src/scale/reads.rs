@@ -36,6 +36,12 @@ fn modules(dir: &Path) -> Vec<Vec<PathBuf>> {
     modules
 }
 
+/// The region files that the modules below `dir` have.
+#[must_use]
+pub fn files(dir: &Path) -> Vec<PathBuf> {
+    modules(dir).into_iter().flatten().collect()
+}
+
 /// How many region files the modules below `dir` have.
 #[must_use]
 pub fn regions(dir: &Path) -> usize {

@@ -31,6 +31,10 @@ pub const ALONE: &str = "1 thread";
 pub const TOGETHER: &str = "threads";
 /// No loader: one file of as many bytes, read from its beginning to its end.
 pub const FLOOR: &str = "one file, read";
+/// No loader: the files of the set, read one after the other as they come.
+pub const FILES: &str = "files, read";
+/// No loader: the files of the set, all asked for and then read by a thread for each core. What a loader of files needs at least.
+pub const ASKED: &str = "files, asked for";
 
 /// The snapshot that Lean's own loader saved, and ours.
 pub const SNAPSHOTS: [&str; 2] = ["stock.snap", "ours.snap"];
@@ -77,7 +81,9 @@ pub fn all(images: &Images) -> Vec<Side> {
     };
     sides.push(reading(ALONE, &[("LEAN_IMPORT_WORKERS", "1")]));
     sides.push(reading(TOGETHER, &[]));
-    sides.push(reading(FLOOR, &[]));
+    for floor in [FLOOR, FILES, ASKED] {
+        sides.push(reading(floor, &[]));
+    }
     sides
 }
 

@@ -1,8 +1,10 @@
 //! The tree of modules, what lies beside it, and the processes of a real Lean over it.
 
+use super::bare::{self, Bare};
 use super::images::{self, Images};
 use super::process::{self, Usage};
-use super::side::{self, FLOOR, Side};
+use super::reads;
+use super::side::{self, ASKED, FILES, FLOOR, Side};
 use super::works::{Before, How, What, Work};
 use std::ffi::OsString;
 use std::fs;
@@ -61,6 +63,9 @@ impl Works {
         ] {
             fs::write(works.scratch.path().join(name), text).unwrap_or_else(|e| panic!("{name}: {e}"));
         }
+        let files = reads::files(&works.tree);
+        let paths: Vec<&str> = files.iter().map(|f| f.to_str().expect("UTF-8")).collect();
+        fs::write(works.list(), paths.join("\n")).unwrap_or_else(|e| panic!("the list of files: {e}"));
         for side in side::plain() {
             process::run(&mut works.saving(side.snapshot, &side));
         }
@@ -135,6 +140,11 @@ impl Works {
         command
     }
 
+    /// A file with the paths of the region files of the tree; made before anything is cold.
+    fn list(&self) -> PathBuf {
+        self.scratch.path().join("files")
+    }
+
     fn snapshot(&self, option: &str, name: &str) -> OsString {
         let mut argument = OsString::from(option);
         argument.push(self.scratch.path().join(name));
@@ -150,12 +160,17 @@ impl Works {
     }
 
     fn command(&self, what: What, side: &Side) -> Command {
-        if side.name == FLOOR {
-            let mut command = Command::new("cat");
-            command
-                .current_dir(self.scratch.path())
-                .arg(self.images.tree.as_path());
-            return command;
+        match side.name {
+            FLOOR => {
+                let mut command = Command::new("cat");
+                command
+                    .current_dir(self.scratch.path())
+                    .arg(self.images.tree.as_path());
+                return command;
+            }
+            FILES => return bare::command(&self.list(), Bare::AsTheyCome),
+            ASKED => return bare::command(&self.list(), Bare::AskedFor),
+            _ => {}
         }
         if what == What::Set {
             let mut command = Command::new(testkit::program("olean"));

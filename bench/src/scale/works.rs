@@ -1,6 +1,6 @@
 //! What is run: commands of a real Lean over a tree of modules, by which sides, and after what.
 
-use super::side::{ALONE, FLOOR, IMAGE, INSIDE, OURS, STALE, STOCK, TOGETHER, TRUST};
+use super::side::{ALONE, ASKED, FILES, FLOOR, IMAGE, INSIDE, OURS, STALE, STOCK, TOGETHER, TRUST};
 
 /// How a work is run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,7 +139,7 @@ pub fn list(extra: &[String]) -> Vec<Work> {
             ("snapshot set, 1 ms each call", How::Delayed, Some(1)),
         ] {
             let sides: &[&str] = match how {
-                How::Cold => &[ALONE, TOGETHER, FLOOR],
+                How::Cold => &[ALONE, TOGETHER, FLOOR, FILES, ASKED],
                 _ => &[ALONE, TOGETHER],
             };
             list.push(Work {

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(super) const WHAT: &str = "the regions of the snapshot's modules";
 
 /// So many modules before it is read, the files of one are asked for: enough that a disk always has something to do.
-const AHEAD: usize = 16;
+const AHEAD: usize = 128;
 
 /// How files are read, for all threads.
 pub struct Reader<'a> {
@@ -144,11 +144,13 @@ impl Reader<'_> {
         Ok(out)
     }
 
-    /// Asks for the files of a module that will be read some modules after this one, if files have to come from a disk.
-    fn ask_ahead(&self, index: usize) {
-        let later = index + AHEAD;
-        if later < self.list.len() && self.image.is_none() && ahead::is_of_use() {
-            let Module { olean, ir } = self.list.module(later);
+    /// Asks for the files of modules that will be read soon after number `index`, if files have to come from a disk.
+    fn ask_ahead(&self, index: usize, asked: &Asked) {
+        if self.image.is_some() || !ahead::is_of_use() {
+            return;
+        }
+        while let Some(next) = asked.next(index, self.list.len()) {
+            let Module { olean, ir } = self.list.module(next);
             olean
                 .chain(ir)
                 .for_each(|file| ahead::ask_for(self.list.file(file)));
@@ -161,7 +163,7 @@ impl Reader<'_> {
     /// # Errors
     /// That of the first module in this order that cannot be read; nothing is left of any.
     pub fn modules(&self, workers: usize) -> Result<Vec<Vec<Found>>, CallError> {
-        let next = AtomicUsize::new(0);
+        let (next, asked) = (AtomicUsize::new(0), Asked(AtomicUsize::new(0)));
         // The first module known to have failed. Modules are taken in their order: whoever takes a later one knows that
         // those before it have been taken, and only their errors can still come first.
         let failed = AtomicUsize::new(usize::MAX);
@@ -172,7 +174,7 @@ impl Reader<'_> {
                 if index >= self.list.len().min(failed.load(Ordering::Relaxed)) {
                     return done;
                 }
-                self.ask_ahead(index);
+                self.ask_ahead(index, &asked);
                 let read = panics::caught(|| self.module(index));
                 let read = read.unwrap_or_else(|panic| Err(CallError::Argument(panic)));
                 if read.is_err() {
@@ -202,6 +204,22 @@ impl Reader<'_> {
     }
 }
 
+/// Modules before this number have been asked for by some thread, or are not worth it any more.
+struct Asked(AtomicUsize);
+
+impl Asked {
+    /// The next module to be asked for by a thread that reads number `index` now, of `count` modules.
+    fn next(&self, index: usize, count: usize) -> Option<usize> {
+        self.0.fetch_max(index + 1, Ordering::Relaxed);
+        let end = (index + AHEAD).min(count);
+        if self.0.load(Ordering::Relaxed) >= end {
+            return None;
+        }
+        // Others may have been faster: then it is a module that is further ahead, or there is none.
+        Some(self.0.fetch_add(1, Ordering::Relaxed)).filter(|&next| next < count)
+    }
+}
+
 /// Says of a file that is not there from where its path is meant.
 fn told_from_where(path: &CStr, e: CallError) -> CallError {
     match e {
@@ -213,5 +231,41 @@ fn told_from_where(path: &CStr, e: CallError) -> CallError {
             CallError::Argument(text)
         }
         e => e,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_module_is_asked_for_once_and_before_it_is_read() {
+        const COUNT: usize = 3 * AHEAD;
+        let all = |asked: &Asked, index| -> Vec<usize> {
+            std::iter::from_fn(|| asked.next(index, COUNT)).collect()
+        };
+        let asked = Asked(AtomicUsize::new(0));
+        assert_eq!(all(&asked, 0), (1..AHEAD).collect::<Vec<_>>());
+        assert!(all(&asked, 0).is_empty());
+        assert_eq!(all(&asked, 1), [AHEAD]);
+        // What has been read meanwhile is not asked for.
+        assert_eq!(all(&asked, 2 * AHEAD), (2 * AHEAD + 1..COUNT).collect::<Vec<_>>());
+        assert!(all(&asked, COUNT - 1).is_empty());
+        let (asked, next) = (Asked(AtomicUsize::new(0)), AtomicUsize::new(0));
+        let found = together(4, || {
+            let mut found = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= COUNT {
+                    return found;
+                }
+                found.extend(all(&asked, index));
+            }
+        });
+        let mut found: Vec<usize> = found.into_iter().flatten().collect();
+        found.sort_unstable();
+        let once = found.len();
+        found.dedup();
+        assert_eq!(found.len(), once);
     }
 }
