@@ -210,13 +210,11 @@ struct Asked(AtomicUsize);
 impl Asked {
     /// The next module to be asked for by a thread that reads number `index` now, of `count` modules.
     fn next(&self, index: usize, count: usize) -> Option<usize> {
-        self.0.fetch_max(index + 1, Ordering::Relaxed);
         let end = (index + AHEAD).min(count);
-        if self.0.load(Ordering::Relaxed) >= end {
-            return None;
-        }
-        // Others may have been faster: then it is a module that is further ahead, or there is none.
-        Some(self.0.fetch_add(1, Ordering::Relaxed)).filter(|&next| next < count)
+        let first = |asked: usize| asked.max(index + 1);
+        let claim = |asked| (first(asked) < end).then(|| first(asked) + 1);
+        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim);
+        before.ok().map(first)
     }
 }
 
