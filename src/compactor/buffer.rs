@@ -84,7 +84,8 @@ impl Buffer {
         let capacity = self.pages.bytes();
         let step = if capacity >= LARGE { HUGE } else { POPULATE };
         let ready = wanted.next_multiple_of(step).min(capacity);
-        self.pages.enter(self.ready & !(PAGE - 1), ready);
+        // The page that what is ready ends in may have been written to.
+        self.pages.enter(self.ready.next_multiple_of(PAGE), ready);
         self.ready = ready;
         Ok(())
     }

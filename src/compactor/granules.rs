@@ -12,32 +12,20 @@ const MOST: usize = 1 << 18;
 /// One piece.
 #[derive(Clone, Copy)]
 struct Granule {
-    /// Its number among all of the address space, of which 32 bits are kept; see [`number`].
+    /// Its number in the address space; 0 where the place is empty, for nothing lies in that piece.
     number: u32,
-    /// Bytes from its beginning on that one region has, which lies where its file wants to. [`NONE`] where the place is empty,
-    /// [`UNCLEAR`] where that is not all that there is to say.
+    /// Bytes from its beginning on that one region has, which lies where its file wants to; 0 if that is not all that there
+    /// is to say of the piece.
     bytes: u32,
 }
 
-const NONE: u32 = 0;
-const UNCLEAR: u32 = u32::MAX;
+const EMPTY: Granule = Granule { number: 0, bytes: 0 };
 
 /// The table: open addressing, at most two thirds full.
 pub struct Granules {
     places: Box<[Granule]>,
     /// How far a hash has to be shifted to the right to be a place.
     shift: u32,
-}
-
-/// What a look shows.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Found {
-    /// The address is in a region that lies where its file wants to, as all of these are.
-    InPlace(Range<usize>),
-    /// It is in no region.
-    Outside,
-    /// It may be either.
-    Unclear,
 }
 
 impl Granules {
@@ -63,46 +51,42 @@ impl Granules {
             let is_in_place = view.base == view.begin as u64 && view.begin.is_multiple_of(PIECE);
             for piece in pieces(range.clone()) {
                 let bytes = (range.end - piece * PIECE).min(PIECE) as u32;
-                table.enter(piece, if is_in_place { bytes } else { UNCLEAR });
+                table.enter(piece, if is_in_place { bytes } else { 0 });
             }
         }
         for piece in places.iter().cloned().flat_map(pieces) {
-            table.enter(piece, UNCLEAR);
+            table.enter(piece, 0);
         }
         Ok(table)
     }
 
     /// An empty table with room for `count` pieces; without room if there are none to be entered.
     fn of(count: usize) -> Result<Self, NoMemory> {
-        let empty = Granule {
-            number: 0,
-            bytes: NONE,
-        };
         let places = match count {
             0 => 0,
             // Two at least, for a hash can be shifted by 31 bits at most.
             _ => (count + count / 2 + 1).next_power_of_two().max(2),
         };
         Ok(Granules {
-            places: filled(empty, places, "the index of dependency regions")?.into_boxed_slice(),
+            places: filled(EMPTY, places, "the index of dependency regions")?.into_boxed_slice(),
             shift: 32 - places.max(2).ilog2(),
         })
     }
 
     fn enter(&mut self, piece: usize, bytes: u32) {
-        let Some(number) = number(piece) else {
+        let Some(number) = number(piece).filter(|&number| number != EMPTY.number) else {
             return;
         };
         let mut i = self.home(number);
         loop {
             let place = &mut self.places[i];
-            if place.bytes == NONE {
+            if place.number == EMPTY.number {
                 *place = Granule { number, bytes };
                 return;
             }
             if place.number == number {
                 // Of two regions, or of one that was given twice.
-                place.bytes = UNCLEAR;
+                place.bytes = 0;
                 return;
             }
             i = (i + 1) & (self.places.len() - 1);
@@ -114,32 +98,26 @@ impl Granules {
         (number.wrapping_mul(0x9e37_79b1) >> self.shift) as usize
     }
 
-    /// What is known of `address`.
+    /// Addresses around `address` that are in the same region, which lies where its file wants to, as all of them do; `None`
+    /// where the table does not say so.
     #[inline(always)]
-    pub fn find(&self, address: usize) -> Found {
+    pub fn find(&self, address: usize) -> Option<Range<usize>> {
         let piece = address / PIECE;
-        let Some(number) = number(piece) else {
-            return Found::Unclear;
-        };
+        let number = number(piece)?;
         let mut i = self.home(number);
-        // Without a table there is no place.
-        while let Some(&Granule { number: there, bytes }) = self.places.get(i) {
-            if bytes == NONE {
-                return Found::Outside;
-            }
-            if there == number {
+        loop {
+            // Without a table there is no place.
+            let place = self.places.get(i)?;
+            if place.number == number {
                 let begin = piece * PIECE;
-                return match bytes {
-                    UNCLEAR => Found::Unclear,
-                    bytes if address - begin < bytes as usize => {
-                        Found::InPlace(begin..begin + bytes as usize)
-                    }
-                    _ => Found::Outside,
-                };
+                let around = begin..begin + place.bytes as usize;
+                return around.contains(&address).then_some(around);
+            }
+            if place.number == EMPTY.number {
+                return None;
             }
             i = (i + 1) & (self.places.len() - 1);
         }
-        Found::Unclear
     }
 }
 
@@ -175,19 +153,19 @@ mod tests {
         ];
         let table = Granules::new(&regions, &[at(11) + 8..at(11) + 9, at(20)..at(20) + 1]).expect("memory");
         for (address, expected) in [
-            (0, Found::Outside),
-            (at(3) - 1, Found::Outside),
-            (at(3), Found::InPlace(at(3)..at(4))),
-            (at(4) + PIECE / 2 - 1, Found::InPlace(at(4)..at(4) + PIECE / 2)),
-            (at(4) + PIECE / 2, Found::Outside),
-            (at(7), Found::Unclear),
-            (at(7) + 800, Found::Unclear),
-            (at(9) + 8, Found::Unclear),
-            (at(11) + 800, Found::Unclear),
-            (at(13), Found::Unclear),
-            (at(20) + 800, Found::Unclear),
-            (at(1 << 31) + 799, Found::InPlace(at(1 << 31)..at(1 << 31) + 800)),
-            (usize::MAX, Found::Unclear),
+            (0, None),
+            (at(3) - 1, None),
+            (at(3), Some(at(3)..at(4))),
+            (at(4) + PIECE / 2 - 1, Some(at(4)..at(4) + PIECE / 2)),
+            (at(4) + PIECE / 2, None),
+            (at(7), None),
+            (at(7) + 800, None),
+            (at(9) + 8, None),
+            (at(11) + 800, None),
+            (at(13), None),
+            (at(20) + 800, None),
+            (at(1 << 31) + 799, Some(at(1 << 31)..at(1 << 31) + 800)),
+            (usize::MAX, None),
         ] {
             assert_eq!(table.find(address), expected, "{address:#x}");
         }
@@ -201,15 +179,15 @@ mod tests {
             &[view(usize::MAX - PIECE, 800, usize::MAX - PIECE)],
         ] {
             let table = Granules::new(regions, &[]).expect("memory");
-            assert_eq!(table.find(800), Found::Unclear);
+            assert_eq!(table.find(800), None);
         }
     }
 
     #[test]
     fn one_piece_has_a_table() {
         let table = Granules::new(&[view(PIECE, 8, PIECE)], &[]).expect("memory");
-        assert_eq!(table.find(PIECE), Found::InPlace(PIECE..PIECE + 8));
-        assert_eq!(table.find(PIECE + 8), Found::Outside);
-        assert_eq!(table.find(2 * PIECE), Found::Outside);
+        assert_eq!(table.find(PIECE), Some(PIECE..PIECE + 8));
+        assert_eq!(table.find(PIECE + 8), None);
+        assert_eq!(table.find(2 * PIECE), None);
     }
 }

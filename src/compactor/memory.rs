@@ -119,12 +119,8 @@ impl Pages {
         if std::mem::replace(&mut self.huge, huge) == huge {
             return;
         }
-        let advice = match huge {
-            true => libc::MADV_HUGEPAGE,
-            false => libc::MADV_NOHUGEPAGE,
-        };
-        // SAFETY: advice on the mapping of this value; a system that does not take it changes nothing.
-        unsafe { libc::madvise(self.start.as_ptr().cast(), self.bytes, advice) };
+        // SAFETY: the mapping of this value.
+        unsafe { huge_pages::advise(self.start.as_ptr(), self.bytes, huge) };
     }
 
     /// Where the memory begins.

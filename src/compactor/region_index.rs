@@ -1,7 +1,7 @@
 //! Which dependency region holds an address. With dependencies this is asked for every pointer of a graph, before the
 //! object is read, so that a save touches no page of a dependency.
 
-use super::granules::{Found, Granules};
+use super::granules::Granules;
 use crate::dependencies::{Dependencies, RegionView};
 use olean_reader::format::room::{NoMemory, filled, push, room};
 use std::cell::Cell;
@@ -152,7 +152,7 @@ impl RegionIndex {
             None
         } else if self.inside.get().holds(address) {
             Some(address.wrapping_add(self.to_file.get()))
-        } else if let Found::InPlace(around) = self.granules.find(address) {
+        } else if let Some(around) = self.granules.find(address) {
             self.to_file.set(0);
             self.inside.set(Span {
                 begin: around.start,

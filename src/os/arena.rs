@@ -197,12 +197,8 @@ impl Chunk {
         if self.huge.swap(huge, Relaxed) == huge {
             return;
         }
-        let advice = match huge {
-            true => libc::MADV_HUGEPAGE,
-            false => libc::MADV_NOHUGEPAGE,
-        };
-        // SAFETY: the chunk; no content changes, and a system that does not take the advice goes on as before.
-        unsafe { libc::madvise(self.start as *mut _, self.bytes, advice) };
+        // SAFETY: the chunk, which is this value's.
+        unsafe { huge_pages::advise(self.start as *mut _, self.bytes, huge) };
     }
 }
 

@@ -72,6 +72,20 @@ pub fn are_given() -> bool {
     })
 }
 
+/// Has the pages that come into the memory from `start` on be huge or small from now on; what is there stays as it is. A
+/// system that does not take the advice goes on as before.
+///
+/// # Safety
+/// The `bytes` bytes are those of a mapping, or of a part of one, that is the caller's.
+pub unsafe fn advise(start: *mut u8, bytes: usize, huge: bool) {
+    let advice = match huge {
+        true => libc::MADV_HUGEPAGE,
+        false => libc::MADV_NOHUGEPAGE,
+    };
+    // SAFETY: a mapping of the caller's, by the contract; no content changes.
+    unsafe { libc::madvise(start.cast(), bytes, advice) };
+}
+
 /// Whether the next step is to be a huge page.
 #[must_use]
 pub fn next() -> bool {
