@@ -41,10 +41,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 /// less. The pages of a smaller one that hold no such pointer stay the file's.
 const COPIED: usize = 2 << 20;
 
-/// Up to this size one page fault brings a header and the root at the file's end: Linux maps the pages around the one that
-/// is touched, within so many bytes (`fault_around_bytes`). For a larger file a read takes less than a second fault.
-const WINDOW: u64 = 64 << 10;
-
 /// Bytes of the root of a module, which lies at the end of its file: seven words.
 const MODULE_ROOT: usize = 56;
 
@@ -135,8 +131,7 @@ pub fn open<'a>(
 #[inline(always)]
 fn may_be_mapped_at_once(file: &LookedAt, options: &ReadOptions<'_>) -> bool {
     let is_untouched = options.copy_root || options.force_relocate;
-    let is_at_once = (HEADER_SIZE as u64..=WINDOW).contains(&file.identity.size);
-    !is_untouched && is_at_once && ahead::is_in_memory()
+    !is_untouched && file.identity.size >= HEADER_SIZE as u64 && ahead::is_in_memory()
 }
 
 /// The same as [`go_on`] with a file that is mapped at `base`, where it is thought to want to lie. If it does not, it does

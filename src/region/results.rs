@@ -4,6 +4,7 @@ use super::arguments::path;
 use super::error::{CallError, ReadError, shown};
 use super::read::{Loaded, Placed};
 use super::registry::{self, NewRegion};
+use super::use_of_regions;
 use super::wishes::may_copy_roots;
 use crate::host::{Generation, Host, RegionFacts};
 use crate::object::Obj;
@@ -65,8 +66,10 @@ pub(super) unsafe fn enter(host: &Host, fname: Obj, loaded: Loaded) -> Result<Re
             Generation::Structure => fname.0,
             Generation::Batch | Generation::Handle => facts.buffer,
         },
-        is_counted: may_copy_roots(host),
     };
+    if may_copy_roots(host) {
+        use_of_regions::count();
+    }
     match registry::insert(new) {
         Some(entered) => {
             if let Some(copy) = entered.root_copy {

@@ -5,75 +5,144 @@
 //! anyway, the call that reads the root would be for nothing.
 //!
 //! Who touches what cannot be seen, but page faults are counted by the system. They are looked at after each batch of
-//! reads that touched nothing. If the process had many, the host is taken to use its regions, and regions are touched
-//! as they are read; after a while another batch is tried.
+//! reads that touched nothing. If the process had many in two batches in a row, the host is taken to use its regions, and
+//! regions are touched as they are read; after a while batches are tried again. One batch alone says little: at times the
+//! host's allocator begins a piece of memory.
 
 use crate::os::lock::Lock;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// Reads in a batch.
-pub(super) const BATCH: u32 = 256;
-/// Page faults in a batch from which on regions are taken to be used. An import has 75 to 83, as it looks at what each module
-/// imports before it reads the next; the load of a snapshot has 10, for the objects that Lean makes, and at times 16
-/// more, when the allocator begins a piece of memory.
-const MANY: u64 = 40;
-/// Reads before the next batch is tried, at first and at most.
-const PAUSE: u32 = 1 << 10;
-const LONGEST_PAUSE: u32 = 1 << 14;
+/// Reads in a batch while nothing is known, and at most: where batches had few faults, each has twice as many reads as
+/// the one before.
+const BATCH: u64 = 32;
+const LONGEST_BATCH: u64 = 1 << 8;
+/// Page faults for so many reads from which on they are many: 6 for 32. An import has about 10, as it looks at what each
+/// module imports before it reads the next; the load of a snapshot has 1 or 2, for the objects that Lean makes, and at times
+/// 16 more, when the allocator begins a piece of memory.
+const MANY: (u64, u64) = (6, 32);
+/// Batches with many faults in a row after which regions are taken to be used.
+const ENOUGH: u32 = 2;
+/// Reads before batches are tried again, at first and at most.
+const PAUSE: u64 = 1 << 10;
+const LONGEST_PAUSE: u64 = 1 << 14;
 
-/// Whether regions are taken not to be used.
-static UNSEEN: AtomicBool = AtomicBool::new(false);
+/// What every read looks at, in a cache line of its own.
+#[repr(align(64))]
+struct Known {
+    /// Reads so far.
+    reads: AtomicU64,
+    /// From so many on somebody is to look.
+    next: AtomicU64,
+    /// Whether regions are taken not to be used.
+    unseen: AtomicBool,
+}
+
+static KNOWN: Known = Known {
+    reads: AtomicU64::new(0),
+    next: AtomicU64::new(0),
+    unseen: AtomicBool::new(false),
+};
 
 static RULE: Lock<Rule> = Lock::new(Rule::new());
 
 #[derive(Debug)]
 struct Rule {
-    /// Page faults before the batch, if one is under way.
-    before: Option<u64>,
+    /// The batch that is under way, if one is.
+    batch: Option<Batch>,
     /// Reads before the next one is tried.
-    pause: u32,
+    pause: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Batch {
+    /// What was there when it began.
+    before: Counts,
+    /// After so many reads somebody looks.
+    reads: u64,
+    /// How many before it had many faults, in a row.
+    many: u32,
+}
+
+/// What a process did so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Counts {
+    reads: u64,
+    faults: u64,
 }
 
 impl Rule {
     const fn new() -> Self {
         Rule {
-            before: None,
+            batch: None,
             pause: PAUSE,
         }
     }
 
-    /// The process has had so many page faults by now. Answers after how many reads that is asked next, and `before`
-    /// says whether these are a batch.
-    fn go_on(&mut self, faults: u64) -> u32 {
-        if let Some(before) = self.before
-            && faults.wrapping_sub(before) >= MANY
+    /// Answers after how many reads to look again; `batch` says whether these are one. The child of a fork has had fewer
+    /// faults than its parent, and goes on with the batch.
+    fn go_on(&mut self, now: Counts) -> u64 {
+        let mut many = 0;
+        let mut reads = BATCH;
+        if let Some(Batch {
+            before,
+            reads: planned,
+            many: earlier,
+        }) = self.batch
         {
-            self.before = None;
+            let faults = now.faults.saturating_sub(before.faults);
+            // Other threads may have read more meanwhile.
+            let most = now.reads.saturating_sub(before.reads);
+            if faults.saturating_mul(MANY.1) >= MANY.0.saturating_mul(most) {
+                many = earlier + 1;
+            } else {
+                reads = (planned * 2).min(LONGEST_BATCH);
+            }
+        }
+        if many == ENOUGH {
+            self.batch = None;
             let next = (self.pause * 2).min(LONGEST_PAUSE);
             return mem::replace(&mut self.pause, next);
         }
-        self.before = Some(faults);
-        BATCH
+        self.batch = Some(Batch {
+            before: now,
+            reads,
+            many,
+        });
+        reads
     }
 }
 
 /// Whether regions are taken not to be used, so that nothing of them should be touched.
 pub(super) fn is_unseen() -> bool {
-    UNSEEN.load(Relaxed)
+    KNOWN.unseen.load(Relaxed)
 }
 
-/// Looks whether they are; answers after how many reads to look again.
-pub(super) fn look() -> u32 {
-    let faults = page_faults();
-    let mut rule = RULE.lock();
-    let next = rule.go_on(faults);
-    UNSEEN.store(rule.before.is_some(), Relaxed);
-    next
+/// Counts a read, and looks whether regions are used when it is time.
+#[inline]
+pub(super) fn count() {
+    if KNOWN.reads.fetch_add(1, Relaxed) >= KNOWN.next.load(Relaxed) {
+        look();
+    }
 }
 
-/// Page faults of this process so far. A call that fails answers 0. The child of a fork begins with none again, and so
-/// takes a batch that was under way for one with many.
+/// One thread at a time looks, and what it saw counts before another one looks: numbers that two threads saw at
+/// about the same time would say that a batch had no reads, or fewer faults than none.
+#[cold]
+fn look() {
+    let Some(mut rule) = RULE.try_lock() else { return };
+    let now = Counts {
+        reads: KNOWN.reads.load(Relaxed),
+        faults: page_faults(),
+    };
+    if now.reads > KNOWN.next.load(Relaxed) {
+        let next = rule.go_on(now);
+        KNOWN.next.store(now.reads + next, Relaxed);
+        KNOWN.unseen.store(rule.batch.is_some(), Relaxed);
+    }
+}
+
+/// Page faults of this process so far. A call that fails answers 0.
 fn page_faults() -> u64 {
     let mut usage = mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: `usage` is writable, and stays zeros, which are a value of the type, if the call fails.
@@ -88,22 +157,64 @@ fn page_faults() -> u64 {
 mod tests {
     use super::*;
 
+    /// What comes of one more batch, of as many reads as planned, with so many faults.
+    fn after(rule: &mut Rule, faults: u64) -> (u64, bool) {
+        let begun = rule.batch.map_or(0, |batch| batch.reads);
+        after_reads(rule, begun, faults)
+    }
+
+    fn after_reads(rule: &mut Rule, reads: u64, faults: u64) -> (u64, bool) {
+        let before = rule.batch.map_or(
+            Counts {
+                reads: 0,
+                faults: 1_000,
+            },
+            |batch| batch.before,
+        );
+        let now = Counts {
+            reads: before.reads + reads,
+            faults: before.faults + faults,
+        };
+        (rule.go_on(now), rule.batch.is_some())
+    }
+
     #[test]
-    fn batches_go_on_as_long_as_few_pages_are_touched_and_pauses_grow() {
+    fn batches_go_on_and_grow_as_long_as_few_pages_are_touched() {
         let mut rule = Rule::new();
-        let mut faults = 1000;
-        assert_eq!((rule.go_on(faults), rule.before), (BATCH, Some(1000)));
-        for _ in 0..10 {
-            faults += MANY - 1;
-            assert_eq!((rule.go_on(faults), rule.before), (BATCH, Some(faults)));
+        assert_eq!(after(&mut rule, 1000), (32, true), "what was before says nothing");
+        for (faults, reads) in [(5, 64), (11, 128), (23, 256), (47, 256), (47, 256)] {
+            assert_eq!(after(&mut rule, faults), (reads, true), "{faults}");
         }
+        // Many once, as where the allocator begins a piece of memory.
+        assert_eq!(after(&mut rule, 48), (32, true));
+        assert_eq!(after(&mut rule, 5), (64, true));
+        assert_eq!(after(&mut rule, 12), (32, true));
+        assert_eq!(after(&mut rule, 5), (64, true), "not twice in a row");
+    }
+
+    #[test]
+    fn after_two_batches_with_many_faults_pages_are_touched_and_pauses_grow() {
+        let mut rule = Rule::new();
         for pause in [1024, 2048, 4096, 8192, 16384, 16384] {
-            faults += MANY;
-            assert_eq!((rule.go_on(faults), rule.before), (pause, None));
-            // What was touched meanwhile says nothing.
-            faults += 1_000_000;
-            assert_eq!((rule.go_on(faults), rule.before), (BATCH, Some(faults)));
+            assert_eq!(after(&mut rule, 1_000_000), (32, true));
+            assert_eq!(after(&mut rule, 6), (32, true));
+            assert_eq!(after(&mut rule, 6), (pause, false));
         }
+    }
+
+    #[test]
+    fn faults_are_held_against_the_reads_that_were_made() {
+        let mut rule = Rule::new();
+        after(&mut rule, 0);
+        // Other threads read while the one that looks was not running.
+        assert_eq!(after_reads(&mut rule, 320, 59), (64, true));
+        assert_eq!(after_reads(&mut rule, 320, 60), (32, true));
+        // The child of a fork has had few.
+        let now = Counts {
+            reads: 10_000,
+            faults: 3,
+        };
+        assert_eq!((rule.go_on(now), rule.batch.is_some()), (64, true));
     }
 
     #[test]

@@ -9,7 +9,6 @@
 mod roots;
 mod table;
 
-use super::use_of_regions;
 use crate::compactor::RootCopyAt;
 use crate::dependencies::RegionView;
 use crate::os::lock::{Guard, Lock};
@@ -53,8 +52,6 @@ pub struct NewRegion {
     pub relocated: bool,
     /// Whom it is for (see [`release`]).
     pub holder: usize,
-    /// Whether it counts among the reads after which somebody looks whether the host uses its regions.
-    pub is_counted: bool,
 }
 
 /// A live region. Its file's size is that of its memory.
@@ -117,8 +114,6 @@ type Holders = HashSet<usize, BuildHasherDefault<DefaultHasher>>;
 #[repr(C)]
 struct Registry {
     table: Table<Region>,
-    /// Reads until somebody looks whether the host uses its regions; never 0.
-    until_look: u32,
     roots: RootCopies,
     /// The holders of regions that have been shared, by address.
     shared: HashMap<usize, Holders, BuildHasherDefault<DefaultHasher>>,
@@ -126,7 +121,6 @@ struct Registry {
 
 static LIVE: Lock<Registry> = Lock::new(Registry {
     table: Table::new(),
-    until_look: 1,
     roots: RootCopies::new(),
     shared: HashMap::with_hasher(BuildHasherDefault::new()),
 });
@@ -175,18 +169,13 @@ pub fn insert(new: NewRegion) -> Option<Entered> {
         root_copy: None,
         memory: new.memory,
     };
-    let (inserted, root_copy, is_time) = {
+    let (inserted, root_copy) = {
         let mut live = lock();
         // Whoever held the memory that was there before, somebody else has released it.
         if !live.shared.is_empty() {
             live.shared.remove(&handle);
         }
-        let Registry {
-            table,
-            until_look,
-            roots,
-            ..
-        } = &mut *live;
+        let Registry { table, roots, .. } = &mut *live;
         // Without room for a copy the root itself is given out.
         let mut copy = None;
         if let Some(new_copy) = new.root_copy {
@@ -197,21 +186,8 @@ pub fn insert(new: NewRegion) -> Option<Entered> {
         if let Err(region) = &inserted {
             roots.give_back(region.root_copy);
         }
-        let mut is_time = false;
-        if new.is_counted {
-            *until_look -= 1;
-            is_time = *until_look == 0;
-            if is_time {
-                // A child of a fork may be left with it.
-                *until_look = use_of_regions::BATCH;
-            }
-        }
-        (inserted, copy, is_time)
+        (inserted, copy)
     };
-    if is_time {
-        let next = use_of_regions::look();
-        lock().until_look = next.max(1);
-    }
     // If it comes back, it goes after the lock.
     inserted.ok().map(|()| Entered { handle, root_copy })
 }

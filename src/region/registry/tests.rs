@@ -43,7 +43,6 @@ impl Mapped {
             mapped,
             relocated,
             holder,
-            is_counted: false,
         })
         .expect("memory")
         .handle
@@ -286,7 +285,6 @@ fn the_place_of_a_root_s_copy_is_free_when_the_region_has_gone() {
             mapped: true,
             relocated: false,
             holder,
-            is_counted: false,
         });
         entered.expect("memory")
     };
