@@ -34,8 +34,8 @@ fn counted<T>(
 
 pub(super) fn count_read(facts: ReadFacts, time: u64) {
     READ.record(facts.bytes, time);
-    if facts.mapped {
-        READ.add_mapped(time);
+    if !facts.mapped {
+        READ.add_unmapped(time);
     }
     if facts.relocated {
         READ.add_relocated();

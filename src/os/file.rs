@@ -35,6 +35,9 @@ pub fn errno_text(e: &io::Error) -> String {
         .into_owned()
 }
 
+/// No descriptor.
+const CLOSED: libc::c_int = -1;
+
 /// An open file, closed when dropped.
 pub struct File {
     fd: libc::c_int,
@@ -74,6 +77,14 @@ impl File {
         Ok(File {
             fd: fd as libc::c_int,
         })
+    }
+
+    /// Closes the file before this value is dropped. Whatever it is asked for after that fails.
+    pub fn close(&mut self) {
+        if self.fd != CLOSED {
+            // SAFETY: the descriptor is owned by this value, which has none any more.
+            unsafe { libc::close(std::mem::replace(&mut self.fd, CLOSED)) };
+        }
     }
 
     /// The descriptor, for mapping; still owned by this value.
@@ -196,8 +207,7 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
-        // SAFETY: the descriptor is owned by this value.
-        unsafe { libc::close(self.fd) };
+        self.close();
     }
 }
 

@@ -8,6 +8,7 @@ use super::mapping_room;
 use super::page::LOWEST_ADDRESS;
 use std::io;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Memory that holds a whole region.
 pub struct Memory {
@@ -44,6 +45,10 @@ pub enum Missed {
     Refused(io::Error),
 }
 
+/// A mapped file is shorter than it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shortened;
+
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
 
 /// From this size on a copy is a piece of a chunk with huge pages.
@@ -67,6 +72,32 @@ impl Memory {
             size,
             kind: MemoryKind::Mapping,
         })
+    }
+
+    /// Brings the first page of a mapped file into memory, and those around it, without looking at it: what it holds can be
+    /// waited for later. Where the system cannot do that nothing happens.
+    ///
+    /// # Errors
+    /// The file has no such page any more: a look at it would end the process by SIGBUS.
+    pub fn bring_first_page(&self) -> Result<(), Shortened> {
+        /// Linux before 5.14 does not know the advice.
+        static UNKNOWN: AtomicBool = AtomicBool::new(false);
+        if UNKNOWN.load(Relaxed) {
+            return Ok(());
+        }
+        // A length is rounded up to pages.
+        // SAFETY: the page is this value's; its content stays as it is.
+        if unsafe { libc::madvise(self.start.as_ptr().cast(), 1, libc::MADV_POPULATE_READ) } == 0 {
+            return Ok(());
+        }
+        match io::Error::last_os_error().raw_os_error() {
+            Some(libc::EFAULT) => Err(Shortened),
+            Some(libc::EINVAL) => {
+                UNKNOWN.store(true, Relaxed);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Memory for a copy of the `size` > 0 bytes of a file, anywhere, 8-aligned, and what brings the content there. It
@@ -262,4 +293,33 @@ impl Drop for Memory {
 pub struct OutOfMemory {
     /// Bytes asked for.
     pub bytes: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::page::page_size;
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_page_that_a_file_has_no_more_is_told_and_not_looked_at() {
+        let dir = testkit::temp_dir("first-page");
+        let path = dir.path().join("file");
+        let size = 3 * page_size();
+        std::fs::write(&path, vec![7; size]).expect("written");
+        let file = File::open(&CString::new(path.as_os_str().as_bytes()).expect("a path")).expect("opened");
+        let base = 0x5100_0000_0000;
+        let memory = Memory::map_file_at(&file, size, base).expect("nothing is there");
+        assert_eq!(memory.bring_first_page(), Ok(()));
+        assert_eq!(memory.bytes()[size - 1], 7);
+        let writer = std::fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .expect("opened");
+        writer.set_len(1).expect("shortened");
+        assert_eq!(memory.bring_first_page(), Ok(()), "a part of the page is there");
+        writer.set_len(0).expect("shortened");
+        assert_eq!(memory.bring_first_page(), Err(Shortened));
+    }
 }

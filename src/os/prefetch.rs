@@ -1,7 +1,5 @@
 //! Memory asked for before it is needed, so that other work hides the wait for it.
 
-use std::hint;
-
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -18,16 +16,15 @@ pub fn prefetch(address: usize) {
     let _ = address;
 }
 
-/// Looks at the first of `bytes`, and asks for the next cache line and for the `last` bytes, so that all of them are
-/// waited for at once. The look comes first: where it is a page fault, what was asked for before it would be forgotten.
+/// Asks for the first two cache lines of `bytes` and for the `last` bytes, so that all of them are waited for at once.
 #[inline(always)]
 pub fn both_ends(bytes: &[u8], last: usize) {
-    hint::black_box(bytes.first().copied());
-    let end = bytes.as_ptr_range().end as usize;
+    let std::ops::Range { start, end } = bytes.as_ptr_range();
     for address in [
-        bytes.as_ptr() as usize + LINE,
-        end.wrapping_sub(last),
-        end.wrapping_sub(1),
+        start as usize,
+        (start as usize).wrapping_add(LINE),
+        (end as usize).wrapping_sub(last),
+        (end as usize).wrapping_sub(1),
     ] {
         prefetch(address);
     }

@@ -102,10 +102,11 @@ unsafe fn count_read(file: &Path, region: Obj, time: u64) {
         (None, mapped)
     };
     counters::READ.record(bytes.unwrap_or_else(|| file_len(file)), time);
-    match mapped {
-        Some(true) => counters::READ.add_mapped(time),
-        Some(false) => counters::READ.add_relocated(),
-        None => {}
+    if mapped != Some(true) {
+        counters::READ.add_unmapped(time);
+    }
+    if mapped == Some(false) {
+        counters::READ.add_relocated();
     }
 }
 

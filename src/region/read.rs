@@ -82,10 +82,25 @@ pub enum Placed {
 /// A file that passed the cheap checks, not yet in memory.
 pub struct Opened<'a> {
     path: &'a CStr,
+    /// Closed where it is mapped already.
     file: File,
     examined: Examined,
     /// What became of mapping it where it wants to lie, if that was tried already.
     placed: Option<Result<Memory, Missed>>,
+}
+
+/// Opens a file and asks which one it is.
+#[inline(always)]
+fn look_at(path: &CStr) -> Result<LookedAt, ReadError> {
+    let file = File::open(path).map_err(|cause| ReadError::Open {
+        file: shown(path),
+        cause,
+    })?;
+    let identity = identity(&file).map_err(|cause| ReadError::Stat {
+        file: shown(path),
+        cause,
+    })?;
+    Ok(LookedAt { file, identity })
 }
 
 /// Opens the file `path` and checks header, sizes and root. Of the dependencies only base address and size matter.
@@ -98,15 +113,7 @@ pub fn open<'a>(
     deps: &Dependencies,
     options: &ReadOptions<'_>,
 ) -> Result<Opened<'a>, ReadError> {
-    let file = File::open(path).map_err(|cause| ReadError::Open {
-        file: shown(path),
-        cause,
-    })?;
-    let identity = identity(&file).map_err(|cause| ReadError::Stat {
-        file: shown(path),
-        cause,
-    })?;
-    let looked_at = LookedAt { file, identity };
+    let looked_at = look_at(path)?;
     if !may_be_mapped_at_once(&looked_at, options) {
         return go_on(path, looked_at, deps, options);
     }
@@ -135,7 +142,7 @@ fn may_be_mapped_at_once(file: &LookedAt, options: &ReadOptions<'_>) -> bool {
 }
 
 /// The same as [`go_on`] with a file that is mapped at `base`, where it is thought to want to lie. If it does not, it does
-/// not stay there.
+/// not stay there. While header and root come from memory the file is closed.
 #[inline(always)]
 fn go_on_mapped<'a>(
     path: &'a CStr,
@@ -145,22 +152,39 @@ fn go_on_mapped<'a>(
     deps: &Dependencies,
     options: &ReadOptions<'_>,
 ) -> Result<Opened<'a>, ReadError> {
-    let LookedAt { file, identity } = file;
+    let LookedAt { mut file, identity } = file;
+    if memory.bring_first_page().is_err() {
+        // It was shortened: what a read says of it tells more.
+        return go_on(path, LookedAt { file, identity }, deps, options);
+    }
     both_ends(memory.bytes(), MODULE_ROOT);
-    let examined = described(path, memory.bytes(), identity, deps, options);
-    let examined = examined.map_err(|e| told_width(&file, path, e))?;
+    file.close();
+    let examined =
+        described(path, memory.bytes(), identity, deps, options).map_err(|e| told_width(path, e))?;
     let is_there = examined.head.base == base;
     foreseen::note(is_there);
-    if !is_there {
-        foreseen::learn(path, deps, examined.head.base);
-    }
     ahead::pass(path, true);
-    Ok(Opened {
-        path,
-        file,
-        examined,
-        placed: is_there.then_some(Ok(memory)),
-    })
+    match is_there {
+        true => Ok(Opened {
+            path,
+            file,
+            examined,
+            placed: Some(Ok(memory)),
+        }),
+        false => go_on_elsewhere(path, deps, options),
+    }
+}
+
+/// The same with a file that wants to lie elsewhere than was foreseen.
+#[cold]
+fn go_on_elsewhere<'a>(
+    path: &'a CStr,
+    deps: &Dependencies,
+    options: &ReadOptions<'_>,
+) -> Result<Opened<'a>, ReadError> {
+    let opened = go_on(path, look_at(path)?, deps, options)?;
+    foreseen::learn(path, deps, opened.examined.head.base);
+    Ok(opened)
 }
 
 /// The same with a file that was opened and looked at before.
@@ -175,7 +199,7 @@ pub fn go_on<'a>(
     options: &ReadOptions<'_>,
 ) -> Result<Opened<'a>, ReadError> {
     let LookedAt { file, identity } = file;
-    let examined = examine(path, &file, identity, deps, options).map_err(|e| told_width(&file, path, e))?;
+    let examined = examine(path, &file, identity, deps, options).map_err(|e| told_width(path, e))?;
     Ok(Opened {
         path,
         file,
@@ -232,7 +256,13 @@ impl Opened<'_> {
             .try_reserve_exact(bytes)
             .map_err(|_| ReadError::memory(self.path, OutOfMemory { bytes }))?;
         trailer.resize(bytes, 0);
-        let got = self.file.read_at(&mut trailer, data.end as u64);
+        let got = match &self.placed {
+            Some(Ok(memory)) => {
+                trailer.copy_from_slice(&memory.bytes()[data.end..]);
+                Ok(bytes)
+            }
+            _ => self.file.read_at(&mut trailer, data.end as u64),
+        };
         let got = got.map_err(|e| ReadError::read(self.path, e))?;
         let at = data.end as u64;
         let trailer =
@@ -369,7 +399,7 @@ impl Opened<'_> {
             // SAFETY: passed on from the caller.
             landed => unsafe { self.fill(landed, deps, options) },
         };
-        loaded.map_err(|e| told_width(&self.file, self.path, e))
+        loaded.map_err(|e| told_width(self.path, e))
     }
 
     /// Whether the file is handed out as it is mapped, and its root as it lies there, if it and its dependencies are where
@@ -573,11 +603,12 @@ unsafe fn copy_of_live(view: &RegionView) -> Result<Vec<u8>, NoMemory> {
 /// The error of a file whose content makes no sense, but that of a file of a 32-bit Lean does: the header is the same
 /// but for the width of its last field.
 #[cold]
-fn told_width(file: &File, path: &CStr, error: ReadError) -> ReadError {
+fn told_width(path: &CStr, error: ReadError) -> ReadError {
     if !matches!(error, ReadError::Content { .. }) {
         return error;
     }
     let width = || {
+        let file = File::open(path).ok()?;
         let size = usize::try_from(file.stat().ok()?.st_size).ok()?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(size).ok()?;
