@@ -41,6 +41,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 /// less. The pages of a smaller one that hold no such pointer stay the file's.
 const COPIED: usize = 2 << 20;
 
+/// Up to this size header and root lie in so few cache lines that there is nothing to wait for at once: a page fault when they
+/// are looked at takes no longer than a call that brings the page before.
+const TINY: usize = 256;
+
 /// Bytes of the root of a module, which lies at the end of its file: seven words.
 const MODULE_ROOT: usize = 56;
 
@@ -153,7 +157,7 @@ fn go_on_mapped<'a>(
     options: &ReadOptions<'_>,
 ) -> Result<Opened<'a>, ReadError> {
     let LookedAt { mut file, identity } = file;
-    if memory.bring_first_page().is_err() {
+    if memory.size() > TINY && memory.bring_first_page().is_err() {
         // It was shortened: what a read says of it tells more.
         return go_on(path, LookedAt { file, identity }, deps, options);
     }
