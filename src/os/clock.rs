@@ -153,17 +153,18 @@ mod tests {
     use super::*;
     use std::time::{Duration, Instant};
 
-    /// What both say of the same time.
+    /// What both say of the same time. The rate of a counter is right to a thousandth.
     fn compared() {
-        let (moment, instant) = (Moment::now(), Instant::now());
+        let outer = Instant::now();
+        let moment = Moment::now();
+        let inner = Instant::now();
         std::thread::sleep(Duration::from_millis(20));
-        let least = instant.elapsed().as_nanos();
-        let found = u128::from(moment.elapsed());
-        let most = instant.elapsed().as_nanos() + 1_000_000_000;
-        // The rate is right to a thousandth.
+        let least = inner.elapsed();
+        let found = Duration::from_nanos(moment.elapsed());
+        let most = outer.elapsed();
         assert!(
-            (least - least / 1_000..most).contains(&found),
-            "{least} {found} {most}"
+            (least - least / 1_000..most + most / 1_000).contains(&found),
+            "{least:?} {found:?} {most:?}"
         );
     }
 
@@ -178,7 +179,7 @@ mod tests {
         compared();
         let rate = RATE.load(Relaxed);
         assert_ne!(rate, UNKNOWN);
-        assert!(rate == CLOCK || is_the_systems(), "{rate}");
+        assert_eq!(rate != CLOCK, is_the_systems(), "{rate}");
     }
 
     #[test]

@@ -82,8 +82,11 @@ impl File {
     /// Closes the file before this value is dropped. Whatever it is asked for after that fails.
     pub fn close(&mut self) {
         if self.fd != CLOSED {
+            let fd = libc::c_long::from(std::mem::replace(&mut self.fd, CLOSED));
+            // The function of the C library is a place where threads may be cancelled, which it has to allow and forbid again
+            // in a process with several threads.
             // SAFETY: the descriptor is owned by this value, which has none any more.
-            unsafe { libc::close(std::mem::replace(&mut self.fd, CLOSED)) };
+            unsafe { libc::syscall(libc::SYS_close, fd) };
         }
     }
 
@@ -227,6 +230,22 @@ pub fn stat_of(path: &CStr) -> io::Result<libc::stat> {
 mod tests {
     use super::*;
     use std::ffi::CString;
+
+    #[test]
+    fn a_file_that_was_closed_early_is_not_closed_again() {
+        let dir = testkit::temp_dir("closed-early");
+        let path = CString::new(dir.path().join("a").to_str().expect("text")).expect("no NUL");
+        File::create(&path)
+            .expect("created")
+            .write_all(b"x")
+            .expect("written");
+        let mut closed = File::open(&path).expect("opened");
+        closed.close();
+        closed.close();
+        assert_eq!(closed.fd(), CLOSED);
+        assert!(closed.stat().is_err());
+        assert!(closed.read_at(&mut [0], 0).is_err());
+    }
 
     #[test]
     fn what_is_not_in_memory_is_not_waited_for_and_comes_when_it_is_asked_for() {

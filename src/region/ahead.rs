@@ -28,7 +28,7 @@ static REFUSED: AtomicU32 = AtomicU32::new(0);
 /// After so many files in a row that were in memory the others are taken to be there too, and only one in so many is
 /// asked about: a read that is not to wait takes the system a little longer than one that may.
 const WARM: u32 = 64;
-const ASKED: u32 = 16;
+const ASKED: u32 = 32;
 /// Files in a row that were in memory. Threads may lose a count to one another.
 static IN_MEMORY: AtomicU32 = AtomicU32::new(0);
 

@@ -234,10 +234,11 @@ pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts
         let regions = dependencies(host, deps)?;
         let options = read_options(host);
         let path = path(fname)?;
-        let opened = match looked_at {
-            Some(file) => read::go_on(path, file, &regions, &options)?,
-            None => read::open(path, &regions, &options)?,
+        let file = match looked_at {
+            Some(file) => file,
+            None => read::look_at(path)?,
         };
+        let opened = read::open_looked_at(path, file, &regions, &options)?;
         // Who passes none may know that nothing there is looked at.
         if !regions.views().is_empty() {
             opened.check_dependencies(&regions, &|i| region_path(host, deps, i))?;

@@ -94,8 +94,11 @@ pub struct Opened<'a> {
 }
 
 /// Opens a file and asks which one it is.
+///
+/// # Errors
+/// [`ReadError`]; nothing stays open.
 #[inline(always)]
-fn look_at(path: &CStr) -> Result<LookedAt, ReadError> {
+pub fn look_at(path: &CStr) -> Result<LookedAt, ReadError> {
     let file = File::open(path).map_err(|cause| ReadError::Open {
         file: shown(path),
         cause,
@@ -117,7 +120,20 @@ pub fn open<'a>(
     deps: &Dependencies,
     options: &ReadOptions<'_>,
 ) -> Result<Opened<'a>, ReadError> {
-    let looked_at = look_at(path)?;
+    open_looked_at(path, look_at(path)?, deps, options)
+}
+
+/// The same with a file that was opened and looked at before.
+///
+/// # Errors
+/// As [`open`].
+#[inline(always)]
+pub fn open_looked_at<'a>(
+    path: &'a CStr,
+    looked_at: LookedAt,
+    deps: &Dependencies,
+    options: &ReadOptions<'_>,
+) -> Result<Opened<'a>, ReadError> {
     if !may_be_mapped_at_once(&looked_at, options) {
         return go_on(path, looked_at, deps, options);
     }
@@ -191,12 +207,9 @@ fn go_on_elsewhere<'a>(
     Ok(opened)
 }
 
-/// The same with a file that was opened and looked at before.
-///
-/// # Errors
-/// As [`open`].
+/// The same where the header is read.
 #[inline(always)]
-pub fn go_on<'a>(
+fn go_on<'a>(
     path: &'a CStr,
     file: LookedAt,
     deps: &Dependencies,
