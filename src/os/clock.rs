@@ -78,7 +78,7 @@ impl Moment {
 
 #[inline]
 fn nanoseconds(counts: u64, rate: u64) -> u64 {
-    (u128::from(counts) * u128::from(rate) >> FRACTION) as u64
+    ((u128::from(counts) * u128::from(rate)) >> FRACTION) as u64
 }
 
 /// The monotonic clock. It begins with the machine: centuries of nanoseconds fit.

@@ -35,10 +35,10 @@ pub fn errno_text(e: &io::Error) -> String {
         .into_owned()
 }
 
-/// Bytes written at once. Linux takes memory for a file in pieces as large as what a call writes, and those of 2 MB are
+/// Bytes that are written at once. Linux takes memory for a file in pieces as large as what a call writes, and those of 2 MB are
 /// what a virtual machine gives back to its host when they are free: to have one back takes ten times as long as to
 /// write it.
-const PIECE: usize = 256 << 10;
+pub const PIECE: usize = 256 << 10;
 
 /// No descriptor.
 const CLOSED: libc::c_int = -1;

@@ -3,8 +3,8 @@
 //! On the fast path the header is read, and of the mapping the root object is looked at, which the host uses next:
 //! its page is in memory then, and no further call is made. Where the base address of a file is known before
 //! (see `foreseen`), the header is looked at in the mapping as well. Of a file that was shortened since it
-//! was asked for its size these pages may be gone, and touching them ends the process by SIGBUS, as touching any page
-//! of a mapped file does. Where the host does not use the regions that it reads (see `use_of_regions`), the root object is read
+//! was asked for its size these pages may be gone. The first one is brought in by a call that says so; touching another one
+//! ends the process by SIGBUS, as touching any page of a mapped file does. Where the host does not use the regions that it reads (see `use_of_regions`), the root object is read
 //! too, and a copy of it given out, so that nothing of the mapping is touched.
 
 use super::ahead;
@@ -161,7 +161,7 @@ fn may_be_mapped_at_once(file: &LookedAt, options: &ReadOptions<'_>) -> bool {
     !is_untouched && file.identity.size >= HEADER_SIZE as u64 && ahead::is_in_memory()
 }
 
-/// The same as [`go_on`] with a file that is mapped at `base`, where it is thought to want to lie. If it does not, it does
+/// The same as `go_on` with a file that is mapped at `base`, where it is thought to want to lie. If it does not, it does
 /// not stay there. While header and root come from memory the file is closed.
 #[inline(always)]
 fn go_on_mapped<'a>(
