@@ -22,6 +22,11 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// Saves a module of three parts, whose roots are constructors with the number of their part; the first has `bytes` bytes
 /// more.
 fn save_module(dir: &Path, name: &str, bytes: usize) -> [PathBuf; 3] {
+    save_parts(dir, name, bytes, 0)
+}
+
+/// The same, and the last one has `more` bytes of its own.
+fn save_parts(dir: &Path, name: &str, bytes: usize, more: usize) -> [PathBuf; 3] {
     let paths = ["", ".server", ".private"].map(|end| dir.join(format!("{name}.olean{end}")));
     let host = Host::get().expect("the embedded runtime serves");
     // SAFETY: the embedded runtime can always allocate; the arguments are released after the call.
@@ -29,7 +34,11 @@ fn save_module(dir: &Path, name: &str, bytes: usize) -> [PathBuf; 3] {
         let first = host.mk_sarray(1, &vec![7; bytes]);
         let parts = paths.iter().enumerate().map(|(i, path)| {
             host.inc(first);
-            let data = host.mk_ctor(3, &[first, Obj::boxed(i)], &[]);
+            let mut fields = vec![first, Obj::boxed(i)];
+            if i == 2 && more > 0 {
+                fields.push(host.mk_sarray(1, &vec![9; more]));
+            }
+            let data = host.mk_ctor(3, &fields, &[]);
             host.mk_pair(host.mk_string(path.to_str().expect("UTF-8")), data)
         });
         let (key, parts) = (host.mk_name(name), host.mk_array(&parts.collect::<Vec<_>>()));
@@ -275,4 +284,41 @@ fn what_a_file_remembers_of_others_is_found_where_it_is_mapped_too() {
         let error = check(&other).expect_err("another file");
         assert!(error.contains("stale"), "{error}");
     }
+}
+
+#[test]
+fn a_large_part_that_was_mapped_stays_where_it_is_when_an_earlier_one_has_to_move() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = temp_dir("foreseen-moved");
+    let paths = save_parts(dir.path(), "L", 100, 3 << 20);
+    warm_up_again(&save_module(dir.path(), "M", 100));
+    let held = load(&paths[0], &[], &PLAIN).expect("it is sound");
+    let host = Host::get().expect("the embedded runtime serves");
+    // SAFETY: live objects of the embedded runtime, each released once; a region is freed when nothing uses it any more.
+    unsafe {
+        let names = paths
+            .iter()
+            .map(|path| host.mk_string(path.to_str().expect("UTF-8")));
+        let names = host.mk_array(&names.collect::<Vec<_>>());
+        // Some files are asked about instead of being mapped at once.
+        for _ in 0..20 {
+            let (pairs, facts) = calls::read_parts(host, names).unwrap_or_else(|e| panic!("{e}"));
+            assert!(facts.iter().all(|part| part.relocated));
+            let regions: Vec<Obj> = (0..3).map(|i| pairs.element(i).field(1)).collect();
+            for (i, pair) in (0..3).map(|i| (i, pairs.element(i))) {
+                let root = pair.field(0);
+                assert_eq!(root.field(1).unbox(), i);
+                assert_eq!(root.field(0).size(), 100);
+                assert!(i != 2 || root.field(2).size() == 3 << 20);
+                host.inc(regions[i]);
+            }
+            host.dec(pairs);
+            for region in regions {
+                calls::free(host, region).expect("alive");
+            }
+        }
+        host.dec(names);
+    }
+    assert_eq!(mappings_of(dir.path()), 1);
+    drop(held);
 }

@@ -13,7 +13,7 @@ pub struct Errno {
 macro_rules! errnos {
     ($($name:ident)*) => { $(pub const $name: Errno = Errno { name: stringify!($name), number: libc::$name };)* };
 }
-errnos! { EACCES EAGAIN EBUSY EDQUOT EFBIG EINTR EINVAL EIO EISDIR EMFILE EMLINK ENFILE ENODEV ENOENT ENOLCK ENOMEM ENOSPC
+errnos! { EACCES EAGAIN EBUSY EDQUOT EFAULT EFBIG EINTR EINVAL EIO EISDIR EMFILE EMLINK ENFILE ENODEV ENOENT ENOLCK ENOMEM ENOSPC
 ENOSYS EPERM EROFS EXDEV ELOOP EOVERFLOW }
 
 impl Errno {
@@ -69,7 +69,7 @@ pub fn fitting(call: &str) -> &'static [Errno] {
         "munmap" => &[ENOMEM, EINVAL],
         "mremap" => &[ENOMEM, EPERM, EAGAIN],
         "mprotect" => &[ENOMEM, EACCES],
-        "madvise" => &[EINVAL, ENOMEM, EAGAIN],
+        "madvise" => &[EINVAL, ENOMEM, EAGAIN, EFAULT],
         "fsync" | "fdatasync" => &[EIO, ENOSPC, EINTR],
         "ftruncate" | "fallocate" => &[EIO, ENOSPC, EINTR],
         "flock" => &[EINTR, ENOLCK],

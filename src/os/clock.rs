@@ -1,18 +1,16 @@
 //! How long calls take, in nanoseconds. Asked twice for each call of the loader, of which there are tens of thousands:
-//! so where the system itself keeps its time by the processor's counter of cycles (`tsc`), that counter is read without
-//! asking the system, which takes a third of the time. The system vouches for the counter then: it goes at one rate, and
-//! is the same on all processors. What it counts in a second is found out once, by the monotonic clock.
+//! so where the system itself keeps its time by the processor's counter of cycles, that counter is read, which takes less
+//! than to ask for the time. The system has found then that the counter is the same on all processors. What it counts in
+//! a second is found out once, by the monotonic clock.
 
 use super::lock::Lock;
-use std::fs::File;
-use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Nanoseconds for which the counter is watched beside the clock before it serves, with a look at both at either end.
 const WATCHED: u64 = 2_000_000;
-/// A look at both that takes longer was interrupted. One takes less than a tenth of this, so the rate is right to less than
-/// a thousandth, and mostly to a twenty-thousandth.
-const LOOK: u64 = 1_000;
+/// A look at both that takes longer was interrupted. One takes a fifth of this, so the rate is right to some
+/// ten-thousandths.
+const LOOK: u64 = 250;
 /// After so many looks that were interrupted nobody tries any more.
 const LOOKS: u32 = 16;
 /// Fraction bits of [`RATE`].
@@ -25,8 +23,19 @@ const UNKNOWN: u64 = 0;
 /// It cannot. No counter goes so fast.
 const CLOCK: u64 = 1;
 
-/// Clock, in nanoseconds, and counter when the counter began to be watched.
-static BEGAN: Lock<Option<(u64, u64)>> = Lock::new(None);
+static BEGAN: Lock<Began> = Lock::new(Began {
+    clock: 0,
+    count: None,
+});
+
+/// What was seen first.
+struct Began {
+    /// The clock, in nanoseconds; 0 before it was asked.
+    clock: u64,
+    /// The counter at that moment, once it is known to be the system's. Before that it is not looked at: a process may
+    /// have forbidden that to itself.
+    count: Option<u64>,
+}
 
 /// A moment, by the counter or by the clock.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +108,7 @@ fn clock() -> u64 {
 fn count() -> u64 {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every x86-64 processor has the instruction. A process may forbid it to itself, and is ended by it then, but
-    // the same goes for asking the system for the time by this counter.
+    // the same goes for asking the system for the time, which goes by this counter where it is looked at.
     unsafe {
         std::arch::x86_64::_rdtsc()
     }
@@ -108,19 +117,27 @@ fn count() -> u64 {
 }
 
 /// One step of finding out the rate, with the clock at `now` a moment ago.
-fn watch(began: &mut Option<(u64, u64)>, now: u64) {
-    let found = match *began {
-        None => {
-            *began = both();
-            began.map_or(CLOCK, |_| UNKNOWN)
-        }
-        Some((clock, _)) if now.saturating_sub(clock) < WATCHED => UNKNOWN,
-        Some((clock, count)) => match both().filter(|_| is_the_systems()) {
-            Some((now, counted)) => rate(now.saturating_sub(clock), counted.saturating_sub(count)),
-            None => CLOCK,
-        },
-    };
-    RATE.store(found, Relaxed);
+fn watch(began: &mut Began, now: u64) {
+    // Another thread may have found it meanwhile.
+    if RATE.load(Relaxed) != UNKNOWN {
+        return;
+    }
+    if began.clock == 0 {
+        began.clock = now;
+    } else if now.saturating_sub(began.clock) < WATCHED {
+        // It is too early.
+    } else if let Some(count) = began.count {
+        let found =
+            both().map(|(now, counted)| rate(now.saturating_sub(began.clock), counted.saturating_sub(count)));
+        RATE.store(found.unwrap_or(CLOCK), Relaxed);
+    } else if let Some((clock, count)) = is_the_systems().then(both).flatten() {
+        *began = Began {
+            clock,
+            count: Some(count),
+        };
+    } else {
+        RATE.store(CLOCK, Relaxed);
+    }
 }
 
 /// The rate of a counter that counted `counts` in so many nanoseconds; [`CLOCK`] if that is none to go by.
@@ -140,12 +157,23 @@ fn both() -> Option<(u64, u64)> {
     })
 }
 
-/// Whether the system keeps its time by the counter. Allocates nothing.
+/// Whether the system keeps its time by the counter. It does where the counter goes at one rate whatever the processor
+/// does, which that says itself, and to ask for the time takes so little that no device is asked, nor the system.
 fn is_the_systems() -> bool {
-    const SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-    let mut name = [0; 16];
-    let mut read = || File::open(SOURCE)?.read(&mut name);
-    cfg!(target_arch = "x86_64") && read().is_ok_and(|n| name[..n].trim_ascii() == b"tsc")
+    is_invariant() && (0..LOOKS).any(|_| clock().abs_diff(clock()) < LOOK)
+}
+
+/// Whether the counter goes at one rate ("invariant TSC": bit 8 of EDX in leaf 0x8000_0007 of `cpuid`).
+#[cfg(target_arch = "x86_64")]
+fn is_invariant() -> bool {
+    use std::arch::x86_64::__cpuid;
+    const LEAF: u32 = 0x8000_0007;
+    __cpuid(LEAF & 0x8000_0000).eax >= LEAF && __cpuid(LEAF).edx & 1 << 8 != 0
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_invariant() -> bool {
+    false
 }
 
 #[cfg(test)]
@@ -179,7 +207,8 @@ mod tests {
         compared();
         let rate = RATE.load(Relaxed);
         assert_ne!(rate, UNKNOWN);
-        assert_eq!(rate != CLOCK, is_the_systems(), "{rate}");
+        // A look that takes long, as in an emulator, is of no use.
+        assert_eq!(rate != CLOCK, is_the_systems() && both().is_some(), "{rate}");
     }
 
     #[test]

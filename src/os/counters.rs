@@ -37,7 +37,7 @@ pub struct Counts {
     pub bytes: u64,
     /// Time inside the loader, failed calls included.
     pub nanoseconds: u64,
-    /// Reads whose region lies in a mapping at its base address.
+    /// Reads whose region lies in a mapping at its base address; of calls of another kind all that did not fail.
     pub mapped: u64,
     /// Time of those reads inside the loader.
     pub mapped_nanoseconds: u64,

@@ -87,11 +87,8 @@ impl File {
     /// Closes the file before this value is dropped. Whatever it is asked for after that fails.
     pub fn close(&mut self) {
         if self.fd != CLOSED {
-            let fd = libc::c_long::from(std::mem::replace(&mut self.fd, CLOSED));
-            // The function of the C library is a place where threads may be cancelled, which it has to allow and forbid again
-            // in a process with several threads.
             // SAFETY: the descriptor is owned by this value, which has none any more.
-            unsafe { libc::syscall(libc::SYS_close, fd) };
+            unsafe { libc::close(std::mem::replace(&mut self.fd, CLOSED)) };
         }
     }
 

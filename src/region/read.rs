@@ -287,7 +287,7 @@ impl Opened<'_> {
         freshness::check(self.path, &trailer, deps, paths)
     }
 
-    /// Maps the file at its base address, or reads and relocates it.
+    /// Maps the file at its base address, or reads and relocates it. The options are those that it was opened with.
     ///
     /// # Errors
     /// [`ReadError`]; nothing stays mapped.
@@ -357,13 +357,18 @@ impl Opened<'_> {
     /// The file at its base address, or what keeps it from there, if that was tried.
     #[inline(always)]
     fn map(&mut self, deps: &Dependencies, options: &ReadOptions<'_>) -> Result<Memory, Option<Missed>> {
-        let placed = self.placed.take();
+        let missed = match self.placed.take() {
+            // It stays there, however many of its pages have to be copied: the file is closed.
+            Some(Ok(memory)) => return Ok(memory),
+            Some(Err(missed)) => Some(missed),
+            None => None,
+        };
         let is_better_copied = self.examined.size >= COPIED && !deps.landed();
         if options.force_relocate || is_better_copied {
             return Err(None);
         }
-        if let Some(placed) = placed {
-            return placed.map_err(Some);
+        if missed.is_some() {
+            return Err(missed);
         }
         Memory::map_file_at(&self.file, self.examined.size, self.examined.head.base).map_err(Some)
     }

@@ -121,7 +121,7 @@ pub(super) fn is_unseen() -> bool {
 /// Counts a read, and looks whether regions are used when it is time.
 #[inline]
 pub(super) fn count() {
-    if KNOWN.reads.fetch_add(1, Relaxed) >= KNOWN.next.load(Relaxed) {
+    if KNOWN.reads.fetch_add(1, Relaxed) + 1 >= KNOWN.next.load(Relaxed) {
         look();
     }
 }
@@ -135,7 +135,7 @@ fn look() {
         reads: KNOWN.reads.load(Relaxed),
         faults: page_faults(),
     };
-    if now.reads > KNOWN.next.load(Relaxed) {
+    if now.reads >= KNOWN.next.load(Relaxed) {
         let next = rule.go_on(now);
         KNOWN.next.store(now.reads + next, Relaxed);
         KNOWN.unseen.store(rule.batch.is_some(), Relaxed);
