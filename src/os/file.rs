@@ -38,7 +38,7 @@ pub fn errno_text(e: &io::Error) -> String {
 /// Bytes that are written at once. Linux takes memory for a file in pieces as large as what a call writes, and those of 2 MB are
 /// what a virtual machine gives back to its host when they are free: to have one back takes ten times as long as to
 /// write it.
-pub const PIECE: usize = 256 << 10;
+pub const WRITTEN_AT_ONCE: usize = 256 << 10;
 
 /// No descriptor.
 const CLOSED: libc::c_int = -1;
@@ -164,10 +164,10 @@ impl File {
         unsafe { libc::posix_fadvise(self.fd, 0, bytes, libc::POSIX_FADV_WILLNEED) };
     }
 
-    /// Writes all of `bytes` at the end of what was written, at most [`PIECE`] of them by one call.
+    /// Writes all of `bytes` at the end of what was written, at most [`WRITTEN_AT_ONCE`] of them by one call.
     pub(super) fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let piece = bytes.len().min(PIECE);
+            let piece = bytes.len().min(WRITTEN_AT_ONCE);
             // SAFETY: `bytes` is readable for its length, and a piece is no longer.
             let n = retry(|| unsafe { libc::write(self.fd, bytes.as_ptr().cast(), piece) })?;
             if n == 0 {
@@ -234,14 +234,30 @@ mod tests {
     use super::*;
     use std::ffi::CString;
 
+    /// Calls of this thread that have written something so far.
+    fn writes() -> usize {
+        let io = std::fs::read_to_string("/proc/thread-self/io").expect("the system tells");
+        let writes = io.lines().find_map(|line| line.strip_prefix("syscw: "));
+        writes.expect("a number of writes").parse().expect("a number")
+    }
+
     #[test]
     fn what_is_written_in_pieces_is_whole() {
         let dir = testkit::temp_dir("pieces");
         let path = CString::new(dir.path().join("a").to_str().expect("text")).expect("no NUL");
-        for size in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7] {
+        for size in [
+            0,
+            1,
+            WRITTEN_AT_ONCE - 1,
+            WRITTEN_AT_ONCE,
+            WRITTEN_AT_ONCE + 1,
+            3 * WRITTEN_AT_ONCE + 7,
+        ] {
             let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
             let file = File::create(&path).expect("created");
+            let before = writes();
             file.write_all(&bytes).expect("written");
+            assert_eq!(writes() - before, size.div_ceil(WRITTEN_AT_ONCE));
             let written = std::fs::read(dir.path().join("a")).expect("it is there");
             assert!(written == bytes, "{size}");
             std::fs::remove_file(dir.path().join("a")).expect("it is there");

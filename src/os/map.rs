@@ -45,10 +45,6 @@ pub enum Missed {
     Refused(io::Error),
 }
 
-/// A mapped file is shorter than it was.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Shortened;
-
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
 
 /// From this size on a copy is a piece of a chunk with huge pages.
@@ -75,29 +71,25 @@ impl Memory {
     }
 
     /// Brings the first page of a mapped file into memory, and those around it, without looking at it: what it holds can be
-    /// waited for later. Where the system cannot do that nothing happens.
-    ///
-    /// # Errors
-    /// The file has no such page any more: a look at it would end the process by SIGBUS.
-    pub fn bring_first_page(&self) -> Result<(), Shortened> {
+    /// waited for later. False if the system says that there is no such page, as in a file that was shortened, or that it
+    /// cannot be read: a look at it would end the process by SIGBUS. A system that cannot bring pages says nothing.
+    #[must_use]
+    pub fn bring_first_page(&self) -> bool {
         /// Linux before 5.14 does not know the advice.
         static UNKNOWN: AtomicBool = AtomicBool::new(false);
         if UNKNOWN.load(Relaxed) {
-            return Ok(());
+            return true;
         }
         // A length is rounded up to pages.
         // SAFETY: the page is this value's; its content stays as it is.
         if unsafe { libc::madvise(self.start.as_ptr().cast(), 1, libc::MADV_POPULATE_READ) } == 0 {
-            return Ok(());
+            return true;
         }
-        match io::Error::last_os_error().raw_os_error() {
-            Some(libc::EFAULT) => Err(Shortened),
-            Some(libc::EINVAL) => {
-                UNKNOWN.store(true, Relaxed);
-                Ok(())
-            }
-            _ => Ok(()),
+        let error = io::Error::last_os_error().raw_os_error();
+        if error == Some(libc::EINVAL) {
+            UNKNOWN.store(true, Relaxed);
         }
+        error != Some(libc::EFAULT)
     }
 
     /// Memory for a copy of the `size` > 0 bytes of a file, anywhere, 8-aligned, and what brings the content there. It
@@ -311,19 +303,19 @@ mod tests {
         let file = File::open(&CString::new(path.as_os_str().as_bytes()).expect("a path")).expect("opened");
         let base = 0x5100_0000_0000;
         let memory = Memory::map_file_at(&file, size, base).expect("nothing is there");
-        assert_eq!(memory.bring_first_page(), Ok(()));
+        assert!(memory.bring_first_page());
         assert_eq!(memory.bytes()[size - 1], 7);
         let writer = std::fs::OpenOptions::new()
             .write(true)
             .open(&path)
             .expect("opened");
         writer.set_len(1).expect("shortened");
-        assert_eq!(memory.bring_first_page(), Ok(()), "a part of the page is there");
+        assert!(memory.bring_first_page(), "a part of the page is there");
         writer.set_len(0).expect("shortened");
         // SAFETY: a page of this mapping, whose content stays as it is.
         unsafe { libc::madvise(memory.address() as *mut libc::c_void, 1, libc::MADV_POPULATE_READ) };
         // Linux before 5.14 does not know the advice.
         let is_known = io::Error::last_os_error().raw_os_error() != Some(libc::EINVAL);
-        assert_eq!(memory.bring_first_page().is_err(), is_known);
+        assert_eq!(memory.bring_first_page(), !is_known);
     }
 }

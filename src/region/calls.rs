@@ -10,6 +10,7 @@ use super::examine::ReadOptions;
 use super::freshness;
 use super::image::in_use as image;
 use super::image::read::{Answer, read_from_image, read_parts_from_image};
+use super::open::{self, Opened};
 use super::read::{self, Loaded, Placed};
 use super::registry::{self, By, NotReleased, Released};
 use super::results::{ReadFacts, enter, facts, hand_out, hand_out_placed, served};
@@ -236,9 +237,9 @@ pub unsafe fn read(host: &Host, fname: Obj, deps: Obj) -> Result<(Obj, ReadFacts
         let path = path(fname)?;
         let file = match looked_at {
             Some(file) => file,
-            None => read::look_at(path)?,
+            None => open::look_at(path)?,
         };
-        let opened = read::open_looked_at(path, file, &regions, &options)?;
+        let opened = open::open_looked_at(path, file, &regions, &options)?;
         // Who passes none may know that nothing there is looked at.
         if !regions.views().is_empty() {
             opened.check_dependencies(&regions, &|i| region_path(host, deps, i))?;
@@ -311,11 +312,11 @@ pub unsafe fn read_parts(host: &Host, fnames: Obj) -> Result<(Obj, Vec<ReadFacts
             return Ok((host.mk_array(&pairs), parts.iter().map(served).collect()));
         }
         let options = read_options(host);
-        let mut opened: Vec<read::Opened<'_>> = Vec::with_capacity(fnames.len());
+        let mut opened: Vec<Opened<'_>> = Vec::with_capacity(fnames.len());
         for &fname in fnames {
-            let earlier = Dependencies::new(opened.iter().map(read::Opened::view).collect::<Views>());
-            let part = read::open(path(fname)?, &earlier, &options)?;
-            if let Some(previous) = opened.last().map(read::Opened::view)
+            let earlier = Dependencies::new(opened.iter().map(Opened::view).collect::<Views>());
+            let part = open::open(path(fname)?, &earlier, &options)?;
+            if let Some(previous) = opened.last().map(Opened::view)
                 && part.view().base < previous.base + previous.size as u64
             {
                 return Err(CallError::Argument(format!(

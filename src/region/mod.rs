@@ -4,7 +4,8 @@
 //!   `deps` the dependency regions among them, [`results`] puts the answers of reads together, and `wishes` is what the
 //!   user asks of all of them;
 //! * [`set`] reads a snapshot with all modules that it was saved over;
-//! * [`examine`], [`mod@read`] and [`save`] work on one file and know no host;
+//! * [`mod@open`], with the checks in [`examine`], [`mod@read`], with those in `prove` that cost more, and [`save`] work on one file
+//!   and know no host;
 //! * [`closures`] is what version 3 adds to both, and [`freshness`], over digests of files, finds what has changed
 //!   since, for which `earlier` is what a file knew that is replaced;
 //! * [`image`] answers reads from one large mapping;
@@ -26,6 +27,8 @@ mod fault;
 mod foreseen;
 pub mod freshness;
 pub mod image;
+pub mod open;
+mod prove;
 pub mod read;
 pub mod registry;
 pub mod results;

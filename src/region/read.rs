@@ -1,52 +1,38 @@
-//! Reading a region file: open, check cheaply, map at the base address or relocate.
+//! Bringing a region file that was opened into memory: mapped at its base address, or relocated.
 //!
-//! On the fast path the header is read, and of the mapping the root object is looked at, which the host uses next:
-//! its page is in memory then, and no further call is made. Where the base address of a file is known before
-//! (see `foreseen`), the header is looked at in the mapping as well. Of a file that was shortened since it
-//! was asked for its size these pages may be gone. The first one is brought in by a call that says so; touching another one
-//! ends the process by SIGBUS, as touching any page of a mapped file does. Where the host does not use the regions that it reads (see `use_of_regions`), the root object is read
-//! too, and a copy of it given out, so that nothing of the mapping is touched.
+//! On the fast path the root object is looked at in the mapping, which the host uses next: its page is in memory then, and no
+//! further call is made. Whoever shortens a mapped file may end the process by SIGBUS here, as at any other page. Where the host
+//! does not use the regions that it reads (see `use_of_regions`), the root object is read, and a copy of it given out, so
+//! that nothing of the mapping is touched.
 
-use super::ahead;
 use super::closures::load::relocate_closures;
-use super::error::{ReadError, shown};
-use super::examine::{Examined, LookedAt, ReadOptions, described, examine, identity, root_is_last};
-use super::foreseen;
-use super::freshness::{self, Paths};
+use super::error::ReadError;
+use super::examine::{Examined, ReadOptions, root_is_last};
 use super::image::in_use as image;
+use super::open::{Opened, open, told_width};
+use super::prove::verify;
 use super::registry::Claim;
 use super::unchanging::UnchangingClaim;
 use crate::dependencies::{Dependencies, RegionView};
-use crate::os::file::{File, errno_text};
+use crate::os::file::errno_text;
 use crate::os::limits::mapping_counts;
-use crate::os::map::{Filling, Memory, Missed, OutOfMemory};
+use crate::os::map::{Filling, Memory, Missed};
 use crate::os::mapping_room;
 use crate::os::notes;
 use crate::os::page::LOWEST_ADDRESS;
-use crate::os::prefetch::both_ends;
 use crate::relocate::{self, AHEAD, Heads, Placement};
-use olean_reader::format::header::{HEADER_SIZE, VERSION_3};
+use olean_reader::format::header::VERSION_3;
 use olean_reader::format::identity::Identity;
 use olean_reader::format::image::{RootCopy, root_copy};
-use olean_reader::format::room::{NoMemory, collected, push, room};
-use olean_reader::format::trailer::Trailer;
-use olean_reader::{DepBytes, Width};
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// From this size on a file whose dependencies do not lie where it wants them is copied even if it could be mapped. Its
 /// pointers into them are rewritten then, which copies page after page of a mapping, by a fault each: huge pages take
 /// less. The pages of a smaller one that hold no such pointer stay the file's.
 const COPIED: usize = 2 << 20;
-
-/// Up to this size header and root lie in so few cache lines that there is nothing to wait for at once: a page fault when they
-/// are looked at takes no longer than a call that brings the page before.
-const TINY: usize = 256;
-
-/// Bytes of the root of a module, which lies at the end of its file: seven words.
-const MODULE_ROOT: usize = 56;
 
 /// A region that was read.
 pub struct Loaded {
@@ -83,148 +69,6 @@ pub enum Placed {
     },
 }
 
-/// A file that passed the cheap checks, not yet in memory.
-pub struct Opened<'a> {
-    path: &'a CStr,
-    /// Closed where it is mapped already.
-    file: File,
-    examined: Examined,
-    /// What became of mapping it where it wants to lie, if that was tried already.
-    placed: Option<Result<Memory, Missed>>,
-}
-
-/// Opens a file and asks which one it is.
-///
-/// # Errors
-/// [`ReadError`]; nothing stays open.
-#[inline(always)]
-pub fn look_at(path: &CStr) -> Result<LookedAt, ReadError> {
-    let file = File::open(path).map_err(|cause| ReadError::Open {
-        file: shown(path),
-        cause,
-    })?;
-    let identity = identity(&file).map_err(|cause| ReadError::Stat {
-        file: shown(path),
-        cause,
-    })?;
-    Ok(LookedAt { file, identity })
-}
-
-/// Opens the file `path` and checks header, sizes and root. Of the dependencies only base address and size matter.
-///
-/// # Errors
-/// [`ReadError`]; nothing stays open.
-#[inline(always)]
-pub fn open<'a>(
-    path: &'a CStr,
-    deps: &Dependencies,
-    options: &ReadOptions<'_>,
-) -> Result<Opened<'a>, ReadError> {
-    open_looked_at(path, look_at(path)?, deps, options)
-}
-
-/// The same with a file that was opened and looked at before.
-///
-/// # Errors
-/// As [`open`].
-#[inline(always)]
-pub fn open_looked_at<'a>(
-    path: &'a CStr,
-    looked_at: LookedAt,
-    deps: &Dependencies,
-    options: &ReadOptions<'_>,
-) -> Result<Opened<'a>, ReadError> {
-    if !may_be_mapped_at_once(&looked_at, options) {
-        return go_on(path, looked_at, deps, options);
-    }
-    let Some(base) = foreseen::base(path, deps) else {
-        let opened = go_on(path, looked_at, deps, options)?;
-        foreseen::learn(path, deps, opened.examined.head.base);
-        return Ok(opened);
-    };
-    match Memory::map_file_at(&looked_at.file, looked_at.identity.size as usize, base) {
-        Ok(memory) => go_on_mapped(path, looked_at, memory, base, deps, options),
-        Err(missed) => {
-            let mut opened = go_on(path, looked_at, deps, options)?;
-            let is_there = opened.examined.head.base == base;
-            foreseen::note(is_there);
-            opened.placed = is_there.then_some(Err(missed));
-            Ok(opened)
-        }
-    }
-}
-
-/// Whether nothing speaks against a look at the header where it is mapped.
-#[inline(always)]
-fn may_be_mapped_at_once(file: &LookedAt, options: &ReadOptions<'_>) -> bool {
-    let is_untouched = options.copy_root || options.force_relocate;
-    !is_untouched && file.identity.size >= HEADER_SIZE as u64 && ahead::is_in_memory()
-}
-
-/// The same as `go_on` with a file that is mapped at `base`, where it is thought to want to lie. If it does not, it does
-/// not stay there. While header and root come from memory the file is closed.
-#[inline(always)]
-fn go_on_mapped<'a>(
-    path: &'a CStr,
-    file: LookedAt,
-    memory: Memory,
-    base: u64,
-    deps: &Dependencies,
-    options: &ReadOptions<'_>,
-) -> Result<Opened<'a>, ReadError> {
-    let LookedAt { mut file, identity } = file;
-    if memory.size() > TINY && memory.bring_first_page().is_err() {
-        // It was shortened: what a read says of it tells more.
-        return go_on(path, LookedAt { file, identity }, deps, options);
-    }
-    both_ends(memory.bytes(), MODULE_ROOT);
-    file.close();
-    let examined =
-        described(path, memory.bytes(), identity, deps, options).map_err(|e| told_width(path, e))?;
-    let is_there = examined.head.base == base;
-    foreseen::note(is_there);
-    ahead::pass(path, true);
-    match is_there {
-        true => Ok(Opened {
-            path,
-            file,
-            examined,
-            placed: Some(Ok(memory)),
-        }),
-        false => go_on_elsewhere(path, deps, options),
-    }
-}
-
-/// The same with a file that wants to lie elsewhere than was foreseen.
-#[cold]
-fn go_on_elsewhere<'a>(
-    path: &'a CStr,
-    deps: &Dependencies,
-    options: &ReadOptions<'_>,
-) -> Result<Opened<'a>, ReadError> {
-    let opened = go_on(path, look_at(path)?, deps, options)?;
-    foreseen::learn(path, deps, opened.examined.head.base);
-    Ok(opened)
-}
-
-/// The same where the header is read.
-#[inline(always)]
-fn go_on<'a>(
-    path: &'a CStr,
-    file: LookedAt,
-    deps: &Dependencies,
-    options: &ReadOptions<'_>,
-) -> Result<Opened<'a>, ReadError> {
-    let LookedAt { file, identity } = file;
-    let examined = examine(path, &file, identity, deps, options).map_err(|e| told_width(path, e))?;
-    Ok(Opened {
-        path,
-        file,
-        examined,
-        placed: None,
-    })
-}
-
 /// Reads the region in the file `path`, whose pointers may lead into `deps`.
 ///
 /// # Errors
@@ -238,55 +82,6 @@ pub unsafe fn read(path: &CStr, deps: &Dependencies, options: &ReadOptions<'_>) 
 }
 
 impl Opened<'_> {
-    /// The file's base address and size, as a region that has not been given a place yet.
-    #[must_use]
-    pub fn view(&self) -> RegionView {
-        let base = self.examined.head.base;
-        RegionView {
-            begin: base as usize,
-            size: self.examined.size,
-            base,
-        }
-    }
-
-    /// Checks that the dependencies are those that the file was made with, as far as it remembers them.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    #[inline(always)]
-    pub fn check_dependencies(&self, deps: &Dependencies, paths: Paths<'_>) -> Result<(), ReadError> {
-        let Examined { head, data, size, .. } = &self.examined;
-        // Eight bytes are no closures and no libraries, and nothing behind.
-        match head.version != VERSION_3 || size - data.end <= 8 {
-            true => Ok(()),
-            false => self.check_record(deps, paths),
-        }
-    }
-
-    /// The same of a file that has something behind its closures and libraries.
-    #[inline(never)]
-    fn check_record(&self, deps: &Dependencies, paths: Paths<'_>) -> Result<(), ReadError> {
-        let Examined { data, size, .. } = &self.examined;
-        let mut trailer = Vec::new();
-        let bytes = size - data.end;
-        trailer
-            .try_reserve_exact(bytes)
-            .map_err(|_| ReadError::memory(self.path, OutOfMemory { bytes }))?;
-        trailer.resize(bytes, 0);
-        let got = match &self.placed {
-            Some(Ok(memory)) => {
-                trailer.copy_from_slice(&memory.bytes()[data.end..]);
-                Ok(bytes)
-            }
-            _ => self.file.read_at(&mut trailer, data.end as u64),
-        };
-        let got = got.map_err(|e| ReadError::read(self.path, e))?;
-        let at = data.end as u64;
-        let trailer =
-            Trailer::parse(&trailer[..got], at).map_err(|e| ReadError::content(self.path, e.to_string()))?;
-        freshness::check(self.path, &trailer, deps, paths)
-    }
-
     /// Maps the file at its base address, or reads and relocates it. The options are those that it was opened with.
     ///
     /// # Errors
@@ -357,20 +152,16 @@ impl Opened<'_> {
     /// The file at its base address, or what keeps it from there, if that was tried.
     #[inline(always)]
     fn map(&mut self, deps: &Dependencies, options: &ReadOptions<'_>) -> Result<Memory, Option<Missed>> {
-        let missed = match self.placed.take() {
-            // It stays there, however many of its pages have to be copied: the file is closed.
-            Some(Ok(memory)) => return Ok(memory),
-            Some(Err(missed)) => Some(missed),
-            None => None,
-        };
         let is_better_copied = self.examined.size >= COPIED && !deps.landed();
-        if options.force_relocate || is_better_copied {
-            return Err(None);
+        match self.placed.take() {
+            // It stays there, however many of its pages have to be copied: the file is closed.
+            Some(Ok(memory)) => Ok(memory),
+            _ if options.force_relocate || is_better_copied => Err(None),
+            Some(Err(missed)) => Err(Some(missed)),
+            None => {
+                Memory::map_file_at(&self.file, self.examined.size, self.examined.head.base).map_err(Some)
+            }
         }
-        if missed.is_some() {
-            return Err(missed);
-        }
-        Memory::map_file_at(&self.file, self.examined.size, self.examined.head.base).map_err(Some)
     }
 
     /// Whether the root is where every known writer puts it; `object` is the root, if it lies in memory.
@@ -552,102 +343,6 @@ unsafe fn rewrite(
     Ok(root as usize)
 }
 
-/// Proves the whole file, of the dependencies that pointers lead to exact objects. Of these it looks at copies, for
-/// Lean writes into references in live regions, and into reference counts.
-///
-/// # Safety
-/// As [`Opened::load`].
-unsafe fn verify(path: &CStr, bytes: &[u8], deps: &Dependencies) -> Result<(), ReadError> {
-    let refused = |e| ReadError::refused(path, e);
-    let used = used(bytes, deps.views()).map_err(refused)?;
-    let mut copies = room(used.len(), DEPENDENCIES).map_err(refused)?;
-    for view in used {
-        // SAFETY: each view is that of a live region of this size, by the contract.
-        copies.push(unsafe { copy_of_live(&view) }.map_err(refused)?);
-    }
-    let dep_bytes = |bytes| DepBytes { bytes, name: "" };
-    let deps = collected(
-        copies.iter().map(|bytes: &Vec<u8>| dep_bytes(bytes)),
-        DEPENDENCIES,
-    )
-    .map_err(refused)?;
-    olean_reader::verify_region(bytes, &deps, &olean_reader::Options::default())
-        .map(|_| ())
-        .map_err(|e| ReadError::content(path, e.to_string()))
-}
-
-/// What memory for dependencies is asked for.
-const DEPENDENCIES: &str = "the list of dependency regions";
-
-/// Those of `views` that a word of the file in `bytes` could be a pointer into, by base address.
-fn used(bytes: &[u8], views: &[RegionView]) -> Result<Vec<RegionView>, NoMemory> {
-    let mut sorted = collected(views.iter().map(|&view| (view, false)), DEPENDENCIES)?;
-    sorted.sort_unstable_by_key(|(view, _)| view.base);
-    for word in bytes.as_chunks::<8>().0 {
-        let word = u64::from_le_bytes(*word);
-        // Of regions that overlap, which no writer makes, the last one that could be meant.
-        let after = sorted.partition_point(|(view, _)| view.base <= word);
-        if let Some((view, used)) = sorted[..after].last_mut() {
-            *used |= word - view.base < view.size as u64;
-        }
-    }
-    let mut found = Vec::new();
-    for (view, used) in sorted {
-        if used {
-            push(&mut found, view, DEPENDENCIES)?;
-        }
-    }
-    Ok(found)
-}
-
-/// A copy of a region in which threads may be writing words meanwhile: each word as it was at some moment.
-///
-/// # Errors
-/// There is no memory for it.
-///
-/// # Safety
-/// The region is alive.
-unsafe fn copy_of_live(view: &RegionView) -> Result<Vec<u8>, NoMemory> {
-    let mut copy = room(view.size, "a copy of a dependency region")?;
-    let words = view.size / 8;
-    for i in 0..words {
-        // SAFETY: a word of the region, aligned as regions begin at multiples of 8, and only accessed atomically.
-        let word = unsafe { &*((view.begin + 8 * i) as *const AtomicU64) };
-        copy.extend(word.load(Ordering::Relaxed).to_le_bytes());
-    }
-    for i in 8 * words..view.size {
-        // SAFETY: a byte of the region's trailer, only accessed atomically.
-        copy.push(unsafe { &*((view.begin + i) as *const AtomicU8) }.load(Ordering::Relaxed));
-    }
-    Ok(copy)
-}
-
-/// The error of a file whose content makes no sense, but that of a file of a 32-bit Lean does: the header is the same
-/// but for the width of its last field.
-#[cold]
-fn told_width(path: &CStr, error: ReadError) -> ReadError {
-    if !matches!(error, ReadError::Content { .. }) {
-        return error;
-    }
-    let width = || {
-        let file = File::open(path).ok()?;
-        let size = usize::try_from(file.stat().ok()?.st_size).ok()?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(size).ok()?;
-        bytes.resize(size, 0);
-        let read = file.read_at(&mut bytes, 0).ok()?;
-        Some(olean_reader::File::parse(&bytes[..read], "", None).ok()?.width())
-    };
-    match width() {
-        Some(Width::W32) => ReadError::content(
-            path,
-            "it is a file of a 32-bit Lean, and this one is a 64-bit Lean; rebuild it with this Lean, or convert it with \
-             `olean widen`",
-        ),
-        _ => error,
-    }
-}
-
 /// Says in the report why a file does not lie at its base address.
 fn note_missed(path: &CStr, base: u64, missed: &Missed) {
     static COUNTED: AtomicBool = AtomicBool::new(false);
@@ -690,48 +385,4 @@ fn note_scarce(path: &CStr) {
             limit.saturating_mul(4)
         ),
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn view(base: u64, size: usize) -> RegionView {
-        RegionView {
-            begin: 0x10_0000,
-            size,
-            base,
-        }
-    }
-
-    #[test]
-    fn only_dependencies_that_a_word_leads_into_are_looked_at() {
-        let views = [view(0x3000, 0x100), view(0x1000, 0x100), view(0x5000, 0x100)];
-        let found = |words: &[u64]| -> Vec<u64> {
-            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
-            used(&bytes, &views)
-                .expect("memory")
-                .iter()
-                .map(|v| v.base)
-                .collect()
-        };
-        assert!(found(&[]).is_empty());
-        assert!(found(&[0xff8, 0x1100, 0x2fff, 0x4000, u64::MAX]).is_empty());
-        assert_eq!(found(&[0x50ff, 7, 0x1000]), [0x1000, 0x5000]);
-    }
-
-    #[test]
-    fn a_live_region_is_copied_byte_for_byte() {
-        let words: Vec<u64> = (0..5).map(|i| i * 0x0101_0101_0101_0101).collect();
-        for size in [0, 8, 33, 39, 40] {
-            let view = RegionView {
-                begin: words.as_ptr() as usize,
-                size,
-                base: 0,
-            };
-            // SAFETY: memory of this test.
-            let copy = unsafe { copy_of_live(&view) }.expect("memory");
-            assert_eq!(copy, &bytemuck::cast_slice::<u64, u8>(&words)[..size]);
-        }
-    }
 }

@@ -38,11 +38,7 @@ struct Known {
     unseen: AtomicBool,
 }
 
-static KNOWN: Known = Known {
-    reads: AtomicU64::new(0),
-    next: AtomicU64::new(0),
-    unseen: AtomicBool::new(false),
-};
+static KNOWN: Known = Known::new();
 
 static RULE: Lock<Rule> = Lock::new(Rule::new());
 
@@ -113,6 +109,35 @@ impl Rule {
     }
 }
 
+impl Known {
+    const fn new() -> Self {
+        Known {
+            reads: AtomicU64::new(0),
+            next: AtomicU64::new(0),
+            unseen: AtomicBool::new(false),
+        }
+    }
+
+    /// Counts a read; whether somebody is to look.
+    #[inline]
+    fn count(&self) -> bool {
+        self.reads.fetch_add(1, Relaxed) + 1 >= self.next.load(Relaxed)
+    }
+
+    /// Looks, unless another thread has done so meanwhile. One thread at a time may call this: numbers that two threads saw at
+    /// about the same time would say that a batch had no reads, or fewer faults than none.
+    fn look(&self, rule: &mut Rule, faults: impl FnOnce() -> u64) {
+        let reads = self.reads.load(Relaxed);
+        if reads < self.next.load(Relaxed) {
+            return;
+        }
+        let faults = faults();
+        let next = rule.go_on(Counts { reads, faults });
+        self.next.store(reads + next, Relaxed);
+        self.unseen.store(rule.batch.is_some(), Relaxed);
+    }
+}
+
 /// Whether regions are taken not to be used, so that nothing of them should be touched.
 pub(super) fn is_unseen() -> bool {
     KNOWN.unseen.load(Relaxed)
@@ -121,24 +146,16 @@ pub(super) fn is_unseen() -> bool {
 /// Counts a read, and looks whether regions are used when it is time.
 #[inline]
 pub(super) fn count() {
-    if KNOWN.reads.fetch_add(1, Relaxed) + 1 >= KNOWN.next.load(Relaxed) {
+    if KNOWN.count() {
         look();
     }
 }
 
-/// One thread at a time looks, and what it saw counts before another one looks: numbers that two threads saw at
-/// about the same time would say that a batch had no reads, or fewer faults than none.
 #[cold]
 fn look() {
-    let Some(mut rule) = RULE.try_lock() else { return };
-    let now = Counts {
-        reads: KNOWN.reads.load(Relaxed),
-        faults: page_faults(),
-    };
-    if now.reads >= KNOWN.next.load(Relaxed) {
-        let next = rule.go_on(now);
-        KNOWN.next.store(now.reads + next, Relaxed);
-        KNOWN.unseen.store(rule.batch.is_some(), Relaxed);
+    // Whoever does not get it has another thread that looks.
+    if let Some(mut rule) = RULE.try_lock() {
+        KNOWN.look(&mut rule, page_faults);
     }
 }
 
@@ -200,6 +217,24 @@ mod tests {
             assert_eq!(after(&mut rule, 5), (32, true));
             assert_eq!(after(&mut rule, 5), (pause, false));
         }
+    }
+
+    #[test]
+    fn looks_come_after_as_many_reads_as_they_say_and_only_once() {
+        let (known, mut rule) = (Known::new(), Rule::new());
+        let mut looks = Vec::new();
+        for read in 1..=800 {
+            if known.count() {
+                known.look(&mut rule, || {
+                    looks.push(read);
+                    7
+                });
+                // Another thread has counted a read meanwhile, and comes to it later.
+                known.look(&mut rule, || unreachable!("somebody has looked"));
+                assert!(known.unseen.load(Relaxed));
+            }
+        }
+        assert_eq!(looks, [1, 33, 97, 225, 481, 737]);
     }
 
     #[test]

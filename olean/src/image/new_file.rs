@@ -2,7 +2,7 @@
 //! What is there before stays whole for those that use it.
 
 use crate::error::{Failure, Result};
-use lean_region::os::file::PIECE;
+use lean_region::os::file::WRITTEN_AT_ONCE;
 use lean_region::os::new_file::remove_abandoned;
 use olean_reader::format::image::Header;
 use std::ffi::CString;
@@ -76,7 +76,7 @@ impl NewFile {
 
     /// Writes at an offset.
     pub fn write(&self, bytes: &[u8], at: u64) -> Result<()> {
-        let mut pieces = (at..).step_by(PIECE).zip(bytes.chunks(PIECE));
+        let mut pieces = (at..).step_by(WRITTEN_AT_ONCE).zip(bytes.chunks(WRITTEN_AT_ONCE));
         pieces
             .try_for_each(|(at, piece)| self.file.write_all_at(piece, at))
             .map_err(Failure::io("write", &self.target))

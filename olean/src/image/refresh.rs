@@ -8,7 +8,7 @@ use super::open::{self, Image};
 use super::source::settled_digest;
 use crate::error::{Failure, Result};
 use crate::prove;
-use lean_region::os::file::{PIECE, errno_text};
+use lean_region::os::file::{WRITTEN_AT_ONCE, errno_text};
 use olean_reader::format::identity::Identity;
 use olean_reader::format::image::header::PAGE;
 use olean_reader::format::image::{NewEntry, NewTables, Tables};
@@ -217,7 +217,7 @@ fn copy(from: &File, to: &File, size: u64) -> io::Result<()> {
             n if n > 0 => at += n as i64,
             _ => {
                 use std::os::unix::fs::FileExt;
-                let mut buffer = vec![0; PIECE.min(left)];
+                let mut buffer = vec![0; WRITTEN_AT_ONCE.min(left)];
                 from.read_exact_at(&mut buffer, at as u64)?;
                 to.write_all_at(&buffer, at as u64)?;
                 at += buffer.len() as i64;

@@ -12,7 +12,8 @@ use crate::region::examine::ReadOptions;
 use crate::region::freshness::Paths;
 use crate::region::image::mapped::Mapped;
 use crate::region::image::read::Given;
-use crate::region::read::{self, Placed};
+use crate::region::open::open;
+use crate::region::read::Placed;
 use olean_reader::format::room::{NoMemory, push, room};
 use olean_reader::format::sidecar::{Module, Sidecar};
 use std::ffi::CStr;
@@ -99,7 +100,7 @@ impl Reader<'_> {
         let source = match given {
             Some(given) => Source::Image(given),
             None => {
-                let opened = read::open(path, deps, self.options)?;
+                let opened = open(path, deps, self.options)?;
                 opened.check_dependencies(deps, paths)?;
                 // SAFETY: passed on from the caller.
                 let placed = unsafe {
